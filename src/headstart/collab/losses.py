@@ -1,0 +1,34 @@
+"""Losses that learn a ranking: the item chosen shall score above items drawn at random.
+
+Outputs are ``(rows, 1 + drawn)``, the chosen item's score first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from headstart.core.batch import Batch
+from headstart.core.loss import weighted_mean
+
+__all__ = ["bpr_loss", "softmax_loss"]
+
+
+def softmax_loss(outputs: Any, batch: Batch) -> Tensor:
+    """Cross-entropy of the chosen item among those drawn.
+
+    **Source:** Wu et al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation" (2022), equation 3.
+    """
+    scores = outputs.float()
+    return weighted_mean(scores.logsumexp(1) - scores[:, 0], batch)
+
+
+def bpr_loss(outputs: Any, batch: Batch) -> Tensor:
+    """Minus the log probability that the chosen item beats one drawn, the mean over those drawn.
+
+    **Source:** Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback" (2009), section 4.1.
+    """
+    scores = outputs.float()
+    return weighted_mean(-F.logsigmoid(scores[:, :1] - scores[:, 1:]).mean(1), batch)

@@ -1,0 +1,300 @@
+"""`DotProductBias`: users and items as vectors, their product a rating; and the same with implicit terms on both sides.
+
+One file that needs only torch. A table holds the factors and, last, the bias: one look-up instead of two.
+
+**Source:** Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems" (2009); the sigmoid that
+keeps ratings in their range is that of fast.ai's lesson.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.core.errors import ConfigError
+
+__all__ = ["DotProductBias", "ImplicitDotProductBias", "member_sums"]
+
+
+SPREAD = 0.05
+"""Standard deviation of new factors."""
+
+Bounds: TypeAlias = tuple[float, float]
+"""Lowest and highest output, around 0."""
+
+
+class DotProductBias(nn.Module):
+    """The product of a user's and an item's factors, plus the bias of each.
+
+    **Shape:**
+    - Input: user ids, int64 ``(rows,)``; item ids, int64 ``(rows,)``, or ``(rows, choices)`` to compare several items
+    - Output: ``(rows, 1)``, or ``(rows, choices)``
+
+    >>> model = DotProductBias(users=5, items=7, factors=3, output_range=(-2.0, 1.5))
+    >>> model(torch.tensor([1, 0]), torch.tensor([6, 6])).shape
+    torch.Size([2, 1])
+
+    Args:
+        users: number of user ids; 0 is for the unknown.
+        items: number of item ids; 0 is for the unknown.
+        factors: width of the vectors.
+        output_range: lowest and highest output, reached by a sigmoid that gives 0 (the mean of standardised ratings)
+            where the score is 0; None: unbounded scores, for ranking.
+        dropout: probability of leaving out a factor's product, 0 to 1.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        users: int,
+        items: int,
+        factors: int = 50,
+        *,
+        output_range: Sequence[float] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("users", users), ("items", items), ("factors", factors)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
+        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+            raise ConfigError(f"dropout is a probability from 0 to below 1; got {dropout!r}")
+        if output_range is not None and not (len(output_range) == 2 and output_range[0] < 0 < output_range[1]):
+            raise ConfigError(f"output_range must be two numbers, one below and one above 0; got {output_range!r}")
+        self.factors, self.dropout = factors, dropout
+        self.range: Bounds | None = None if output_range is None else (float(output_range[0]), float(output_range[1]))
+        self.user_table = nn.Parameter(_small(users, factors))
+        self.item_table = nn.Parameter(_small(items, factors))
+
+    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
+        """One group: there is no head."""
+        return [list(self.parameters())]
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Outputs, ``(rows, 1)`` or ``(rows, choices)``."""
+        user_table, item_table = self.tables()
+        if items.ndim == 2:
+            # A user's own bias would not change the ranking of the choices, and is left out.
+            chosen = user_table.index_select(0, users)  # (rows, factors + bias)
+            offered = F.embedding(items, item_table)  # (rows, choices, factors + bias)
+            left = F.dropout(chosen[:, :-1], self.dropout, self.training)
+            product = torch.bmm(offered[..., :-1], left[:, :, None]).squeeze(2)
+            return _bounded(product + offered[..., -1], self.range)
+        if self.dropout and self.training:
+            chosen, offered = user_table.index_select(0, users), item_table.index_select(0, items)
+            product = F.dropout(chosen[:, :-1] * offered[:, :-1], self.dropout).sum(1, keepdim=True)
+            return _bounded(product + chosen[:, -1:] + offered[:, -1:], self.range)
+        outputs: Tensor = _PairScore.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+            user_table, item_table, users, items, self.range
+        )
+        return outputs
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Factors and bias of all users, ``(users, factors + 1)``, and of all items, as the score takes them."""
+        return self.user_table, self.item_table
+
+    def bounded(self, score: Tensor) -> Tensor:
+        """Outputs of scores, of any shape."""
+        return _bounded(score, self.range)
+
+
+class ImplicitDotProductBias(DotProductBias):
+    """`DotProductBias` in which a user is also the items rated, and an item also the users who rated it.
+
+    A user's factors are those of their own plus the sum over their items of the items' implicit factors, divided by the
+    root of how many; an item's likewise. Who rated what comes from the training rows alone. Every output depends on
+    all users and items through these sums, so a step costs one pass over all training pairs: use large batches.
+
+    **Source:** the users' side is SVD++ (Koren, "Factorization Meets the Neighborhood", 2008, equation 15); the items'
+    side is its mirror, as in Rendle, Zhang and Koren, "On the Difficulty of Evaluating Baselines" (2019), "flipped".
+
+    **Shape:** as for `DotProductBias`.
+
+    >>> model = ImplicitDotProductBias(users=3, items=4, seen=torch.tensor([[1, 1, 2], [1, 3, 3]]), factors=2)
+    >>> model(torch.tensor([1, 0]), torch.tensor([3, 2])).shape
+    torch.Size([2, 1])
+
+    Args:
+        users: number of user ids.
+        items: number of item ids.
+        seen: int64 ``(2, training rows)``: ids of users and items, no pair twice.
+        factors: width of the vectors.
+        output_range: as for `DotProductBias`.
+        dropout: as for `DotProductBias`.
+    """
+
+    user_starts: Tensor
+    user_members: Tensor
+    item_starts: Tensor
+    item_members: Tensor
+
+    def __init__(
+        self,
+        users: int,
+        items: int,
+        seen: Tensor,
+        factors: int = 50,
+        *,
+        output_range: Sequence[float] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(users, items, factors, output_range=output_range, dropout=dropout)
+        if seen.ndim != 2 or len(seen) != 2:
+            raise ConfigError(f"seen must be ids of users and items, (2, training rows); got {tuple(seen.shape)}")
+        # Biases of their own, since weight decay, which must be strong here, is for tables and not for vectors.
+        self.user_bias, self.item_bias = nn.Parameter(torch.zeros(users)), nn.Parameter(torch.zeros(items))
+        self.user_table, self.user_implicit = (nn.Parameter(torch.randn(users, factors) * SPREAD) for _ in range(2))
+        self.item_table, self.item_implicit = (nn.Parameter(torch.randn(items, factors) * SPREAD) for _ in range(2))
+        self._held: tuple[Tensor, Tensor] | None = None
+        self.set_seen(seen)
+
+    def set_seen(self, seen: Tensor) -> None:
+        """Says who has rated what: int64 ``(2, rows)``, ids of users and items, no pair twice."""
+        users, items = len(self.user_bias), len(self.item_bias)
+        for name, owners, members, count in (("user", seen[0], seen[1], users), ("item", seen[1], seen[0], items)):
+            starts, ordered = _grouped(owners, members, count)
+            self.register_buffer(f"{name}_starts", starts.to(self.user_bias.device), persistent=False)
+            self.register_buffer(f"{name}_members", ordered.to(self.user_bias.device), persistent=False)
+        self._held = None
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """As for `DotProductBias`, implicit sums included: anew at each training step, once in evaluation mode."""
+        hold = not self.training and not torch.is_grad_enabled()
+        if hold and self._held is not None:
+            return self._held
+        by_user: tuple[Any, Any] = (self.user_starts, self.user_members)
+        by_item: tuple[Any, Any] = (self.item_starts, self.item_members)
+        # What a user's items add to the user, (users, factors), and an item's users to the item.
+        # (torch leaves apply untyped)
+        of_items: Tensor = _MemberSums.apply(*by_user, *by_item, self.item_implicit)  # type: ignore[no-untyped-call]
+        of_users: Tensor = _MemberSums.apply(*by_item, *by_user, self.user_implicit)  # type: ignore[no-untyped-call]
+        tables = (
+            torch.cat([self.user_table + of_items, self.user_bias[:, None]], 1),
+            torch.cat([self.item_table + of_users, self.item_bias[:, None]], 1),
+        )
+        if hold:
+            self._held = tables
+        return tables
+
+    def train(self, mode: bool = True) -> ImplicitDotProductBias:  # noqa: FBT001 - torch's own signature
+        """As torch's; the sums that evaluation holds are dropped."""
+        self._held = None
+        super().train(mode)
+        return self
+
+    def _apply(self, *arguments: Any, **options: Any) -> ImplicitDotProductBias:
+        self._held = None
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch's
+        return self
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self._held = None
+        super()._load_from_state_dict(*arguments, **options)
+
+
+class _PairScore(torch.autograd.Function):
+    """The output for pairs, ``(rows, 1)``: one pass forward and one back, for a dozen small operations."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, user_table: Tensor, item_table: Tensor, users: Tensor, items: Tensor, bounds: Bounds | None
+    ) -> Tensor:
+        chosen, offered = user_table.index_select(0, users), item_table.index_select(0, items)
+        score = (chosen[:, :-1] * offered[:, :-1]).sum(1, keepdim=True)
+        score += chosen[:, -1:]
+        score += offered[:, -1:]
+        ctx.sizes, ctx.bounds = (user_table.shape, item_table.shape), bounds
+        if bounds is not None:  # what `_bounded` does, in place
+            low, high = bounds
+            score.add_(math.log(-low / high)).sigmoid_().mul_(high - low).add_(low)
+        ctx.save_for_backward(chosen, offered, users, items, *(() if bounds is None else (score,)))
+        return score
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        chosen, offered, users, items, *outputs = ctx.saved_tensors
+        (gradient,) = gradients  # (rows, 1)
+        if ctx.bounds is not None:  # the sigmoid's slope
+            low, high = ctx.bounds
+            gradient = gradient * ((outputs[0] - low) * (high - outputs[0])).div_(high - low)
+        found = []
+        for other, ids, size in ((offered, users, ctx.sizes[0]), (chosen, items, ctx.sizes[1])):
+            part = other * gradient  # (rows, factors + bias)
+            part[:, -1:] = gradient
+            found.append(part.new_zeros(size).index_add_(0, ids, part))
+        return found[0], found[1], None, None, None
+
+
+class _MemberSums(torch.autograd.Function):
+    """For each owner the sum of its members' rows, over the root of how many: ``(owners, factors)``.
+
+    Both directions are products with a sparse matrix; the gradient's is the transposed one, which the caller has.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, starts: Tensor, members: Tensor, back_starts: Tensor, back: Tensor, table: Tensor) -> Tensor:
+        scale = starts.diff().clamp(min=1).to(table.dtype).rsqrt()[:, None]
+        ctx.save_for_backward(back_starts, back, scale)
+        return member_sums(starts, members, table) * scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None, Tensor]:
+        back_starts, back, scale = ctx.saved_tensors
+        return None, None, None, None, member_sums(back_starts, back, gradients[0] * scale)
+
+
+def member_sums(starts: Tensor, members: Tensor, table: Tensor) -> Tensor:
+    """For each owner the sum of its members' rows of a table, ``(owners, width)``.
+
+    Args:
+        starts: where each owner's members begin, int32 ``(owners + 1,)``.
+        members: rows of the table, int32.
+        table: float ``(rows, width)``.
+    """
+    owners = len(starts) - 1
+    if table.device.type == "mps":  # which has no sparse products
+        places = torch.repeat_interleave(
+            torch.arange(owners, device=table.device), starts.diff(), output_size=len(members)
+        )
+        return table.new_zeros(owners, table.shape[1]).index_add_(0, places, table.index_select(0, members))
+    ones = torch.ones(len(members), dtype=table.dtype, device=table.device)
+    with torch.autocast(table.device.type, enabled=False):
+        matrix = torch.sparse_csr_tensor(starts, members, ones, (owners, len(table)), check_invariants=False)
+        return torch.mm(matrix, table)
+
+
+with warnings.catch_warnings():  # torch says once in each process that these tensors are in beta: here, unheard
+    warnings.simplefilter("ignore", UserWarning)
+    torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1), check_invariants=False)
+
+
+def _grouped(owners: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Members by owner, ascending: where each owner's begin, int32 ``(count + 1,)``, and the members, int32."""
+    order = members.argsort(stable=True)
+    order = order[owners[order].argsort(stable=True)]
+    starts = torch.zeros(count + 1, dtype=torch.int32, device=owners.device)
+    starts[1:] = torch.bincount(owners, minlength=count).cumsum(0)
+    return starts, members[order].to(torch.int32)
+
+
+def _bounded(score: Tensor, bounds: Bounds | None) -> Tensor:
+    """Into the range by a sigmoid; a score of 0 gives 0."""
+    if bounds is None:
+        return score
+    low, high = bounds
+    return torch.sigmoid(score + math.log(-low / high)) * (high - low) + low
+
+
+def _small(count: int, factors: int) -> Tensor:
+    """Normal factors, and a bias of 0: ``(count, factors + 1)``."""
+    table = torch.randn(count, factors + 1) * SPREAD
+    table[:, -1] = 0.0
+    return table

@@ -1,0 +1,151 @@
+"""Pictures of taste: the map of items in two dimensions, and the lesson's table of busy users and much rated items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from headstart.collab.codec import RatingsCodec
+from headstart.collab.seen import Seen
+from headstart.core.errors import ConfigError
+from headstart.core.plots import Plot
+
+__all__ = ["crosstab", "project", "taste_map"]
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+
+LONGEST = 30
+"""Characters of a title that a map shows."""
+
+
+def crosstab(codec: RatingsCodec, seen: Seen, n_users: int, n_items: int) -> pl.DataFrame:
+    """The ratings of the users with the most rows for the items with the most; see `CollabLearner.crosstab`."""
+    if n_users < 1 or n_items < 1:
+        raise ConfigError(f"n_users and n_items must be at least 1; got {n_users} and {n_items}")
+    items = _busiest(seen.counts(len(codec.items)), n_items)
+    users = _busiest(seen.starts.diff(), n_users)
+    table = torch.full((len(codec.users), len(codec.items)), float("nan"))
+    table[seen.users, seen.items] = torch.ones(len(seen.users)) if seen.ratings is None else seen.ratings
+    shown = table[users][:, items].numpy()
+    names = codec.item_facts.names(codec.items, items.numpy())
+    twice = {name for name in names if names.count(name) > 1}
+    values = codec.items.decode(items.numpy()).to_list()
+    heads = [f"{name} ({value})" if name in twice else name for name, value in zip(names, values, strict=True)]
+    columns = [pl.Series(head, shown[:, place]).fill_nan(None) for place, head in enumerate(heads)]
+    return pl.DataFrame([codec.users.decode(users.numpy()).alias(codec.user), *columns])
+
+
+def project(vectors: Floats, method: Literal["pca", "tsne"]) -> Floats:
+    """Vectors in two dimensions, ``(rows, 2)``.
+
+    The principal components' signs are fixed by their largest entry, so that the same vectors give the same picture.
+
+    Args:
+        vectors: ``(rows, width)``.
+        method: ``"pca"``, or ``"tsne"`` by scikit-learn.
+
+    Raises:
+        ConfigError: the method is unknown, scikit-learn is missing, or there are under three rows.
+    """
+    if method not in ("pca", "tsne"):
+        raise ConfigError(f"method must be 'pca' or 'tsne'; got {method!r}")
+    if len(vectors) < 3 or vectors.shape[1] < 2:
+        raise ConfigError(f"a map needs three items and two factors at least; got {vectors.shape}")
+    centred = vectors - vectors.mean(0)
+    if method == "pca":
+        left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+        places: Floats = left[:, :2] * sizes[:2]
+        return places * np.sign(places[np.abs(places).argmax(0), [0, 1]])
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ConfigError("t-SNE needs scikit-learn: pip install scikit-learn, or use method='pca'") from error
+    tsne = TSNE(perplexity=min(12.0, (len(vectors) - 1) / 3), init="pca", random_state=0)
+    found: Floats = tsne.fit_transform(centred)
+    return found
+
+
+def taste_map(
+    vectors: Floats,
+    names: Sequence[str],
+    counts: NDArray[np.integer[Any]],
+    lift: Floats,
+    method: Literal["pca", "tsne"],
+) -> Plot:
+    """Items as points: near each other if they are liked alike, larger the more they are rated, coloured by their bias.
+
+    Args:
+        vectors: float ``(items, factors)``, the most rated first.
+        names: what to write beside each.
+        counts: how often each was rated.
+        lift: each item's bias, in the ratings' unit.
+        method: as for `project`.
+    """
+    places = project(vectors, method)
+    plot = Plot(figsize=(12, 8.5), layout="constrained")
+    axis = plot.subplots()
+    reach = max(float(np.abs(lift).max()), 1e-6)
+    drawn = axis.scatter(
+        places[:, 0], places[:, 1], s=25 + 150 * counts / max(1, counts.max()), c=lift, cmap="RdYlBu_r",
+        norm=TwoSlopeNorm(0.0, -reach, reach), edgecolors="white", linewidths=0.8, zorder=3,
+    )  # fmt: skip
+    axis.margins(0.09, 0.06)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    by = "principal components" if method == "pca" else "t-SNE"
+    axis.set_title(f"The {len(names)} most rated items by taste ({by} of their vectors)", loc="left", fontsize=12)
+    bar = plot.colorbar(drawn, ax=axis, shrink=0.4, aspect=25, pad=0.01)
+    bar.set_label("rated above (+) or below (-) what taste explains", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    _label(plot, axis, places, [_short(name) for name in names])
+    return plot
+
+
+def _label(plot: Plot, axis: Any, places: Floats, names: Sequence[str]) -> None:
+    """Writes each name where it covers neither a point nor another name; where there is no room, not at all."""
+    canvas = FigureCanvasAgg(plot)
+    canvas.draw()  # type: ignore[no-untyped-call]  # settles the layout, so that the boxes below are where things will be
+    plot.set_layout_engine("none")
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
+    points = axis.transData.transform(places)
+    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    frame = axis.get_window_extent(renderer)
+    offsets = [
+        (7, 0, "left", "center"),
+        (-7, 0, "right", "center"),
+        (0, 7, "center", "bottom"),
+        (0, -7, "center", "top"),
+    ]
+    offsets += [(6, 6, "left", "bottom"), (-6, 6, "right", "bottom"), (6, -6, "left", "top"), (-6, -6, "right", "top")]
+    offsets += [(0, 15, "center", "bottom"), (0, -15, "center", "top")]
+    for place, name in zip(places, names, strict=True):
+        for right, up, horizontal, vertical in offsets:
+            text = axis.annotate(
+                name, place, (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7.5,
+                color="#333333", zorder=4,
+            )  # fmt: skip
+            box = text.get_window_extent(renderer)
+            if frame.containsx(box.x0) and frame.containsx(box.x1) and not box.count_overlaps(taken):
+                taken.append(box.padded(1))
+                break
+            text.remove()
+
+
+def _short(name: str) -> str:
+    """A title that fits: without its year, and cut at a word's end."""
+    name = name.rpartition(" (")[0] if name.endswith(")") and name[-5:-1].isdigit() else name
+    return name if len(name) <= LONGEST else name[:LONGEST].rpartition(" ")[0] + " ..."
+
+
+def _busiest(counts: torch.Tensor, n: int) -> torch.Tensor:
+    """The ids with the most rows, of 1 to n."""
+    return counts[1:].argsort(descending=True, stable=True)[:n] + 1

@@ -1,0 +1,213 @@
+"""Parameter groups, freezing, rates per group, and the optimizer factories.
+
+A model that wants groups has a method ``groups() -> list[list[nn.Module | nn.Parameter]]``, from the input side to the
+head. A model without one is a single group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from headstart.core.errors import ConfigError
+
+__all__ = [
+    "Groups",
+    "OptimizerFactory",
+    "Rates",
+    "adamw",
+    "freeze_to",
+    "frozen_groups",
+    "optimizer_groups",
+    "parameter_groups",
+    "rates_per_group",
+    "set_rates",
+    "sgd",
+    "train_mode",
+]
+
+Rates: TypeAlias = float | Sequence[float]
+"""One learning rate for all groups, or one per group."""
+
+OptimizerFactory: TypeAlias = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+"""Makes an optimizer from torch's parameter groups (dictionaries with ``params``, ``lr`` and ``weight_decay``)."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A model's parameters and modules, split from the input side to the head.
+
+    Attributes:
+        parameters: for each group its parameters; every parameter of the model stands in exactly one group.
+        modules: for each group its modules, whose batch norms stop learning when the group is frozen.
+    """
+
+    parameters: tuple[tuple[nn.Parameter, ...], ...]
+    modules: tuple[tuple[nn.Module, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+
+def parameter_groups(model: nn.Module) -> Groups:
+    """A model's groups, checked: each parameter in exactly one, by identity, so that a tied weight counts once.
+
+    Args:
+        model: with a method ``groups()``, or any module, which is one group.
+
+    Raises:
+        ConfigError: a parameter of the model stands in no group, or a group names one that is not the model's.
+    """
+    declared: list[list[nn.Module | nn.Parameter]] = [[model]]
+    groups = getattr(model, "groups", None)
+    if callable(groups):
+        declared = groups()
+    own = {id(parameter): name for name, parameter in model.named_parameters()}
+    seen: set[int] = set()
+    parameters: list[tuple[nn.Parameter, ...]] = []
+    modules: list[tuple[nn.Module, ...]] = []
+    for number, group in enumerate(declared):
+        found: list[nn.Parameter] = []
+        inside: list[nn.Module] = []
+        for part in group:
+            if isinstance(part, nn.Module):
+                inside.extend(part.modules())
+            for parameter in part.parameters() if isinstance(part, nn.Module) else [part]:
+                if id(parameter) not in own:
+                    raise ConfigError(f"group {number} of {type(model).__name__} holds a parameter that is not its own")
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    found.append(parameter)
+        parameters.append(tuple(found))
+        modules.append(tuple(inside))
+    missing = [name for identity, name in own.items() if identity not in seen]
+    if missing:
+        raise ConfigError(
+            f"the groups of {type(model).__name__} leave out {', '.join(missing[:5])}"
+            f"{' and others' if len(missing) > 5 else ''}; each parameter must stand in one group"
+        )
+    return Groups(tuple(parameters), tuple(modules))
+
+
+def freeze_to(groups: Groups, first_trained: int) -> None:
+    """Freezes the groups before ``first_trained`` and frees the rest.
+
+    Args:
+        groups: the model's groups.
+        first_trained: number of the first group that trains; negative counts from the end (-1: the head alone).
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    count = len(groups)
+    if not (isinstance(first_trained, int) and -count <= first_trained <= count):
+        raise ConfigError(f"freeze_to({first_trained!r}): the model has {count} groups, so give {-count} to {count}")
+    first = first_trained if first_trained >= 0 else count + first_trained
+    for number, group in enumerate(groups.parameters):
+        for parameter in group:
+            parameter.requires_grad_(number >= first)
+
+
+def frozen_groups(groups: Groups) -> tuple[bool, ...]:
+    """For each group, whether it is frozen: it has parameters and none of them trains."""
+    return tuple(bool(group) and not any(p.requires_grad for p in group) for group in groups.parameters)
+
+
+def train_mode(model: nn.Module, groups: Groups) -> None:
+    """Training mode, except that frozen groups' batch norms keep their statistics; dropout stays active everywhere."""
+    model.train()
+    for modules, frozen in zip(groups.modules, frozen_groups(groups), strict=True):
+        if frozen:
+            for module in modules:
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+
+def rates_per_group(rates: Rates, count: int) -> tuple[float, ...]:
+    """One learning rate per group, from one number or from one per group (differential rates).
+
+    Raises:
+        ConfigError: not a positive number, or not as many as there are groups.
+    """
+    try:
+        values = tuple(float(rate) for rate in rates) if isinstance(rates, Iterable) else (float(rates),) * count
+    except (TypeError, ValueError):
+        raise ConfigError(f"lr must be a number, or one number per group; got {rates!r}") from None
+    if len(values) != count:
+        raise ConfigError(f"lr has {len(values)} rates, but the model has {count} groups; give one rate, or {count}")
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+        raise ConfigError(f"each lr must be a finite number of 0 or more, and one at least above 0; got {rates!r}")
+    return values
+
+
+def optimizer_groups(groups: Groups, rates: Sequence[float], weight_decay: float) -> list[dict[str, Any]]:
+    """Torch's parameter groups: for each of ours the decayed part and the undecayed (biases, norms), if they train.
+
+    Each carries ``group``, our group's number (the first's, of those with one rate), and ``base_lr``, which the
+    schedule multiplies at every step.
+
+    Raises:
+        ConfigError: everything is frozen, or the weight decay is negative.
+    """
+    if not (isinstance(weight_decay, int | float) and 0 <= weight_decay < math.inf):
+        raise ConfigError(f"weight_decay must be a number of 0 or more; got {weight_decay!r}")
+    made: dict[tuple[float, float], dict[str, Any]] = {}  # groups with the same rate share a kernel
+    for number, (parameters, rate) in enumerate(zip(groups.parameters, rates, strict=True)):
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        for decay, part in (
+            (weight_decay, [parameter for parameter in trained if parameter.ndim > 1]),
+            (0.0, [parameter for parameter in trained if parameter.ndim <= 1]),
+        ):
+            if part:
+                new = {"params": [], "lr": rate, "base_lr": rate, "weight_decay": decay, "group": number}
+                made.setdefault((rate, decay), new)["params"].extend(part)
+    if not made:
+        raise ConfigError("every group is frozen, so there is nothing to train: call unfreeze() or freeze_to(-1) first")
+    return list(made.values())
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float, momentum: float | None) -> None:
+    """Sets each group's rate to its own base times ``factor``, and the momentum (or Adam's first beta)."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+        if momentum is not None:
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            elif group.get("momentum"):
+                group["momentum"] = momentum
+
+
+def adamw(*, betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-5) -> OptimizerFactory:
+    """AdamW with torch's fused kernel, one pass over all parameters per step.
+
+    **Source:** Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2. The second beta and
+    ``eps`` are fastai's, steadier at high rates than torch's (0.999, 1e-8).
+
+    Args:
+        betas: decay of the running means of the gradient and of its square.
+        eps: added to the root of the squares' mean.
+    """
+
+    def make(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True)
+
+    return make
+
+
+def sgd(*, momentum: float = 0.9, nesterov: bool = False) -> OptimizerFactory:
+    """Stochastic gradient descent with momentum, by torch's fused kernel.
+
+    Args:
+        momentum: 0 to 1.
+        nesterov: look ahead along the momentum before taking the gradient.
+    """
+
+    def make(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=True)
+
+    return make

@@ -1,0 +1,302 @@
+"""The polars door: any table comes in as a polars frame, and goes back as the library it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import polars as pl
+from polars import selectors as cs
+
+from headstart.core.errors import ConfigError, DataError, did_you_mean
+
+__all__ = [
+    "Table",
+    "check_columns",
+    "check_output",
+    "csv_text",
+    "matches",
+    "read_table",
+    "sql_name",
+    "to_source",
+    "usable_rows",
+    "write_table",
+]
+
+Table: TypeAlias = Any
+"""A pandas, polars or pyarrow table, or a path to a CSV or Parquet file; no type, since pandas is never imported."""
+
+MISSING_IN_CSV = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
+"""What counts as missing in a CSV file: what pandas reads so, less the rarest."""
+
+ROWS_TO_INFER = 10_000
+"""Rows of a CSV file from which its types are inferred; all rows, where these do not show them."""
+
+
+def read_table(source: Table, name: str = "table") -> pl.DataFrame:
+    """A polars frame of any table. The user's own is not changed, and not copied where Arrow allows.
+
+    Args:
+        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
+            ends in .csv, .csv.gz, .tsv or .parquet. A pandas index is left out, as it is no column.
+        name: what messages call it.
+
+    Raises:
+        DataError: the file is missing, empty or unreadable; two columns have one name; a column mixes types.
+        ConfigError: not a table.
+    """
+    return _with_read_dates(_read_any(source, name))
+
+
+def _read_any(source: Table, name: str) -> pl.DataFrame:
+    if isinstance(source, str | Path):
+        return _read_file(Path(source), name)
+    if isinstance(source, pl.LazyFrame):
+        try:
+            return source.collect()
+        except Exception as error:
+            raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
+    if isinstance(source, pl.DataFrame):
+        return source
+    columns = getattr(source, "columns", None)
+    if columns is None or not hasattr(source, "__arrow_c_stream__"):
+        raise ConfigError(
+            f"{name} must be a pandas, polars or pyarrow table or a path to a CSV or Parquet file;"
+            f" got {type(source).__name__}"
+        )
+    if _is_pandas(source):
+        _check_duplicates((str(column) for column in columns), name)
+        source = source.reset_index(drop=True).rename(columns=str)
+    else:
+        _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
+    try:
+        frame = pl.DataFrame(source)
+        return _with_pandas_types(frame, source) if _is_pandas(source) else frame
+    except Exception as error:
+        raise DataError(
+            f"{name} cannot be read as columns of one type each: {_unreadable(source)}{_first_line(error)}; convert it"
+        ) from error
+
+
+def _with_read_dates(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text that is a date such as 2015-06-20 in every row becomes dates, as polars does with CSV files."""
+    read: list[pl.Series] = []
+    for series in frame.select(pl.col(pl.String)):
+        first = series.drop_nulls().head(1)
+        if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
+            with contextlib.suppress(pl.exceptions.PolarsError):
+                read.append(series.str.to_date("%Y-%m-%d", strict=True))
+    return frame.with_columns(read) if read else frame
+
+
+def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
+    """What pandas' types hide: whole numbers that a gap has made floats, and whole numbers declared as categories."""
+    changed: list[pl.Series] = []
+    for series in frame:
+        if str(source[series.name].dtype) == "category" and series.dtype.is_integer():
+            changed.append(series.cast(pl.String))
+        elif series.dtype.is_float() and series.null_count() + series.is_nan().sum():
+            known = series.drop_nulls().drop_nans()
+            if len(known) and bool((known.is_finite() & (known == known.round(0)) & (known.abs() < 2**53)).all()):
+                changed.append(series.fill_nan(None).cast(pl.Int64))
+    return frame.with_columns(changed) if changed else frame
+
+
+def to_source(frame: pl.DataFrame, source: Table) -> Table:
+    """The frame as a table of the library that ``source`` came in; polars for a path."""
+    if _is_pandas(source):
+        pandas_frame = frame.to_pandas()
+        pandas_frame.index = source.index
+        return pandas_frame
+    if type(source).__module__.partition(".")[0] == "pyarrow":
+        return frame.to_arrow()
+    return frame
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Writes CSV or Parquet, by the file's ending, whole or not at all.
+
+    Raises:
+        ConfigError: another ending.
+        DataError: the place cannot be written, or the frame not as CSV.
+    """
+    check_output(path)
+    if path.suffix == ".csv":
+        _check_flat(frame, f"cannot write {path}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; give a folder that exists and is writable") from error
+    try:
+        write = frame.write_csv if path.suffix == ".csv" else frame.write_parquet
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sql_name(column: str) -> str:
+    """A column's name as SQL has it: in quotes where it is more than letters, digits and underscores."""
+    return column if re.fullmatch(r"[A-Za-z_]\w*", column) else f'"{column}"'
+
+
+def csv_text(frame: pl.DataFrame) -> str:
+    """The frame as CSV.
+
+    Raises:
+        DataError: a column holds lists.
+    """
+    _check_flat(frame, "cannot print this as CSV")
+    return frame.write_csv()
+
+
+def check_output(path: Path) -> None:
+    """That a table could be written there, asked before long work.
+
+    Raises:
+        ConfigError: the file's name does not end in .csv or .parquet.
+        DataError: its folder is not there.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"{path} must end in .csv or .parquet, so that its format is known")
+    if not path.parent.is_dir():
+        raise DataError(f"cannot write {path}: {path.parent} is no folder; give a folder that exists and is writable")
+
+
+def _check_flat(frame: pl.DataFrame, what: str) -> None:
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    if nested:
+        raise DataError(f"{what}: column {nested[0]!r} holds lists, which CSV cannot; use .parquet")
+
+
+def matches(frame: pl.DataFrame, condition: str, argument: str = "where") -> pl.Series:
+    """For each row whether it fulfils a SQL condition such as ``Sales > 0 AND Date >= '2014-08-01'``.
+
+    Returns:
+        Bool, ``(rows,)``; unknown counts as no.
+
+    Raises:
+        ConfigError: not a condition that polars understands, or not one about these columns.
+    """
+    try:
+        pl.sql_expr(condition)  # one expression and nothing else
+        # As a query, since that reads text beside a date as a date. The line break ends a comment.
+        fulfilled = frame.sql(f"SELECT ({condition}\n) AS fulfilled FROM self")["fulfilled"]
+    except Exception as error:
+        known = ", ".join(frame.columns[:20])
+        raise ConfigError(
+            f"{argument} is not a SQL condition on this table: {condition!r}: {_first_line(error)}"
+            f" (its columns: {known})"
+        ) from error
+    if fulfilled.dtype != pl.Boolean:
+        raise ConfigError(f"{argument} must be true or false for each row; {condition!r} gives {fulfilled.dtype}")
+    if len(fulfilled) != len(frame):
+        raise ConfigError(f"{argument} must speak of single rows; {condition!r} gives {len(fulfilled)} values in all")
+    return fulfilled.fill_null(value=False)
+
+
+def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Sequence[str]) -> pl.DataFrame:
+    """The rows of a table that fulfil a condition, with null for NaN: one word for missing, also for SQL.
+
+    Args:
+        frame: the table.
+        where: a SQL condition; None: all rows.
+        name: what messages call the table.
+        needed: columns that it must have.
+
+    Raises:
+        DataError: it lacks a column, has no rows, or none that fulfils the condition.
+        ConfigError: the condition is none.
+    """
+    if not len(frame):
+        raise DataError(f"{name} has no rows")
+    check_columns(frame, needed, name)
+    frame = frame.with_columns(cs.float().fill_nan(None))
+    if where is None:
+        return frame
+    kept = frame.filter(matches(frame, where))
+    if not len(kept):
+        raise DataError(f"{name}: none of the {len(frame):,} rows fulfils where={where!r}")
+    return kept
+
+
+def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
+    """That a table has these columns.
+
+    Raises:
+        DataError: it lacks one; the message says which, and the nearest name.
+    """
+    for name in names:
+        if name not in frame.columns:
+            raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
+
+
+def _read_file(path: Path, name: str) -> pl.DataFrame:
+    if not path.exists():
+        raise DataError(f"{name}: there is no file {path}")
+    if path.is_dir():
+        raise DataError(f"{name}: {path} is a folder; give a CSV or Parquet file")
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    ending = suffixes[-1] if suffixes else ""
+    try:
+        if ending == ".parquet":
+            return pl.read_parquet(path, memory_map=False)
+        if ending in (".csv", ".tsv"):
+            return _read_csv(path, "," if ending == ".csv" else "\t", name)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: {path} cannot be read: {_first_line(error)}") from error
+    raise DataError(f"{name}: {path} ends in neither .csv, .tsv nor .parquet, so its format is not known")
+
+
+def _read_csv(path: Path, separator: str, name: str) -> pl.DataFrame:
+    frame_of_names = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    header = [value or "" for value in frame_of_names.row(0)]
+    _check_duplicates(header, f"{name}: {path}")
+    arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
+    # A type that the first rows do not show ("0" or nothing for 10,000 rows, then "a"): read all before deciding.
+    with contextlib.suppress(pl.exceptions.ComputeError):
+        frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)
+        if not any(_begins_empty(series) for series in frame):
+            return frame
+    return pl.read_csv(path, infer_schema_length=None, **arguments)
+
+
+def _begins_empty(series: pl.Series) -> bool:
+    """Whether a column was taken for text because the rows that were looked at had no values."""
+    first = series.head(ROWS_TO_INFER)
+    return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
+
+
+def _check_duplicates(columns: Iterable[str], name: str) -> None:
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{name} has more than one column named {twice[0]!r}; rename or drop all but one")
+
+
+def _unreadable(source: Table) -> str:
+    """Begins the message on a pandas table that cannot be read: its first column that cannot; empty for others."""
+    for name in source.columns if _is_pandas(source) else ():
+        try:
+            pl.DataFrame(source[[name]])
+        except Exception:  # noqa: BLE001 - whatever it is, the whole table failed with it and is being reported
+            return f"column {name!r}: "
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _is_pandas(source: Table) -> bool:
+    return type(source).__module__.partition(".")[0] == "pandas"

@@ -1,0 +1,210 @@
+"""`TabularData`: from any table to training and validation batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+from headstart.core.data import Data, TensorLoader
+from headstart.core.engine import Engine
+from headstart.core.errors import ConfigError, did_you_mean
+from headstart.core.splits import Splitter, by_random, split_rows
+from headstart.core.tables import Table, check_columns, read_table, usable_rows
+from headstart.core.target import Label, Labels, Number
+from headstart.tabular.codec import TableCodec
+from headstart.tabular.columns import sort_columns
+from headstart.tabular.weights import ClassWeight, row_weights
+
+__all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "table_loader"]
+
+TargetKind: TypeAlias = Literal["number", "label"]
+
+EVALUATION_BATCH = 4096
+"""Rows at a time when nothing is learnt: more than in training, since no gradients are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularData(Data):
+    """Training and validation rows of a table, encoded, on the device.
+
+    Attributes:
+        codec: how rows became tensors.
+        notes: what a user should know of the validation rows: values never seen in training.
+    """
+
+    codec: TableCodec
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Table,
+        target: str | Sequence[str],
+        *,
+        split: Splitter | None = None,
+        valid: Table | None = None,
+        categorical: Sequence[str] = (),
+        continuous: Sequence[str] = (),
+        dates: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        where: str | None = None,
+        target_kind: TargetKind | None = None,
+        log_target: bool = False,
+        y_range: tuple[float, float] | None = None,
+        weight: str | None = None,
+        class_weight: ClassWeight | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        codec: TableCodec | None = None,
+        engine: Engine | None = None,
+    ) -> TabularData:
+        """Splits a table, learns the codec from its training rows, and encodes both sides.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
+            target: the column to predict, or several columns of numbers.
+            split: from `headstart.core.splits`; None: a random fifth of the rows validates.
+            valid: a table of validation rows, instead of a split.
+            categorical: columns that are so whatever the rules of `headstart.tabular.columns` say.
+            continuous: likewise.
+            dates: likewise; dates, or text such as 2015-06-20.
+            exclude: columns not to use.
+            where: a SQL condition on the rows of both sides; others are left out.
+            target_kind: None: text, booleans and whole numbers with two values are classes, other numbers numbers.
+            log_target: predict the logarithm of a positive number: right where relative errors matter.
+            y_range: lowest and highest prediction, in the target's own unit.
+            weight: a column with each training row's weight in the loss, 0 or more; validation counts all rows alike.
+            class_weight: in the training loss; ``"balanced"``: each class counts the same; or a weight per class.
+            batch_size: training rows per step, over all processes; None: 256, less for a table of under 25,600 rows.
+            seed: of the order of the training rows, and of the default split.
+            codec: an earlier one, to go on training its model with new rows; None: learnt here.
+            engine: device and processes.
+
+        Raises:
+            DataError: a column is missing or unfit, no rows are left, a class is missing on the training side.
+            ConfigError: options that do not go together.
+        """
+        targets = _target_names(target)
+        _check_apart(targets, weight, categorical=categorical, continuous=continuous, dates=dates, exclude=exclude)
+        needed = [*targets, *([] if weight is None else [weight])]
+        train_rows, valid_rows = _sides(table, valid, split or by_random(seed=seed), where, needed, given=split)
+        engine = engine or Engine()
+        if codec is not None:
+            _check_fixed(
+                codec, targets, categorical=categorical, continuous=continuous, dates=dates,
+                target_kind=target_kind, log_target=log_target, y_range=y_range,
+            )  # fmt: skip
+        else:
+            kind = _target_kind(train_rows, targets, target_kind)
+            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range)
+            columns = sort_columns(
+                train_rows.drop(needed), categorical=categorical, continuous=continuous, dates=dates, exclude=exclude
+            )
+            codec = TableCodec.fit(train_rows, columns, fitted)
+            codec = TableCodec.from_json(engine.from_main(codec.to_json())) if engine.world_size > 1 else codec
+        batch_size = suggested_batch_size(len(train_rows)) if batch_size is None else batch_size
+        encoded = codec.target.encode(train_rows)
+        train = TensorLoader(
+            codec.encode(train_rows), encoded, row_weights(train_rows, encoded, weight, class_weight, codec.target),
+            batch_size=batch_size, shuffle=True, seed=seed, engine=engine,
+        )  # fmt: skip
+        judged = table_loader(codec, valid_rows, engine, with_target=True)
+        notes = tuple(codec.notes(valid_rows, judged.inputs[0]))
+        return cls(train=train, valid=judged, target=codec.target, engine=engine, codec=codec, notes=notes)
+
+
+def suggested_batch_size(rows: int) -> int:
+    """A power of two, 16 to 256, that gives an epoch 100 steps or more where there are rows enough."""
+    return max(16, min(256, 1 << (max(1, rows // 100).bit_length() - 1)))
+
+
+def suggested_epochs(steps: int) -> int:
+    """10, or as many (at most 60) as it takes to make a thousand steps of ``steps`` an epoch.
+
+    Our own rule of thumb: large tables gain little after ten epochs of one cycle, small ones need the steps.
+    """
+    return max(10, min(60, -(-1000 // steps)))
+
+
+def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
+    """All rows of a frame, in their order, to be predicted or judged."""
+    if with_target:
+        check_columns(frame, codec.target.columns, "the table (target)")
+    target = codec.target.encode(frame) if with_target else None
+    return TensorLoader(codec.encode(frame), target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+
+
+def _target_names(target: str | Sequence[str]) -> list[str]:
+    names = [target] if isinstance(target, str) else target
+    if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"target must be a column's name, or several; got {target!r}")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"target must be a column, or several different ones; got {list(names)}")
+    return list(names)
+
+
+def _check_fixed(codec: TableCodec, targets: Sequence[str], **options: object) -> None:
+    """That what a codec has decided is not asked for otherwise."""
+    if tuple(targets) != codec.target.columns:
+        raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
+    for name, option in options.items():
+        if option:
+            raise ConfigError(f"{name} is part of the codec, which was given: leave {name} out, or codec")
+
+
+def _check_apart(targets: Sequence[str], weight: str | None, **lists: Sequence[str]) -> None:
+    """That no column is both what is learnt and what it is learnt from."""
+    if weight in targets:
+        raise ConfigError(f"column {weight!r} cannot be both the target and the weight")
+    for name, columns in lists.items():
+        for column in columns:
+            if column in targets or column == weight:
+                what = "the weight" if column == weight else "the target"
+                raise ConfigError(f"column {column!r} is {what}, so it cannot be named in {name}: take it out there")
+
+
+def _sides(
+    table: Table, valid: Table | None, split: Splitter, where: str | None, needed: Sequence[str], given: Splitter | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Training and validation rows, as polars frames."""
+    if valid is not None and given is not None:
+        raise ConfigError("give validation rows by split= or by valid=, not by both")
+    frame = usable_rows(read_table(table), where, "table", needed)
+    if valid is not None:
+        return frame, usable_rows(read_table(valid, "valid"), where, "valid", needed)
+    rows = split_rows(frame, split)
+    return frame[rows.train], frame[rows.valid]
+
+
+def _target_kind(frame: pl.DataFrame, targets: Sequence[str], asked: TargetKind | None) -> TargetKind:
+    if asked not in (None, "number", "label"):
+        raise ConfigError(f"target_kind must be 'number' or 'label'; {did_you_mean(str(asked), ('number', 'label'))}")
+    if len(targets) > 1:
+        if asked == "label":
+            raise ConfigError("several targets must be numbers; for several classes per row use one column of lists")
+        return "number"
+    if asked is not None:
+        return asked
+    series = frame[targets[0]]
+    two_whole = series.dtype.is_integer() and series.drop_nulls().n_unique() == 2
+    return "number" if series.dtype.is_numeric() and not two_whole else "label"
+
+
+def _fit_target(
+    frame: pl.DataFrame,
+    targets: Sequence[str],
+    kind: TargetKind,
+    *,
+    log_target: bool,
+    y_range: tuple[float, float] | None,
+) -> Number | Label | Labels:
+    if kind == "number":
+        return Number.fit(frame, targets, log=log_target, range=y_range)
+    if log_target or y_range is not None:
+        raise ConfigError(f"log_target and y_range are for numbers, but target {targets[0]!r} holds classes")
+    if isinstance(frame.schema[targets[0]], pl.List):
+        return Labels.fit(frame, targets[0])
+    return Label.fit(frame, targets[0])

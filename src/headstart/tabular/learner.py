@@ -1,0 +1,192 @@
+"""`TabularLearner`: trains on a table, predicts frames and single rows, and is saved as one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headstart.core.callbacks import Callback
+from headstart.core.data import Data
+from headstart.core.display import Verbosity
+from headstart.core.engine import Engine
+from headstart.core.ensemble import Ensemble
+from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
+from headstart.core.learner import Learner
+from headstart.core.metrics import Metric
+from headstart.core.optim import OptimizerFactory
+from headstart.core.saving import Json, load_weights, read_folder, reading
+from headstart.core.tables import Table, read_table, to_source
+from headstart.core.target import Loss, Number
+from headstart.tabular.codec import TableCodec
+from headstart.tabular.data import TabularData, table_loader
+from headstart.tabular.model import TabularModel, embedding_size
+
+__all__ = ["TabularLearner"]
+
+
+class TabularLearner(Learner):
+    """A `TabularModel`, or an ensemble of them, on a table.
+
+    Args:
+        data: from `TabularData.from_table`.
+        hidden: width of each hidden layer.
+        dropout: after each hidden layer: one probability, or one per layer.
+        embedding_dropout: probability of dropping an embedding's number.
+        embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
+        ensemble: how many models, each from weights of its own, whose answers are averaged.
+        loss: as for `Learner`, and the same for all that follows.
+        metrics: names or functions.
+        optimizer: a factory.
+        weight_decay: of embeddings and weights.
+        clip: largest norm of the gradients.
+        accumulate: batches per step.
+        callbacks: for every fit.
+        seed: of the weights and of dropout.
+        folder: where snapshots are kept.
+        progress: what a fit shows.
+    """
+
+    application = "tabular"
+    model: TabularModel | Ensemble
+
+    def __init__(
+        self,
+        data: TabularData,
+        *,
+        hidden: Sequence[int] = (200, 100),
+        dropout: float | Sequence[float] = 0.1,
+        embedding_dropout: float = 0.0,
+        embedding_sizes: Mapping[str, int] | None = None,
+        ensemble: int = 1,
+        loss: Loss | None = None,
+        metrics: Sequence[str | Metric] | None = None,
+        optimizer: OptimizerFactory | None = None,
+        weight_decay: float = 0.01,
+        clip: float | None = None,
+        accumulate: int = 1,
+        callbacks: Sequence[Callback] = (),
+        seed: int = 0,
+        folder: str | Path = "models",
+        progress: Verbosity = "auto",
+    ) -> None:
+        self.codec = data.codec
+        target = data.codec.target
+        self.design: Json = {
+            "cardinalities": data.codec.cardinalities,
+            "continuous": data.codec.numbers,
+            "outputs": target.outputs,
+            "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
+            "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
+            "embedding_dropout": embedding_dropout,
+            "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
+            "output_range": target.output_range() if isinstance(target, Number) else None,
+        }
+        self.members = ensemble
+        super().__init__(
+            _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics, optimizer=optimizer,
+            weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks, seed=seed,
+            folder=folder, progress=progress,
+        )  # fmt: skip
+
+    def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
+        """Answers for a table, or for one row.
+
+        Args:
+            rows: a table (columns in any order, others ignored), or one row as a dictionary, which takes the shortest
+                path: about as long as the model itself.
+            snapshot: average the predictions of all cycles saved under this name; for tables.
+
+        Returns:
+            For a table one of the same library, a row per row: ``prediction``, and for classes
+            ``probability_<class>`` for each. For a dictionary the same as a dictionary.
+
+        Raises:
+            DataError: a column is missing, or holds what it cannot be read as.
+        """
+        if isinstance(rows, Mapping):
+            if snapshot is not None:
+                raise ConfigError("snapshot averages over tables; for one row give a table of one row")
+            return self._predict_one(rows)
+        frame = read_table(rows)
+        if not len(frame):
+            return to_source(self.codec.decode(self._no_rows()), rows)
+        loader = table_loader(self.codec, frame, self.engine, with_target=False)
+        return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
+
+    def evaluate(self, table: Table) -> dict[str, float]:
+        """``valid_loss`` and the metrics over all rows of a table that has the target."""
+        return self.validate(table_loader(self.codec, read_table(table), self.engine, with_target=True))
+
+    def record(self) -> Json:
+        """What ``learner.json`` says of this learner."""
+        return super().record() | {
+            "model": {"class": "TabularModel", "members": self.members, **self.design},
+            "codec": self.codec.to_json(),
+        }
+
+    @classmethod
+    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TabularLearner:
+        """The learner that `save` wrote, without data: it predicts; set ``data`` to go on training."""
+        learner = cls.__new__(cls)
+        with reading(folder):
+            learner.codec = TableCodec.from_json(record["codec"])
+            learner.design = dict(record["model"])
+            learner.members = learner.design.pop("members")
+            learner.design.pop("class")
+            model = _make_model(learner.design, learner.members, seed=0)
+        load_weights(model, tensors, folder)
+        Learner.__init__(learner, model, None, engine=engine, target=learner.codec.target)
+        learner.take_over(record, folder)
+        return learner
+
+    def load(self, folder: str | Path) -> None:
+        """Takes the weights of a saved learner with the same codec into this one.
+
+        Raises:
+            ArtifactError: as for `Learner.load`, or the codec is another.
+        """
+        record, _ = read_folder(Path(folder), "learner")
+        if record.get("codec") not in (None, self.codec.to_json()):
+            raise ArtifactError(
+                f"the model in {folder} was trained with another codec (columns, categories, means), so its weights"
+                " mean something else here: headstart.load(folder), or make the data with codec=load(folder).codec"
+            )
+        super().load(folder)
+
+    def _own_data(self) -> Data:
+        data = super()._own_data()
+        if not isinstance(data, TabularData) or data.codec != self.codec:
+            raise ConfigError(
+                "learner.data has another codec than the learner, so its ids and numbers mean something else:"
+                " make it with TabularData.from_table(..., codec=learner.codec)"
+            )
+        return data
+
+    def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        categorical, continuous = self.codec.encode_one(row)
+        device = self.engine.device
+        with torch.inference_mode(), self.engine.autocast():
+            prediction = self.codec.target.prediction(self.model(categorical.to(device), continuous.to(device)))
+        return self.codec.target.decode_one(prediction)
+
+    def _no_rows(self) -> Tensor:
+        outputs = torch.zeros(0, self.codec.target.outputs)
+        return self.codec.target.prediction(outputs)
+
+
+def _make_model(design: Json, members: int, seed: int) -> TabularModel | Ensemble:
+    model = Ensemble.of(lambda: TabularModel(**design), members, seed)
+    assert isinstance(model, TabularModel | Ensemble)
+    return model
+
+
+def _embedding_sizes(codec: TableCodec, asked: Mapping[str, int]) -> list[int]:
+    names = [column.name for column in codec.categorical]
+    for name in asked:
+        if name not in names:
+            raise ConfigError(f"embedding_sizes: {name!r} is no categorical column; {did_you_mean(name, names)}")
+    return [asked.get(column.name, embedding_size(len(column.vocab))) for column in codec.categorical]

@@ -1,0 +1,201 @@
+"""From a table of ratings to encoded pairs: ids of any type, duplicates, splits, and what is refused."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import toys
+from headstart import ConfigError, DataError, Engine, RatingsData
+from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
+from headstart.core import splits
+
+TABLE = toys.ratings()
+IDS = st.one_of(
+    st.lists(st.text(max_size=8), min_size=1, max_size=20),
+    st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=20),
+)
+
+
+def data(table: Any = TABLE, **options: Any) -> RatingsData:
+    return RatingsData.from_table(table, "user", "item", options.pop("rating", "stars"), **options)
+
+
+@given(IDS, IDS)
+def test_ids_of_any_type_come_back(users: list[Any], items: list[Any]) -> None:
+    rows = max(len(users), len(items))
+    frame = pl.DataFrame(
+        {"who": [users[row % len(users)] for row in range(rows)], "what": [items[row % len(items)] for row in range(rows)],
+         "stars": [float(row % 5) for row in range(rows)]}
+    )  # fmt: skip
+    codec = RatingsCodec.fit(frame, "who", "what", "stars")
+    codec = RatingsCodec.from_json(codec.to_json())
+    user_ids, item_ids = codec.encode(frame)
+    assert user_ids.min() > 0 and item_ids.min() > 0
+    assert codec.users.decode(user_ids.numpy()).to_list() == frame["who"].to_list()
+    assert codec.items.decode(item_ids.numpy()).to_list() == frame["what"].to_list()
+    for row in range(min(rows, 5)):
+        one = codec.encode_one(frame.row(row, named=True))
+        assert (one[0].item(), one[1].item()) == (user_ids[row].item(), item_ids[row].item())
+
+
+def test_any_library_s_table_gives_the_same() -> None:
+    first, second, third = data(), data(TABLE.to_pandas()), data(TABLE.to_arrow())
+    assert first.codec == second.codec == third.codec
+    assert torch.equal(first.seen, second.seen) and torch.equal(first.seen, third.seen)
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_makes_no_difference(random: Any) -> None:
+    order = list(range(len(TABLE)))
+    random.shuffle(order)
+    first, second = data(), data(TABLE[order])
+    assert first.codec == second.codec
+    assert torch.equal(first.seen, second.seen) and torch.equal(first.ratings, second.ratings)
+    batches = [[batch.inputs for batch in each.train.batches(0)] for each in (first, second)]
+    assert all(torch.equal(a, b) for one, other in zip(*batches, strict=True) for a, b in zip(one, other, strict=True))
+    assert sorted(map(tuple, first.valid_pairs.T.tolist())) == sorted(map(tuple, second.valid_pairs.T.tolist()))
+
+
+@given(st.integers(2, 200), st.integers(2, 70), st.integers(0, 3))
+def test_every_row_comes_once_per_epoch(rows: int, batch_size: int, epoch: int) -> None:
+    from headstart.collab.data import RatingLoader
+
+    ids = torch.arange(rows)
+    loader = RatingLoader(
+        (ids, ids + 1000), ids.float()[:, None], batch_size=batch_size, shuffle=True, seed=1, engine=Engine("cpu")
+    )
+    batches = list(loader.batches(epoch))
+    assert len(batches) == loader.steps(epoch)
+    assert torch.cat([batch.inputs[0] for batch in batches]).sort().values.equal(ids)
+    for batch in batches:
+        assert torch.equal(batch.inputs[1], batch.inputs[0] + 1000)
+        assert torch.equal(batch.target[:, 0].long(), batch.inputs[0])
+    later = next(iter(loader.batches(epoch, start_step=len(batches) - 1)))
+    assert torch.equal(later.inputs[0], batches[-1].inputs[0])
+
+
+def test_ids_are_dropped_at_the_rate_asked_for() -> None:
+    found = data(unknown=0.3, batch_size=8)
+    users = torch.cat([batch.inputs[0] for epoch in range(40) for batch in found.train.batches(epoch)])
+    assert 0.25 < float((users == 0).float().mean()) < 0.35
+    assert (data(unknown=0.0).train.inputs[0] > 0).all()
+
+
+def test_drawn_items_stand_beside_the_one_chosen() -> None:
+    found = data(rating=None, negatives=7, batch_size=16, unknown=0.0)
+    batch = next(iter(found.train.batches(0)))
+    assert batch.inputs[1].shape == (16, 8) and batch.target is None
+    assert int(batch.inputs[1].min()) >= 1 and int(batch.inputs[1].max()) < len(found.codec.items)
+    again = next(iter(found.train.batches(0)))
+    assert torch.equal(batch.inputs[1], again.inputs[1])
+
+
+def test_of_duplicates_the_last_by_time_counts_else_their_mean() -> None:
+    table = pl.DataFrame(
+        {"user": [1, 1, 2, 1, 3], "item": [5, 5, 5, 6, 6], "stars": [1.0, 4.0, 3.0, 2.0, 5.0], "at": [9, 3, 1, 1, 1]}
+    )
+    given_split = splits.by_indices([3])
+    by_time = data(table, time="at", split=given_split)
+    assert by_time.notes[0] == "1 earlier rows on the same user and item were left out: the last by at counts"
+    assert by_time.ratings.tolist() == pytest.approx([1.0, 2.0, 3.0])
+    by_mean = data(table.drop("at"), split=given_split)
+    assert "1 further rows on the same user and item were joined: the mean stars counts" in by_mean.notes[0]
+    assert by_mean.ratings.tolist() == pytest.approx([2.5, 2.0, 3.0])
+    chosen = data(table, rating=None, split=given_split)
+    assert chosen.seen.shape == (2, 3) and "were left out" in chosen.notes[0]
+
+
+def test_the_last_rows_of_each_user_validate() -> None:
+    table = pl.DataFrame({"u": [1, 1, 1, 2, 2, 3], "i": [3, 2, 1, 5, 4, 9], "t": [7, 7, 1, 2, 1, 1]})
+    assert by_last_of_user("u", "t", "i", count=1)(table).valid.tolist() == [0, 3]  # user 3 keeps the only one
+    assert by_last_of_user("u", "t", "i", fraction=0.5)(table).valid.tolist() == [0, 1, 3]
+    assert by_last_of_user("u", None, "i", count=2)(table).valid.tolist() == [0, 1, 3]
+    with pytest.raises(ConfigError, match="give count or fraction, not both"):
+        by_last_of_user("u", "t", "i", count=1, fraction=0.2)
+    with pytest.raises(ConfigError, match="count must be a whole number of at least 1; got 0"):
+        by_last_of_user("u", "t", "i", count=0)
+
+
+def test_a_random_split_is_of_the_size_asked_for() -> None:
+    split = by_pairs("user", "item", 0.25, seed=3)(TABLE)
+    assert len(split.valid) == round(len(TABLE) * 0.25) and not set(split.valid) & set(split.train)
+
+
+def test_strangers_in_validation_are_legal_and_counted() -> None:
+    table = pl.DataFrame({"user": ["a", "a", "b", "c"], "item": [1, 2, 1, 3], "stars": [1, 2, 3, 4]})
+    found = data(table, split=splits.by_indices([3]))
+    assert found.valid_pairs.tolist() == [[0], [0]]
+    assert found.notes == (
+        "user: 1 of 1 rows have one never seen in training", "item: 1 of 1 rows have one never seen in training"
+    )  # fmt: skip
+
+
+def test_one_user_alone_is_a_model_like_any_other() -> None:
+    table = pl.DataFrame({"user": ["a"] * 10, "item": range(10), "stars": [1, 5] * 5})
+    found = data(table)
+    assert len(found.codec.users) == 2 and found.seen.shape == (2, 8)
+
+
+def test_facts_are_joined_by_key() -> None:
+    items = pd.DataFrame(
+        {
+            "item": [20, 10, 10, 990],
+            "name": ["twenty", "ten", "ten again", "stranger"],
+            "when": [datetime.date(2000, 1, 1)] * 4,
+            "price": [1.5, np.nan, 2, 3],
+        }
+    )
+    codec = data(items=items).codec
+    ids = np.array([codec.known_item(value) for value in (10, 20, 30)])
+    assert codec.item_facts.title == "name"
+    assert codec.item_facts.names(codec.items, ids) == ["ten", "twenty", "30"]
+    assert codec.item_facts.frame(ids).rows() == [
+        ("ten", "2000-01-01", None),
+        ("twenty", "2000-01-01", 1.5),
+        (None, None, None),
+    ]
+    assert RatingsCodec.from_json(codec.to_json()) == codec
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"table": TABLE.head(0)}, "table has no rows"),
+    ({"table": TABLE.drop("stars")}, "there is no column 'stars'"),
+    ({"table": TABLE.with_columns(user=pl.lit(None, dtype=pl.String))}, "column 'user' has .* rows without an id; leave them out"),
+    ({"table": TABLE.with_columns(item=pl.col("item") + 0.5)}, "column 'item' cannot be categorical: it holds Float64"),
+    ({"table": TABLE.with_columns(stars=pl.col("stars").replace(5, None))}, "'stars'"),
+    ({"table": TABLE.with_columns(stars=pl.lit("good"))}, "stars"),
+    ({"y_range": (1, 4)}, r"column 'stars': \d+ ratings lie outside y_range \(1.0, 4.0\), the first is 5; correct them"),
+    ({"where": "stars > 9"}, r"none of the 120 rows fulfils where='stars > 9'"),
+    ({"items": pl.DataFrame({"film": [1]})}, "the table of items: there is no column 'item'"),
+    ({"items": pl.DataFrame({"item": [10], "genres": [["a"]]})}, "column 'genres' holds lists"),
+    ({"title": "titel", "items": pl.DataFrame({"item": [10], "title": ["a"]})}, "did you mean 'title'"),
+]  # fmt: skip
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"rating": "user"}, "user, item, rating and time must be different columns"),
+    ({"unknown": 1.0}, "unknown is a share from 0 to below 1; got 1.0"),
+    ({"rating": None, "negatives": 0}, "negatives must be a whole number, at least 1 without ratings; got 0"),
+    ({"valid": TABLE, "split": splits.by_random()}, "by split= or by valid=, not by both"),
+    ({"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_bad_data_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        data(**options)
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        data(**options)

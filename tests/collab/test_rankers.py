@@ -1,0 +1,70 @@
+"""EASE and iALS against plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import toys
+from headstart import EASE, IALS, RatingsData
+
+DATA = RatingsData.from_table(toys.ratings(9, 11), "user", "item", valid=toys.ratings(9, 11, seed=5))
+
+
+def chosen() -> np.ndarray:
+    """1 where a training row says so, float64 ``(users, items)``."""
+    table = np.zeros((len(DATA.codec.users), len(DATA.codec.items)))
+    table[tuple(DATA.seen.numpy())] = 1.0
+    return table
+
+
+def test_ease_solves_one_regression_for_each_item() -> None:
+    table, penalty = chosen(), 3.0
+    found = EASE(DATA, penalty=penalty).weights.numpy()
+    for item in range(1, table.shape[1]):
+        others = [other for other in range(table.shape[1]) if other != item]
+        inputs = table[:, others]
+        expected = np.linalg.solve(inputs.T @ inputs + penalty * np.eye(len(others)), inputs.T @ table[:, item])
+        np.testing.assert_allclose(found[others, item], expected, atol=1e-5)
+        assert found[item, item] == 0
+    scores = EASE(DATA, penalty=penalty).user_scores(DATA.seen[0].unique()).numpy()
+    np.testing.assert_allclose(scores, table[1:] @ found, atol=1e-5)
+
+
+@pytest.mark.parametrize("frequency", [0.0, 0.5])
+def test_ials_solves_each_side_given_the_other(frequency: float) -> None:
+    penalty, alpha = 0.7, 1.5
+    table = chosen()
+    ranker = IALS(DATA, factors=4, penalty=penalty, alpha=alpha, frequency=frequency, sweeps=3)
+    users, items = ranker.user_factors.double().numpy(), ranker.item_factors.double().numpy()
+    mean = table.sum() / (table.shape[1] - 1)
+    for item in range(1, table.shape[1]):  # items were solved for last
+        weight = 1 + alpha * table[:, item]
+        ridge = penalty * (table[:, item].sum() / mean) ** frequency * np.eye(4)
+        expected = np.linalg.solve(users.T * weight @ users + ridge, users.T @ (weight * table[:, item]))
+        np.testing.assert_allclose(items[item], expected, atol=1e-4)
+
+
+def test_ials_folds_a_user_in_as_training_would() -> None:
+    ranker = IALS(DATA, factors=4, penalty=0.7, sweeps=30)
+    own = DATA.codec.items.decode(ranker.seen.of_user(3)[0].numpy()).to_list()
+    new = ranker.recommend(ranker.fold_in(own), 4)
+    known = ranker.recommend(DATA.codec.users.values[2], 4)
+    assert new["item"].to_list() == known["item"].to_list()
+    np.testing.assert_allclose(new["score"].to_numpy(), known["score"].to_numpy(), atol=0.02)
+
+
+def test_owners_in_many_chunks_are_solved_like_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = IALS(DATA, factors=4).item_factors
+    monkeypatch.setattr("headstart.collab.rankers.PADDED", 40)
+    np.testing.assert_allclose(IALS(DATA, factors=4).item_factors.numpy(), whole.numpy(), atol=1e-5)
+
+
+def test_scores_of_pairs_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker = EASE(DATA, penalty=3.0)
+    frame = toys.ratings(9, 11).sample(fraction=1.0, shuffle=True, seed=2)
+    whole = ranker.predict(frame)["prediction"].to_numpy()
+    users, items = DATA.codec.encode(frame)
+    np.testing.assert_allclose(whole, ranker.user_scores(users)[range(len(frame)), items], atol=1e-6)
+    monkeypatch.setattr("headstart.collab.recommender.CHUNK", 30)
+    np.testing.assert_allclose(ranker.predict(frame)["prediction"].to_numpy(), whole, atol=1e-6)

@@ -1,0 +1,109 @@
+"""What each of two processes does; also run in one, whose results the test compares. Started by test_two_processes.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import toys
+from headstart import Callback, Engine, HeadstartWarning, TabularData, TabularLearner
+from headstart.core.data import tensor_data
+from headstart.core.learner import Learner
+from headstart.core.optim import sgd
+from headstart.core.progress import Progress
+
+SCHEDULE = {"cycle_len": 1, "cycle_mult": 2}
+
+
+class Crash(Callback):
+    """Ends a fit in its second epoch, as a crash would."""
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+
+def trained(make: object, engine: Engine) -> Learner:
+    learner = make(engine)
+    learner.optimizer = sgd()
+    learner.fit(0.05, 2, **SCHEDULE)
+    return learner
+
+
+def linear_learner(engine: Engine) -> Learner:
+    """37 rows in batches of 8, two to a step: the last step has one ragged batch of 5."""
+    inputs = torch.randn(37, 4, generator=torch.Generator().manual_seed(2))
+    data = tensor_data((inputs, inputs.sum(1, keepdim=True)), (inputs, inputs[:, :1]), batch_size=8, engine=engine)
+    model = toys.seeded(lambda: torch.nn.Linear(4, 1))
+    return Learner(model, data, loss=toys.square_loss, metrics=["rmse"], accumulate=2, progress="none")
+
+
+def resumed(engine: Engine, out: Path) -> Learner:
+    first = toys.stream_learner(engine)
+    try:
+        first.fit(0.05, 2, **SCHEDULE, checkpoint=out / "checkpoint", callbacks=[Crash()])
+    except KeyboardInterrupt:
+        engine.wait()
+    second = toys.stream_learner(engine)
+    Crash.on_epoch_end = Callback.on_epoch_end
+    second.fit(0.05, 2, **SCHEDULE, checkpoint=out / "checkpoint", callbacks=[Crash()], resume=True)
+    return second
+
+
+def table_learner(engine: Engine, out: Path) -> TabularLearner:
+    """Each process sees a table with other rows first; the codec must be the main one's."""
+    names = ["a", "b", "c", "d"] if engine.is_main else ["b", "c", "d", "e"]
+    table = pl.DataFrame({"x": names * 10, "y": [float(number) for number in range(40)]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HeadstartWarning)
+        learner = TabularLearner(TabularData.from_table(table, "y", batch_size=8, engine=engine), progress="none")
+    assert learner.codec.categorical[0].vocab.values == ("a", "b", "c", "d")
+    learner.fit_one_cycle(0.01, 2)
+    learner.save(out / "table")
+    return learner
+
+
+def main(out: Path) -> None:
+    engine = Engine("cpu")
+    results: dict[str, Tensor] = {}
+
+    def note(name: str, learner: Learner) -> None:
+        results.update({f"{name}/{key}": value.clone() for key, value in learner.model.state_dict().items()})
+        losses = [[row["train_loss"], row.get("valid_loss", 0.0), row.get("rmse", 0.0)] for row in learner.history]
+        results[f"{name}/history"] = torch.tensor(losses)
+
+    for name, make in (*toys.LEARNERS.items(), ("linear", linear_learner)):
+        if name != "plain":  # it has dropout
+            note(name, trained(make, engine))
+    note("whole", toys_whole := toys.stream_learner(engine))
+    toys_whole.fit(0.05, 2, **SCHEDULE)
+    results.update({f"whole/{key}": value.clone() for key, value in toys_whole.model.state_dict().items()})
+    note("resumed", resumed(engine, out))
+    results["order"] = trained(toys.tagging_learner, engine).predict_with_targets()[0]
+    results["few"] = engine.gather(torch.arange(engine.rank, engine.rank + 1))
+    results["rate"] = torch.tensor(linear_learner(engine).find_lr(steps=20).losses)
+    learner = table_learner(engine, out)
+    if engine.world_size > 1:
+        # The processes' batch norms saw other rows; they agree at the end of an epoch.
+        mean = learner.model.body[2].running_mean
+        gathered = engine.gather(mean[None])
+        assert torch.equal(gathered[0], gathered[1])
+    if engine.is_main:
+        save_file(results, out / "results.safetensors")
+    engine.wait()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]))
+    # What is tested is done and on disk. At exit torch now and then tears gloo's threads down under themselves, which
+    # ends the process with an abort; the engine leaves its group before, but that is not what is tested here.
+    sys.stdout.flush()
+    os._exit(0)

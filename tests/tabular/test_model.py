@@ -1,0 +1,166 @@
+"""The tabular model against a plain reference, and what its arguments must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.core.errors import ConfigError
+from headstart.core.optim import parameter_groups
+from headstart.tabular.model import TabularModel, embedding_size
+
+
+def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 2, seed: int = 0, **options: Any) -> TabularModel:  # fmt: skip
+    """With weights and statistics that are all different from their defaults."""
+    torch.manual_seed(seed)
+    model = TabularModel(cardinalities, continuous, outputs, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+        for norm in [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]:
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    return model
+
+
+def make_rows(model: TabularModel, rows: int = 9) -> tuple[Tensor, Tensor]:
+    counts = [embedding.num_embeddings for embedding in model.embeddings]
+    ids = torch.stack([torch.randint(count, (rows,)) for count in counts], 1) if counts else torch.zeros(rows, 0)
+    return ids.int(), torch.randn(rows, model.normalise.num_features if model.normalise else 0)
+
+
+def batch_norm(values: Tensor, norm: nn.BatchNorm1d, training: bool) -> Tensor:
+    mean = values.mean(0) if training else norm.running_mean
+    variance = values.var(0, correction=0) if training else norm.running_var
+    return (values - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool) -> Tensor:
+    """The same by the book: one-hot vectors times matrices, side by side with the numbers, through the layers."""
+    parts = [
+        F.one_hot(ids[:, place].long(), embedding.num_embeddings).float() @ embedding.weight
+        for place, embedding in enumerate(model.embeddings)
+    ]
+    if numbers.shape[1]:
+        parts.append(batch_norm(numbers, model.normalise, training))
+    values = torch.cat(parts, 1)
+    linears = [module for module in model.body if isinstance(module, nn.Linear)]
+    norms = [module for module in model.body if isinstance(module, nn.BatchNorm1d)]
+    for linear, norm in zip(linears, norms, strict=True):
+        values = batch_norm((values @ linear.weight.T + linear.bias).clamp(min=0), norm, training)
+    outputs = values @ model.head.weight.T + model.head.bias
+    if model.lowest is not None:
+        outputs = model.lowest + (model.highest - model.lowest) / (1 + (-outputs).exp())
+    return outputs
+
+
+@pytest.mark.parametrize("training", [True, False])
+@given(
+    st.lists(st.integers(1, 12), max_size=4),
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.lists(st.integers(1, 8), max_size=3),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_forward_is_one_hot_vectors_times_matrices(
+    training: bool, cardinalities: list[int], continuous: int, outputs: int, hidden: list[int], ranged: bool, seed: int
+) -> None:
+    continuous = continuous if cardinalities else max(1, continuous)
+    bounds = ([-1.0] * outputs, [2.0] * outputs) if ranged else None
+    model = make_model(cardinalities, continuous, outputs, seed, hidden=hidden, output_range=bounds).train(training)
+    ids, numbers = make_rows(model)
+    expected = reference(model, ids, numbers, training)
+    found = model(ids, numbers)
+    assert found.shape == (9, outputs)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model(ids.long(), numbers), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_in_evaluation_a_row_does_not_depend_on_its_neighbours() -> None:
+    model = make_model(dropout=0.5, embedding_dropout=0.5).eval()
+    ids, numbers = make_rows(model)
+    apart = torch.cat([model(ids[row : row + 1], numbers[row : row + 1]) for row in range(9)])
+    torch.testing.assert_close(model(ids, numbers), apart)
+
+
+@pytest.mark.parametrize(("cardinality", "size"), [(1, 1), (2, 1), (3, 2), (8, 4), (99, 50), (100, 50), (10_000, 50)])
+def test_an_embedding_is_half_as_wide_as_there_are_ids_and_at_most_50(cardinality: int, size: int) -> None:
+    assert embedding_size(cardinality) == size
+    assert TabularModel([cardinality], 0, 1).embeddings[0].embedding_dim == size
+
+
+def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_parameter() -> None:
+    for model in (make_model(), make_model((), 2), make_model((3,), 0), make_model(hidden=[])):
+        groups = parameter_groups(model)
+        assert len(groups) == 3
+        assert groups.parameters[0] == tuple(model.embeddings.parameters())
+        assert groups.parameters[2] == (model.head.weight, model.head.bias)
+
+
+def test_dropout_is_active_in_training_alone_and_where_it_was_asked_for() -> None:
+    model = make_model(hidden=[8, 8], dropout=[0.0, 0.5])
+    assert [type(module).__name__ for module in model.body] == [
+        "Linear", "ReLU", "BatchNorm1d", "Linear", "ReLU", "BatchNorm1d", "Dropout",
+    ]  # fmt: skip
+    rows = make_rows(model)
+    assert not torch.equal(model.train()(*rows), model(*rows))
+    assert torch.equal(model.eval()(*rows), model(*rows))
+    embedded = make_model((50,), 0, embedding_dropout=0.5, hidden=[])
+    rows = make_rows(embedded)
+    assert not torch.equal(embedded.train()(*rows), embedded(*rows))
+
+
+def test_a_range_is_part_of_the_state_and_is_never_left() -> None:
+    model = make_model(output_range=([-1.0, 0.0], [1.0, 10.0])).eval()
+    assert {"lowest", "highest"} < model.state_dict().keys()
+    outputs = model(torch.zeros(2, 2, dtype=torch.int32), torch.tensor([[1e9, -1e9], [-1e9, 1e9]]))
+    assert ((outputs >= torch.tensor([-1.0, 0.0])) & (outputs <= torch.tensor([1.0, 10.0]))).all()
+    assert make_model().lowest is None
+
+
+def test_embeddings_start_small_so_that_ids_start_alike() -> None:
+    torch.manual_seed(0)
+    weight = TabularModel([1000], 0, 1).embeddings[0].weight
+    assert weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = make_model().train()
+    model(*make_rows(model, 64)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TabularModel([], 0, 1), r"a model needs at least one categorical or continuous column"),
+        (lambda: TabularModel([0], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[0\]"),
+        (lambda: TabularModel([2.5], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[2\.5\]"),
+        (lambda: TabularModel([3], -1, 1), r"outputs must be at least 1 and continuous at least 0; got 1 and -1"),
+        (lambda: TabularModel([3], 0, 0), r"outputs must be at least 1 and continuous at least 0; got 0 and 0"),
+        (lambda: TabularModel([3], 0, 1, hidden=200), r"hidden must be a list of widths, one per .*; got 200"),
+        (lambda: TabularModel([3], 0, 1, hidden=[9, 0]), r"hidden must be whole numbers of at least 1; got \[9, 0\]"),
+        (lambda: TabularModel([3], 0, 1, hidden="big"), r"hidden must be whole numbers of at least 1; got \['b',"),
+        (lambda: TabularModel([3], 0, 1, embedding_sizes=[1, 2]), r"embedding_sizes has 2 sizes for 1 categorical"),
+        (lambda: TabularModel([3], 0, 1, embedding_sizes=[0]), r"embedding_sizes must be whole numbers of at least 1"),
+        (lambda: TabularModel([3], 0, 1, dropout=[0.1]), r"dropout has 1 probabilities for 2 hidden layers"),
+        (lambda: TabularModel([3], 0, 1, dropout=1), r"dropout is a probability from 0 to below 1; got 1"),
+        (lambda: TabularModel([3], 0, 1, dropout=[0.1, "x"]), r"dropout is a probability .*; got 'x'"),
+        (lambda: TabularModel([3], 0, 1, dropout=math.nan), r"dropout is a probability .*; got nan"),
+        (lambda: TabularModel([3], 0, 1, embedding_dropout=-0.1), r"embedding_dropout is a probability .*; got -0\.1"),
+        (lambda: TabularModel([3], 0, 2, output_range=([0.0], [1.0])), r"highest of each of 2 outputs; got \(\[0\.0\]"),
+        (lambda: TabularModel([3], 0, 1, output_range=([1.0], [1.0])), r"output_range must be the lowest and the high"),
+    ],
+)  # fmt: skip
+def test_a_bad_argument_is_refused_with_its_name_and_what_arrived(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()

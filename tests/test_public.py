@@ -1,0 +1,54 @@
+"""The public names are a promise: to add or take one away is to change this list."""
+
+from __future__ import annotations
+
+import doctest
+
+import headstart
+import headstart.collab.model
+import headstart.tabular.model
+
+NAMES = [
+    "ArtifactError",
+    "Batch",
+    "Callback",
+    "CollabLearner",
+    "ConfigError",
+    "Data",
+    "DataError",
+    "EASE",
+    "EarlyStopping",
+    "Engine",
+    "HeadstartError",
+    "HeadstartWarning",
+    "IALS",
+    "KeepBest",
+    "Learner",
+    "NotFittedError",
+    "RatingsData",
+    "TabularData",
+    "TabularLearner",
+    "TensorBoard",
+    "__version__",
+    "datasets",
+    "load",
+    "metrics",
+    "optim",
+    "schedules",
+    "splits",
+    "tensor_data",
+]
+
+
+def test_the_public_names_are_these_and_each_is_there() -> None:
+    assert sorted(headstart.__all__) == NAMES == sorted(dir(headstart))
+    for name in NAMES:
+        assert getattr(headstart, name) is not None
+    assert issubclass(headstart.DataError, ValueError) and issubclass(headstart.ConfigError, ValueError)
+    assert not issubclass(headstart.ArtifactError, ValueError)
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    for module in (headstart.collab.model, headstart.tabular.model):
+        found = doctest.testmod(module, extraglobs={"torch": module.torch})
+        assert found.attempted >= 2 and found.failed == 0

@@ -1,0 +1,44 @@
+"""The README's Python runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_readme_s_own_model_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    exec(blocks()[2], space)
+    assert space["learner"].history[-1]["rmse"] < 1.0
+
+
+@pytest.mark.slow
+def test_the_readme_s_first_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some 6 seconds, since it is one of three epochs of the real thing: what a newcomer pastes first."""
+    monkeypatch.chdir(tmp_path)
+    exec(blocks()[0].replace("fit_one_cycle(5e-3, 3)", "fit_one_cycle(5e-3, 1)"), {})
+    printed = capsys.readouterr().out
+    assert re.fullmatch(r"\{'prediction': -?\d+\.\d+\}\n", printed)
+    assert (tmp_path / "model" / "learner.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_readme_s_ratings_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some 4 seconds: two of its fifteen epochs."""
+    monkeypatch.chdir(tmp_path)
+    exec(blocks()[1].replace("fit_one_cycle(0.01, 15)", "fit_one_cycle(0.01, 2)"), {})
+    assert capsys.readouterr().out.count("shape: (10, ") == 2
+    assert (tmp_path / "taste.png").read_bytes().startswith(b"\x89PNG")
