@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import textwrap
 import threading
 import time
@@ -67,7 +69,17 @@ def left_in(cache: Path) -> list[str]:
 def test_every_recipe_says_what_it_is() -> None:
     recipes = datasets.available()
     assert [recipe.name for recipe in recipes] == [
+        "adult",
+        "arxiv-cs",
+        "california-housing",
+        "clothing-reviews",
+        "dogs-vs-cats",
+        "efficientnet-lite0",
+        "efficientnet-lite1",
+        "efficientnet-lite2",
+        "fashion-mnist",
         "flights",
+        "imdb",
         "ml-100k",
         "ml-100k-items",
         "ml-100k-users",
@@ -75,10 +87,13 @@ def test_every_recipe_says_what_it_is() -> None:
         "ml-1m-items",
         "ml-latest-small-2016",
         "ml-latest-small-2016-items",
+        "movie-snippets",
         "rossmann",
         "rossmann-100",
+        "sentence-encoder",
+        "wikitext-2",
     ]
-    assert {recipe.kind for recipe in recipes} == {"embedded", "folder", "wheel"}
+    assert {recipe.kind for recipe in recipes} == {"embedded", "folder", "url", "wheel"}
     for recipe in recipes:
         assert RECIPES[recipe.name] is recipe
         assert recipe.description and "\n" not in recipe.description
@@ -150,6 +165,67 @@ def test_rossmann(monkeypatch: pytest.MonkeyPatch) -> None:
     assert folder.is_absolute()
     assert all((folder / file).is_file() for file in RECIPES["rossmann"].contents)
     assert pl.scan_parquet(folder / "train.parquet").select(pl.len()).collect().item() == RECIPES["rossmann"].rows
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "counts"),
+    [
+        ("adult", "income", {"<=50K": 37_155, ">50K": 11_687}),
+        ("california-housing", "HouseAge", {52.0: 1_273}),
+        ("movie-snippets", "label", {"pos": 5_242, "neg": 5_326, None: 37}),
+        ("clothing-reviews", "label", {"pos": 17_448, "neg": 2_370, None: 2_823}),
+    ],
+)
+def test_tables_out_of_wheels(name: str, column: str, counts: dict[object, int]) -> None:
+    table = pl.read_parquet(datasets.get(name))
+    assert table.columns == list(RECIPES[name].contents)
+    assert table.height == RECIPES[name].rows
+    found = dict(table[column].value_counts().iter_rows())
+    assert {value: found[value] for value in counts} == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "counts"),
+    [
+        ("imdb", "split", {"train": 25_000, "test": 25_000, "unsup": 50_000}),
+        ("wikitext-2", "split", {"train": 36_718, "valid": 3_760, "test": 4_358}),
+        ("arxiv-cs", "primary", {"cs.CV": 21_266}),
+    ],
+)
+def test_tables_in_the_users_own_folder(
+    name: str, column: str, counts: dict[object, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (Path(HEADSTART_DATA) / name).is_dir():
+        pytest.skip(f"HEADSTART_DATA has no folder {name}")
+    monkeypatch.setenv("HEADSTART_DATA", HEADSTART_DATA)
+    table = pl.read_parquet(datasets.get(name))
+    assert table.columns == list(RECIPES[name].contents)
+    assert table.height == RECIPES[name].rows
+    found = dict(table[column].value_counts().iter_rows())
+    assert {value: found[value] for value in counts} == counts
+
+
+def test_imdb_is_read_out_of_its_archive(tmp_path: Path) -> None:
+    reviews = {
+        "test/neg/0_2.txt": " Poor. ",
+        "train/unsup/0_0.txt": "Who knows?",
+        "train/pos/7_10.txt": "Très <br />bien",
+        "train/neg/1_1.txt": "Bad",
+        "train/urls_pos.txt": "no review",
+    }
+    with tarfile.open(tmp_path / "aclImdb_v1.tar.gz", "w:gz") as archive:
+        for name, text in reviews.items():
+            member = tarfile.TarInfo(f"aclImdb/{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    source = RECIPES["imdb"].sources[-1]
+    assert isinstance(source, Url) and source.prepare is not None
+    assert source.prepare(tmp_path).rows() == [
+        ("train", "Bad", "neg", 1),
+        ("train", "Très <br />bien", "pos", 10),
+        ("test", "Poor.", "neg", 2),
+        ("unsup", "Who knows?", None, None),
+    ]
 
 
 def test_the_unknown_name_gets_the_nearest() -> None:

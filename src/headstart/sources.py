@@ -63,7 +63,7 @@ class LocalFolder:
 
     Args:
         name: the folder's name under ``HEADSTART_DATA``.
-        files: what it must hold, relative to it.
+        files: what it must hold, files or folders, relative to it.
         how_to_get: a sentence on where the files are to be had; it ends the messages about missing ones.
         prepare: makes the table; without it the folder itself is what the user gets.
     """
@@ -89,7 +89,7 @@ class LocalFolder:
         folder = root / self.name
         if not folder.is_dir():
             return None
-        missing = [file for file in self.files if not (folder / file).is_file()]
+        missing = [file for file in self.files if not (folder / file).exists()]
         if missing:
             raise DataError(f"{folder} lacks {', '.join(missing)}. {self.how_to_get}")
         return folder
