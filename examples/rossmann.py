@@ -11,10 +11,10 @@ states, the weather by state, the search trend by state and week).
 history as validation, all other rows (later ones too) as training. It uses the weather and the search interest of the
 day, as the lesson does.
 
-**Protocol B** predicts 2015-06-20 to 2015-07-31 from what lies before. Left out is what nobody knows six weeks ahead: the
-number of customers, the weather of the day, the search trend. What stays is planned or on the calendar: promotions,
-public and school holidays, the shop's own data. Features that look ahead (days until the next holiday, promotions of the
-next seven days) use only these.
+**Protocol B** predicts 2015-06-20 to 2015-07-31 from what lies before. Left out is what nobody knows six weeks ahead:
+the number of customers, the weather of the day, the search trend. What stays is planned or on the calendar: promotions,
+public and school holidays, the shop's own data. Features that look ahead (days until the next holiday, promotions of
+the next seven days) use only these.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Protocol:
         return TabularData.from_table(
             frame.filter(pl.col("Sales") > 0).select(self.columns), "Sales", log_target=True,
             split=splits.by_condition(self.validates), categorical=self.categorical, continuous=self.continuous,
-            exclude=["Date"], batch_size=batch_size, seed=seed,
+            exclude=["Date"], recipe=RECIPE, batch_size=batch_size, seed=seed,
         )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def joined(folder: Path, *, stores: int | None = None) -> pl.DataFrame:
     # Join: each shop has a state, each state and day a weather, each state and week a search trend.
     shops = store.join(store_states, on="Store").with_columns(pl.col("Store").cast(pl.Int16))
     weather = weather.select(
-        State=pl.col("file").replace_strict(STATES), Date=pl.col("Date").str.to_date(), *WEATHER, Events="Events"
+        pl.col("file").replace_strict(STATES).alias("State"), pl.col("Date").str.to_date(), *WEATHER, "Events"
     )
     # A week of the trend begins on a Sunday. The lesson's join by year and ISO week gave a day the trend of the week
     # after it, and the last days of December that of January; here a day has its own week's.
@@ -184,8 +184,10 @@ def main() -> None:
     print(f"RMSPE {history[-1]['rmspe']:.4f} after {epochs} epochs, {seconds:.0f} s in all")
     if options.json:
         metrics = {name: value for name, value in history[-1].items() if name not in ("epoch", "fit", "seconds")}
-        said = {"protocol": options.protocol, "seed": options.seed, "epochs": epochs, "train_rows": data.train.rows,
-                "valid_rows": data.valid.rows, "metrics": metrics, "prepared": prepared, "seconds": seconds}  # fmt: skip
+        said = {
+            "protocol": options.protocol, "seed": options.seed, "epochs": epochs, "train_rows": data.train.rows,
+            "valid_rows": data.valid.rows, "metrics": metrics, "prepared": prepared, "seconds": seconds,
+        }  # fmt: skip
         print(json.dumps(said))
 
 

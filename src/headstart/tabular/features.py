@@ -200,13 +200,29 @@ class FeatureRecipe:
         return with_new_columns(table, made)
 
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with all features: as it is if it has them already, else made here."""
-        return frame if all(name in frame.columns for name in self.outputs) else self.apply(frame)
+        """The frame with all features: as it is if it has them already, else made here.
+
+        Raises:
+            DataError: it has some of them; and as for `apply`.
+        """
+        there = [name for name in self.outputs if name in frame.columns]
+        if len(there) == len(self.outputs):
+            return frame
+        if there:
+            lacking = next(name for name in self.outputs if name not in frame.columns)
+            raise DataError(
+                f"the table has the recipe's feature {there[0]!r} but not {lacking!r}: give it with all of them, as"
+                " recipe.apply(table) makes it, or with none"
+            )
+        made: pl.DataFrame = self.apply(frame)
+        return made
 
     def to_json(self) -> list[dict[str, Any]]:
         """What `from_json` takes."""
         kinds = {step: kind for kind, step in STEPS.items()}
-        return [{"step": kinds[type(step)], **vars(step)} for step in self.steps]
+        settings = ({name: list(said) if isinstance(said, tuple) else said for name, said in vars(step).items()}
+                    for step in self.steps)  # fmt: skip
+        return [{"step": kinds[type(step)], **said} for step, said in zip(self.steps, settings, strict=True)]
 
     @classmethod
     def from_json(cls, record: Sequence[Mapping[str, Any]]) -> FeatureRecipe:
