@@ -61,7 +61,7 @@ def add_dateparts(table: Table, column: str, *, parts: Sequence[str] = PARTS, pr
         DataError: no such column, not dates, or a new column's name is taken.
         ConfigError: an unknown part.
     """
-    return _added(table, AddDateparts(column, parts=tuple(parts), prefix=prefix))
+    return _added(table, AddDateparts(column, parts=parts, prefix=prefix))
 
 
 def add_elapsed(

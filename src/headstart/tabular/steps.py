@@ -34,7 +34,7 @@ class AddDateparts:
     """`add_dateparts` as a step of a `FeatureRecipe`; arguments as there."""
 
     column: str
-    parts: tuple[str, ...] = PARTS
+    parts: Sequence[str] = PARTS
     prefix: str | None = None
 
     def __post_init__(self) -> None:
