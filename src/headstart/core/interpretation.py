@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.errors import ConfigError, DataError
@@ -14,7 +16,7 @@ from headstart.core.labels import Label, Labels
 from headstart.core.target import Number, Target
 from headstart.core.vocab import Value
 
-__all__ = ["confusion_matrix", "label_counts", "most_confused", "row_errors"]
+__all__ = ["confusion_matrix", "label_counts", "most_confused", "principal_components", "row_errors"]
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, classes: Sequence[Value]) -> pl.DataFrame:
@@ -136,3 +138,23 @@ def row_errors(prediction: Tensor, target: Tensor, kind: Target) -> Tensor:
     elif error.ndim == 2:
         error = error / error.new_tensor(kind.sd)
     return error if error.ndim == 1 else error.mean(1)
+
+
+def principal_components(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Vectors as places in the plane that keeps most of their spread.
+
+    Args:
+        vectors: ``(vectors, size)``; of size 1, or of one vector, the missing coordinates are 0.
+
+    Returns:
+        Places, float64 ``(vectors, 2)``, each axis turned so that its outermost vector is positive; and the share of
+        the spread that each of the two axes shows, ``(2,)``.
+    """
+    centred = np.asarray(vectors, dtype=np.float64) - vectors.mean(0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    places = np.zeros((len(vectors), 2))
+    places[:, : len(sizes[:2])] = left[:, :2] * sizes[:2]
+    turned = np.where(places[np.abs(places).argmax(0), [0, 1]] < 0, -1.0, 1.0)
+    shares = np.zeros(2)
+    shares[: len(sizes[:2])] = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-30)
+    return places * turned, shares

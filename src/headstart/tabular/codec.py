@@ -134,6 +134,11 @@ class TableCodec:
         return tuple(name for name in own if name not in self._parts) + tuple(date.name for date in self.dates)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that the model sees, parts of dates for themselves."""
+        return tuple(column.name for column in self._inputs)
+
+    @property
     def cardinalities(self) -> list[int]:
         """Number of ids of each categorical column."""
         return [len(column.vocab) for column in self.categorical]
