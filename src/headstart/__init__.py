@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
+    from headstart.tabular.sklearn import TabularClassifier, TabularRegressor
 
 __all__ = [
     "EASE",
@@ -53,8 +54,10 @@ __all__ = [
     "Learner",
     "NotFittedError",
     "RatingsData",
+    "TabularClassifier",
     "TabularData",
     "TabularLearner",
+    "TabularRegressor",
     "TensorBoard",
     "__version__",
     "datasets",
@@ -93,6 +96,8 @@ _HOMES = {
     "NotFittedError": "headstart.core.errors",
     "TabularData": "headstart.tabular.data",
     "TabularLearner": "headstart.tabular.learner",
+    "TabularClassifier": "headstart.tabular.sklearn",
+    "TabularRegressor": "headstart.tabular.sklearn",
     "TensorBoard": "headstart.core.callbacks",
     "Batch": "headstart.core.batch",
     "Data": "headstart.core.data",

@@ -15,7 +15,7 @@ from sklearn import metrics as peer
 from headstart import ConfigError, DataError
 from headstart.core.interpretation import confusion_matrix, label_counts, most_confused, row_errors
 from headstart.core.plots import plot_confusion
-from headstart.core.target import Label, Labels, Number
+from headstart.core.target import Count, Label, Labels, Number, Quantiles
 from headstart.core.vocab import Vocab
 
 CLASSES = ("cat", "dog", "fox")
@@ -57,6 +57,7 @@ def test_several_labels_are_judged_one_by_one(rows: list[Any]) -> None:
 
 
 VOCAB = Vocab("text", CLASSES)
+NUMBER = Number(("a",), log=False, mean=(0.0,), sd=(1.0,))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,11 @@ VOCAB = Vocab("text", CLASSES)
         (Labels("kinds", VOCAB), [[0.5, 0.5, 0.5], [1.0, 0.0, 1.0]], [[1.0, 0, 0], [1, 0, 1]], [np.log(2), 0.0]),
         (Number(("a",), log=False, mean=(0.0,), sd=(1.0,)), [3.0, -1.0], [1.0, -1.0], [2.0, 0.0]),
         (Number(("a",), log=True, mean=(0.0,), sd=(1.0,)), [150.0, 50.0], [100.0, 100.0], [0.5, 0.5]),
+        (Quantiles(NUMBER, (0.1, 0.5)), [[1.0, 2.0], [1.0, 2.0]], [2.0, 1.0], [0.05, 0.25]),
+        (Count("n", 2.0), [1.5, 0.5], [1.0, 0.0], [0.5, 0.5]),
         (Number(("a", "b"), log=False, mean=(0.0, 0.0), sd=(1.0, 10.0)), [[1.0, 10.0]], [[0.0, 0.0]], [1.0]),
     ],
-    ids=["label", "labels", "number", "log", "several"],
+    ids=["label", "labels", "number", "log", "quantiles", "count", "several"],
 )
 def test_errors_by_row(kind: Any, prediction: Any, target: Any, expected: list[float]) -> None:
     found = row_errors(torch.tensor(prediction), torch.tensor(target), kind)

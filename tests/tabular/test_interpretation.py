@@ -50,7 +50,7 @@ SPLIT = splits.by_last(0.3)
 def train(target: Any, epochs: int = 25, *, ensemble: int = 1, exclude: Any = (), **options: Any) -> TabularLearner:
     exclude = [*exclude, *(name for name in ("sales", "tags", "size") if name not in target)]
     options = {"categorical": ["month"], "split": SPLIT} | options
-    data = TabularData.from_table(TABLE, target, exclude=exclude, **options)
+    data = TabularData.from_table(options.pop("table", TABLE), target, exclude=exclude, **options)
     learner = TabularLearner(data, hidden=[32, 16], ensemble=ensemble, progress="none")
     learner.fit_one_cycle(0.02, epochs)
     return learner
@@ -207,6 +207,19 @@ def test_confusion_of_classes_and_labels(
     ]
 
 
+def test_quantiles_and_counts_are_explained_as_numbers_are() -> None:
+    spread = train("sales", 3, quantiles=[0.1, 0.5, 0.9])
+    assert spread.partial_dependence("shop").answers == ("prediction_0.1", "prediction_0.5", "prediction_0.9")
+    counts = train(
+        "sales", 3, table=TABLE.with_columns(pl.col("sales").round().clip(0).cast(pl.Int64)), target_kind="count"
+    )
+    assert counts.partial_dependence("shop").answers == ("prediction",)
+    for learner in (spread, counts):
+        found = learner.interpret()
+        assert found.frame()["error"].is_sorted(descending=True) and is_picture(found.plot_residuals())
+        assert learner.feature_importance(["shop"], repeats=1).frame().height == 1
+
+
 def test_transform_gives_what_the_model_sees_as_named_columns(numbers: TabularLearner) -> None:
     found = numbers.transform(TABLE)
     size = numbers.model.embedding(0).shape[1]
@@ -260,7 +273,7 @@ def own_metric(prediction: Any, target: Any) -> float:
         (lambda n, c: n.partial_dependence("day"), r"'day' is a date, of which the model sees parts: give one of .*day.month"),
         (lambda n, c: n.partial_dependence("hat"), r"the model has no column 'hat'; did you mean 'heat'\?"),
         (lambda n, c: n.partial_dependence("heat", values=0), "values must be a whole number of at least 1; got 0"),
-        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number, without a confusion matrix: plot_residuals\(\)"),
+        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number and has no confusion matrix: plot_residuals\(\)"),
         (lambda n, c: n.interpret().plot_residuals("heat"), "'heat' is not predicted; there are: 'sales'"),
         (lambda n, c: c.interpret().plot_residuals(), r"'size' holds classes and has no residuals: plot_confusion\(\)"),
     ],

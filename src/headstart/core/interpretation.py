@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.labels import Label, Labels
-from headstart.core.target import Number, Target
+from headstart.core.target import Count, Number, Quantiles, Target
 from headstart.core.vocab import Value
 
 __all__ = ["confusion_matrix", "label_counts", "most_confused", "principal_components", "row_errors"]
@@ -123,13 +123,19 @@ def row_errors(prediction: Tensor, target: Tensor, kind: Target) -> Tensor:
     Returns:
         Float32 ``(rows,)``, 0 or more. A class: minus the logarithm of the true one's probability. Several labels: the
         mean of that over the classes. A number: the absolute error in its unit; with a log target the error relative to
-        the true value; several numbers: the mean over the columns, each in its standard deviations.
+        the true value; several numbers: the mean over the columns, each in its standard deviations. Quantiles: the
+        pinball loss in the target's unit. A count: the absolute error.
     """
     if isinstance(kind, Label):
         return -prediction.gather(1, target.long()[:, None]).squeeze(1).float().clamp_min(1e-30).log()
     if isinstance(kind, Labels):
         hit = torch.where(target >= 0.5, prediction, 1 - prediction).float()
         return -hit.clamp_min(1e-30).log().mean(1)
+    if isinstance(kind, Quantiles):
+        missed, level = target.float()[:, None] - prediction.float(), prediction.new_tensor(kind.quantiles)
+        return torch.maximum(level * missed, (level - 1) * missed).mean(1)  # (rows,)
+    if isinstance(kind, Count):
+        return (prediction - target).abs().float()
     if not isinstance(kind, Number):
         raise ConfigError(f"errors by row are for numbers and classes; got a target {type(kind).__name__}")
     error = (prediction - target).abs().float()

@@ -17,7 +17,7 @@ from headstart.core.ensemble import Ensemble
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.interpretation import confusion_matrix, label_counts, row_errors
 from headstart.core.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
-from headstart.core.target import Label, Labels, Number
+from headstart.core.target import AnyTarget, Label, Labels
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.model import TabularModel
 from headstart.tabular.plots import plot_embeddings
@@ -76,7 +76,7 @@ class Interpretation(Framed):
             prediction, and all other columns.
     """
 
-    target: Number | Label | Labels
+    target: AnyTarget
     prediction: Tensor
     true: Tensor
     table: pl.DataFrame
@@ -119,7 +119,7 @@ class Interpretation(Framed):
         Raises:
             ConfigError: the target is a number.
         """
-        if isinstance(self.target, Number):
+        if not isinstance(self.target, Label | Labels):
             raise ConfigError(
                 f"{self._name!r} is a number and has no confusion matrix: plot_residuals() shows its errors"
             )
@@ -140,15 +140,14 @@ class Interpretation(Framed):
         Raises:
             ConfigError: the target is no number, or there is no such one.
         """
-        if not isinstance(self.target, Number):
+        if isinstance(self.target, Label | Labels):
             raise ConfigError(f"{self._name!r} holds classes and has no residuals: plot_confusion() shows its errors")
         column = column or self._name
         if column not in self.target.columns:
             raise ConfigError(f"{column!r} is not predicted; {did_you_mean(column, self.target.columns)}")
-        place = self.target.columns.index(column)
-        prediction, true = (
-            values.reshape(len(values), -1)[:, place].numpy() for values in (self.prediction, self.true)
-        )
+        answers, columns = self.target.decode(self.prediction), self.target.columns
+        prediction = answers["prediction" if len(columns) == 1 else f"prediction_{column}"].to_numpy()
+        true = self.true.reshape(len(self.true), -1)[:, columns.index(column)].numpy()
         return plot_residuals(prediction, true, column)
 
     @property

@@ -23,7 +23,7 @@ from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.metrics import Metric, find_metrics, metric_name
 from headstart.core.plots import Plot
 from headstart.core.predictor import Predictor
-from headstart.core.target import Number
+from headstart.core.target import Label, Labels
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import EVALUATION_BATCH
 from headstart.tabular.interpretation import Framed
@@ -154,8 +154,10 @@ def partial_dependence(
                 tensor[:, indicator] = 0.0
         loader = TensorLoader(moved, batch_size=EVALUATION_BATCH, shuffle=False, engine=learner.engine)
         prediction = learner.predict_batches(loader).cpu()
-        answers = answers or _answers(codec, prediction)
         rows_of_answers = prediction.reshape(len(prediction), -1).numpy()
+        answers = (
+            answers or list(target.decode(prediction[:1]))[-rows_of_answers.shape[1] :]
+        )  # without a summary before
         found.append(np.stack([rows_of_answers.mean(0), *np.percentile(rows_of_answers, [10, 90], axis=0)]))
     summary = np.stack(found)  # (values, mean and percentiles, answers)
     columns = [
@@ -163,7 +165,8 @@ def partial_dependence(
         for place, answer in enumerate(answers)
         for which, suffix in enumerate(("", "_low", "_high"))
     ]
-    unit = " and ".join(target.columns) if isinstance(target, Number) else f"probability of {target.columns[0]}"
+    of_classes = isinstance(target, Label | Labels)
+    unit = f"probability of {target.columns[0]}" if of_classes else " and ".join(target.columns)
     return Dependence(unit, tuple(answers), pl.DataFrame([told[0], *columns, *told[1:]]))
 
 
@@ -232,10 +235,3 @@ def _grid(
     digits = 5 - math.floor(math.log10(column.sd))  # what float32 has not blurred
     own = np.round(standard.astype(np.float64) * column.sd + column.mean, digits)
     return standard.tolist(), [pl.Series(column.name, own)]
-
-
-def _answers(codec: TableCodec, prediction: Tensor) -> list[str]:
-    names = list(codec.target.decode(prediction[:1]))
-    return (
-        [name for name in names if name.startswith("probability_")] if not isinstance(codec.target, Number) else names
-    )

@@ -1,0 +1,156 @@
+"""A recipe of features goes with its model: into training, into the folder, to new rows."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headstart import ConfigError, DataError, TabularData, TabularLearner, features, load, splits
+from headstart.tabular.data import repeated_rows
+
+START = datetime.date(2014, 1, 1)
+
+
+def make_table() -> pl.DataFrame:
+    """Three shops, 200 days; a promotion lifts sales, most on its last day, and the day before it nobody buys."""
+    random = np.random.default_rng(0)
+    rows = []
+    for shop in ("a", "b", "c"):
+        promo = (random.random(202) < 0.5) & (np.arange(202) % 7 > 0)
+        for day in range(200):
+            lift = 1 + promo[day] + (promo[day] and not promo[day + 1]) - 0.5 * (promo[day + 1] and not promo[day])
+            rows.append((shop, START + datetime.timedelta(days=day), bool(promo[day]), 100 * lift))
+    return pl.DataFrame(rows, schema=["shop", "day", "promo", "sales"], orient="row").sample(
+        fraction=1, shuffle=True, seed=1
+    )
+
+
+TABLE = make_table()
+RECIPE = features.FeatureRecipe(
+    [
+        features.AddElapsed("promo", date="day", group="shop", cap=5),
+        features.AddRolling("promo", date="day", group="shop", window=2),
+    ]
+)
+FROM = datetime.date(2014, 6, 20)
+
+
+def make_data(table: Any = TABLE, **options: Any) -> TabularData:
+    options = {"split": splits.by_time("day", start="2014-06-20"), "exclude": ["day"], "recipe": RECIPE} | options
+    return TabularData.from_table(table, "sales", categorical=RECIPE.outputs, **options)
+
+
+@pytest.fixture(scope="module")
+def learner() -> TabularLearner:
+    learner = TabularLearner(make_data(), hidden=[32], progress="none")
+    learner.fit_one_cycle(0.02, 20)
+    return learner
+
+
+def test_the_features_are_made_before_the_split_and_used(learner: TabularLearner) -> None:
+    assert learner.history[-1]["r2"] > 0.95
+    expected = RECIPE.apply(TABLE).filter(pl.col("day") >= FROM)
+    assert learner.data.valid_rows.equals(expected)
+    without = TabularData.from_table(TABLE, "sales", split=splits.by_time("day", start="2014-06-20"), exclude=["day"])
+    plain = TabularLearner(without, hidden=[32], progress="none")
+    plain.fit_one_cycle(0.02, 20)
+    assert plain.history[-1]["r2"] < 0.9
+
+
+def test_a_table_with_its_history_gets_them_and_one_that_has_them_is_taken_as_it_is(learner: TabularLearner) -> None:
+    whole = learner.predict(TABLE)["prediction"]
+    latest = TABLE["day"] >= FROM
+    applied = RECIPE.apply(TABLE)
+    assert learner.predict(applied.filter(latest))["prediction"].equals(whole.filter(latest))
+    assert learner.evaluate(applied.filter(latest))["rmse"] == pytest.approx(learner.validate()["rmse"])
+    cut = learner.predict(TABLE.filter(latest))["prediction"]  # its first days have no history
+    assert not cut.equals(whole.filter(latest))
+    frame = TABLE.to_pandas()
+    np.testing.assert_array_equal(learner.predict(frame)["prediction"], whole)
+    assert list(frame.columns) == TABLE.columns
+
+
+def test_the_recipe_is_saved_with_the_model(learner: TabularLearner, tmp_path: Path) -> None:
+    learner.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.codec.recipe == RECIPE and loaded.codec == learner.codec
+    assert loaded.predict(TABLE).equals(learner.predict(TABLE))
+    learner.load(tmp_path / "model")  # the same codec, through JSON
+    split = splits.by_time("day", start="2014-06-20")
+    loaded.data = TabularData.from_table(TABLE, "sales", split=split, codec=loaded.codec)
+    assert loaded.validate()["rmse"] == pytest.approx(learner.validate()["rmse"])
+    TABLE.write_parquet(tmp_path / "table.parquet")
+    command = [sys.executable, "-c", "from headstart.cli import main; main()", "info", str(tmp_path / "model")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "features     made of promo, day, shop: Afterpromo, Beforepromo, promo_bw, promo_fw" in said
+
+
+def test_one_row_has_no_history(learner: TabularLearner) -> None:
+    row = TABLE.row(0, named=True)
+    with pytest.raises(
+        DataError,
+        match=r"the row has no 'Afterpromo', which the model's recipe makes of the rows before and after it, and one row has none: predict a table that holds them too",
+    ):
+        learner.predict(row)
+    complete = RECIPE.apply(TABLE).row(0, named=True)
+    assert learner.predict(complete)["prediction"] == pytest.approx(learner.predict(TABLE)["prediction"][0], rel=1e-5)
+
+
+def test_a_table_of_validation_rows_is_the_other_s_history() -> None:
+    early, late = TABLE.filter(pl.col("day") < FROM), TABLE.filter(pl.col("day") >= FROM)
+    apart = make_data(early, split=None, valid=late)
+    together = make_data()
+    for found, expected in zip(
+        (*apart.train.inputs, *apart.valid.inputs), (*together.train.inputs, *together.valid.inputs), strict=True
+    ):
+        assert found.equal(expected)
+
+
+def test_rows_that_are_left_out_still_are_history() -> None:
+    data = make_data(where="promo")
+    assert data.valid_rows.equals(RECIPE.apply(TABLE).filter(pl.col("day") >= FROM, pl.col("promo")))
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "message"),
+    [
+        (lambda: make_data(TABLE.drop("promo")), DataError, "add_elapsed: there is no column 'promo'"),
+        (lambda: make_data(RECIPE.apply(TABLE).drop("promo_fw")), DataError, "has the recipe's feature 'Afterpromo' but not 'promo_fw'"),
+        (lambda: make_data(recipe="promo"), ConfigError, "recipe must be a FeatureRecipe; got str"),
+        (lambda: make_data(TABLE, split=None, valid=TABLE.drop("shop")), DataError, r"valid \(recipe\): there is no column 'shop'"),
+        (
+            lambda: make_data(recipe=features.FeatureRecipe([features.AddRolling("sales", date="day")])), ConfigError,
+            "the recipe uses present or later values of the target 'sales'.*look back only",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told(action: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        action()
+
+
+def test_a_codec_brings_its_own_recipe(learner: TabularLearner) -> None:
+    with pytest.raises(ConfigError, match="recipe is part of the codec, which was given: leave recipe out, or codec"):
+        TabularData.from_table(TABLE, "sales", codec=learner.codec, recipe=RECIPE)
+
+
+def test_rows_on_both_sides_are_counted_and_told() -> None:
+    frame = pl.DataFrame(
+        {"shop": ["a", "b", None, "a"] * 50, "heat": [float(place) for place in range(100)] * 2, "sales": range(200)}
+    )
+    repeated = pl.concat([frame, frame[:30], frame[:10].with_columns(sales=pl.lit(-1, dtype=pl.Int64))])
+    data = TabularData.from_table(repeated, "sales", split=splits.by_indices(range(200, 240)))
+    assert data.repeated == 30
+    assert data.notes[-1] == "30 of 40 validation rows equal a training row, target and all"
+    assert TabularData.from_table(frame, "sales").repeated == 0
+    other_types = frame[:7].with_columns(pl.col("sales").cast(pl.Int16), pl.col("heat").cast(pl.Int32))
+    assert repeated_rows(frame, other_types, ["shop", "heat", "sales", "sales"]) == 7
+    labels = frame.with_columns(tags=pl.concat_list("shop"))
+    assert repeated_rows(labels, labels[:9], ["tags"]) == 9
