@@ -109,7 +109,7 @@ def test_an_estimator_survives_joblib_and_a_clone_is_bare() -> None:
 
 
 def test_weights_seeds_and_several_targets() -> None:
-    weights = [np.where(BUSY == name, 1.0, 0.01) for name in ("busy", "quiet")]
+    weights = [np.where(name == BUSY, 1.0, 0.01) for name in ("busy", "quiet")]
     quiet = [
         TabularClassifier(**SMALL).fit(FRAME, BUSY, weight).predict_proba(FRAME)[:, 1].mean() for weight in weights
     ]
