@@ -31,6 +31,7 @@ NAMES = [
     "TensorBoard",
     "__version__",
     "datasets",
+    "features",
     "load",
     "metrics",
     "optim",

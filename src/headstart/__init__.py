@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from headstart.core.learner import Learner
     from headstart.loading import load
+    from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
 
@@ -57,6 +58,7 @@ __all__ = [
     "TensorBoard",
     "__version__",
     "datasets",
+    "features",
     "load",
     "metrics",
     "optim",
@@ -67,6 +69,7 @@ __all__ = [
 
 _MODULES = {
     "datasets": "headstart.datasets",
+    "features": "headstart.tabular.features",
     "metrics": "headstart.core.metrics",
     "optim": "headstart.core.optim",
     "schedules": "headstart.core.schedules",

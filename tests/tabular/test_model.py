@@ -98,6 +98,12 @@ def test_an_embedding_is_half_as_wide_as_there_are_ids_and_at_most_50(cardinalit
     assert TabularModel([cardinality], 0, 1).embeddings[0].embedding_dim == size
 
 
+def test_the_embedding_of_a_column_has_a_vector_per_id() -> None:
+    model = make_model([3, 7], embedding_sizes=[2, 4])
+    assert [tuple(model.embedding(place).shape) for place in (0, 1)] == [(3, 2), (7, 4)]
+    assert model.embedding(1).requires_grad
+
+
 def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_parameter() -> None:
     for model in (make_model(), make_model((), 2), make_model((3,), 0), make_model(hidden=[])):
         groups = parameter_groups(model)

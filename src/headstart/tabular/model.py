@@ -99,6 +99,16 @@ class TabularModel(nn.Module):
         body: list[nn.Module | nn.Parameter] = [self.body]
         return [[self.embeddings], body if self.normalise is None else [self.normalise, *body], [self.head]]
 
+    def embedding(self, position: int) -> Tensor:
+        """The embedding of one categorical column: a vector per id, float ``(ids, size)``; id 0 is the unknown.
+
+        Args:
+            position: the column's place among the categorical columns, counted from 0.
+        """
+        embedding = self.embeddings[position]
+        assert isinstance(embedding, nn.Embedding)
+        return embedding.weight
+
     def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
         """Outputs, ``(rows, outputs)``, of ids and numbers."""
         parts: list[Tensor] = []
