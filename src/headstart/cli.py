@@ -12,16 +12,17 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from headstart.cli_collab import recommend, train_collab
-from headstart.cli_options import AsJson, Device, Folder, Input, names, split_of
+from headstart.cli_options import AsJson, Device, Folder, Input, names, numbers, split_of
 from headstart.cli_report import metrics_of, print_metrics, report
 from headstart.core.errors import ConfigError, HeadstartError
 
 if TYPE_CHECKING:
+    from headstart.tabular.data import TargetKind
     from headstart.tabular.learner import TabularLearner
 
 __all__ = ["app", "main"]
@@ -102,6 +103,12 @@ def train_tabular(
     log_target: Annotated[
         bool, typer.Option("--log-target", help="Predict the logarithm of a positive target.")
     ] = False,
+    target_kind: Annotated[
+        str | None, typer.Option(help="number, count or label; by the column's values if nothing is said.")
+    ] = None,
+    quantiles: Annotated[
+        str | None, typer.Option(help="Predict these quantiles of a number, with commas: 0.1,0.5,0.9.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of one cycle; by the number of rows.")] = None,
     lr: Annotated[float, typer.Option(help="Top learning rate.")] = 0.01,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step; by the number of rows.")] = None,
@@ -123,6 +130,7 @@ def train_tabular(
         table, names(target) if "," in target else target,
         split=split_of(time_column, valid_from, valid_fraction, valid_where, seed), categorical=names(categorical),
         continuous=names(continuous), dates=names(dates), exclude=names(exclude), where=where, log_target=log_target,
+        target_kind=cast("TargetKind | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
         batch_size=batch_size, seed=seed, engine=Engine(device),
     )  # fmt: skip
     learner = TabularLearner(data, hidden=widths, ensemble=ensemble, seed=seed)

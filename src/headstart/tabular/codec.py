@@ -17,7 +17,7 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.core.tables import check_columns
-from headstart.core.target import Label, Labels, Number, target_from_json
+from headstart.core.target import AnyTarget, target_from_json
 from headstart.core.vocab import Vocab, is_missing
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.features import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
@@ -83,11 +83,11 @@ class TableCodec:
     dates: tuple[DateColumn, ...]
     categorical: tuple[CategoricalColumn, ...]
     continuous: tuple[ContinuousColumn, ...]
-    target: Number | Label | Labels
+    target: AnyTarget
     left_out: Mapping[str, str]
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, columns: SortedColumns, target: Number | Label | Labels) -> TableCodec:
+    def fit(cls, frame: pl.DataFrame, columns: SortedColumns, target: AnyTarget) -> TableCodec:
         """Learns categories, medians, means and deviations.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -13,14 +13,14 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.splits import Splitter, by_random, split_rows
 from headstart.core.tables import Table, check_columns, read_table, usable_rows
-from headstart.core.target import Label, Labels, Number
+from headstart.core.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
 from headstart.tabular.weights import ClassWeight, row_weights
 
 __all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "table_loader"]
 
-TargetKind: TypeAlias = Literal["number", "label"]
+TargetKind: TypeAlias = Literal["number", "count", "label"]
 
 EVALUATION_BATCH = 4096
 """Rows at a time when nothing is learnt: more than in training, since no gradients are kept."""
@@ -54,6 +54,7 @@ class TabularData(Data):
         target_kind: TargetKind | None = None,
         log_target: bool = False,
         y_range: tuple[float, float] | None = None,
+        quantiles: Sequence[float] | None = None,
         weight: str | None = None,
         class_weight: ClassWeight | None = None,
         batch_size: int | None = None,
@@ -73,9 +74,11 @@ class TabularData(Data):
             dates: likewise; dates, or text such as 2015-06-20.
             exclude: columns not to use.
             where: a SQL condition on the rows of both sides; others are left out.
-            target_kind: None: text, booleans and whole numbers with two values are classes, other numbers numbers.
+            target_kind: ``"number"``, ``"count"`` (numbers of events, by the Poisson loss), ``"label"``; None: text,
+                booleans and whole numbers with two values are classes, other numbers numbers.
             log_target: predict the logarithm of a positive number: right where relative errors matter.
             y_range: lowest and highest prediction, in the target's own unit.
+            quantiles: predict these of a number instead of its mean: ``[0.1, 0.5, 0.9]`` tells how sure to be.
             weight: a column with each training row's weight in the loss, 0 or more; validation counts all rows alike.
             class_weight: in the training loss; ``"balanced"``: each class counts the same; or a weight per class.
             batch_size: training rows per step, over all processes; None: 256, less for a table of under 25,600 rows.
@@ -95,11 +98,11 @@ class TabularData(Data):
         if codec is not None:
             _check_fixed(
                 codec, targets, categorical=categorical, continuous=continuous, dates=dates,
-                target_kind=target_kind, log_target=log_target, y_range=y_range,
+                target_kind=target_kind, log_target=log_target, y_range=y_range, quantiles=quantiles,
             )  # fmt: skip
         else:
             kind = _target_kind(train_rows, targets, target_kind)
-            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range)
+            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range, quantiles=quantiles)
             columns = sort_columns(
                 train_rows.drop(needed), categorical=categorical, continuous=continuous, dates=dates, exclude=exclude
             )
@@ -180,9 +183,12 @@ def _sides(
 
 
 def _target_kind(frame: pl.DataFrame, targets: Sequence[str], asked: TargetKind | None) -> TargetKind:
-    if asked not in (None, "number", "label"):
-        raise ConfigError(f"target_kind must be 'number' or 'label'; {did_you_mean(str(asked), ('number', 'label'))}")
+    kinds = get_args(TargetKind)
+    if asked is not None and asked not in kinds:
+        raise ConfigError(f"target_kind must be 'number', 'count' or 'label'; {did_you_mean(str(asked), kinds)}")
     if len(targets) > 1:
+        if asked == "count":
+            raise ConfigError("a count is one target; train a model for each, or use target_kind='number'")
         if asked == "label":
             raise ConfigError("several targets must be numbers; for several classes per row use one column of lists")
         return "number"
@@ -200,11 +206,16 @@ def _fit_target(
     *,
     log_target: bool,
     y_range: tuple[float, float] | None,
-) -> Number | Label | Labels:
+    quantiles: Sequence[float] | None,
+) -> AnyTarget:
     if kind == "number":
-        return Number.fit(frame, targets, log=log_target, range=y_range)
-    if log_target or y_range is not None:
-        raise ConfigError(f"log_target and y_range are for numbers, but target {targets[0]!r} holds classes")
+        number = Number.fit(frame, targets, log=log_target, range=y_range)
+        return number if quantiles is None else Quantiles.of(number, quantiles)
+    if log_target or y_range is not None or quantiles is not None:
+        what = "is a count" if kind == "count" else "holds classes"
+        raise ConfigError(f"log_target, y_range and quantiles are for numbers, but target {targets[0]!r} {what}")
+    if kind == "count":
+        return Count.fit(frame, targets[0])
     if isinstance(frame.schema[targets[0]], pl.List):
         return Labels.fit(frame, targets[0])
     return Label.fit(frame, targets[0])

@@ -20,7 +20,7 @@ from headstart.core.metrics import Metric
 from headstart.core.optim import OptimizerFactory
 from headstart.core.saving import Json, load_weights, read_folder, reading
 from headstart.core.tables import Table, read_table, to_source
-from headstart.core.target import Loss, Number
+from headstart.core.target import Loss, Number, Quantiles
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.model import TabularModel, embedding_size
@@ -94,7 +94,7 @@ class TabularLearner(Learner):
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
-            "output_range": target.output_range() if isinstance(target, Number) else None,
+            "output_range": target.output_range() if isinstance(target, Number | Quantiles) else None,
         }
         self.ensemble = ensemble
         super().__init__(
