@@ -256,7 +256,7 @@ def _describe_columns(learner: TabularLearner) -> list[str]:
 
 
 def _settings(model: dict[str, Any]) -> str:
-    aside = ("class", "cardinalities", "continuous", "output_range")
+    aside = ("class", "cardinalities", "continuous", "output_range", "bins")
     return ", ".join(f"{name} {value}" for name, value in model.items() if name not in aside)
 
 
