@@ -16,7 +16,7 @@ from headstart.core.tables import Table, check_columns, read_table, usable_rows
 from headstart.core.target import Label, Labels, Number
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
-from headstart.tabular.weights import ClassWeight, row_weights
+from headstart.core.weights import ClassWeight, row_weights
 
 __all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "table_loader"]
 

@@ -33,6 +33,9 @@ CHARACTERS_AT_ONCE = 2_000_000
 TOKENS_IN_MEMORY = 1 << 27
 """More than this (512 MB of ids) are kept in a file that is mapped into memory."""
 
+TEXTS_AT_ONCE = 10_000
+"""That are turned round together."""
+
 CHARACTERS_PER_PROCESS = 30_000_000
 """Of work before another process is worth its start: about five seconds of it."""
 
@@ -63,6 +66,19 @@ class Corpus:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, ``<bos>`` and ``<eos>`` included."""
         return np.diff(self.starts)
+
+    def reverse(self) -> Corpus:
+        """The same texts, each read from its end, between the same ``<bos>`` and ``<eos>``; in place."""
+        for first in range(0, len(self), TEXTS_AT_ONCE):
+            starts = self.starts[first : first + TEXTS_AT_ONCE + 1]
+            piece = self.tokens[starts[0] : starts[-1]]
+            lengths = np.diff(starts)
+            own = np.repeat(starts[:-1] + starts[1:] - 1 - 2 * starts[0], lengths) - np.arange(len(piece))
+            ends = starts[1:] - 1 - starts[0]
+            begins = starts[:-1] - starts[0]
+            own[begins], own[ends] = begins, ends
+            piece[:] = piece[own]
+        return self
 
     def unknown(self) -> float:
         """Which share of the words is not in the vocabulary; ``<bos>`` and ``<eos>`` do not count."""
