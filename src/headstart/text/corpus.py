@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from headstart.core.errors import ConfigError, DataError
 from headstart.text.processes import tokenize_in_processes
-from headstart.text.tokens import BOS, EOS, Encoded, Tokenizer
+from headstart.text.tokens import BOS, EOS, SPECIALS, Encoded, Tokenizer
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 __all__ = ["Corpus", "Texts", "count_tokens", "encode_texts"]
@@ -49,10 +49,12 @@ class Corpus:
     Attributes:
         tokens: int32 ``(tokens,)``, in memory or mapped from a file.
         starts: int64 ``(texts + 1,)``: where each text begins, and the end.
+        bos: the id of ``<bos>``.
     """
 
     tokens: Ids
     starts: NDArray[np.int64]
+    bos: int = SPECIALS.index(BOS)
 
     def __len__(self) -> int:
         """How many texts."""
@@ -109,7 +111,7 @@ class Counted:
         for piece in _pieces(self.tokens):
             piece[:] = ids[piece]
         starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        return Corpus(self.tokens, starts)
+        return Corpus(self.tokens, starts, vocabulary.id_of(BOS))
 
 
 def count_tokens(
@@ -129,7 +131,7 @@ def count_tokens(
     lengths: list[NDArray[np.int64]] = []
     spool = _Spool()
     special = np.array([numbers.setdefault(token, len(numbers)) for token in (BOS, EOS)], dtype=np.int32)
-    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show):
+    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show=show):
         own = np.fromiter((numbers.setdefault(token, len(numbers)) for token in encoded.types), dtype=np.int32)
         if len(numbers) > len(counts):
             counts = np.concatenate([counts, np.zeros(max(len(numbers), len(counts)), dtype=np.int64)])
@@ -153,14 +155,14 @@ def encode_texts(
     spool = _Spool()
     lengths: list[NDArray[np.int64]] = []
     special = vocabulary.encode((BOS, EOS))
-    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show):
+    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show=show):
         ids = vocabulary.encode(encoded.types)
         spool.add(_marked(ids[encoded.ids] if len(ids) else encoded.ids, encoded.lengths, special))
         lengths.append(encoded.lengths + 2)
-    return Corpus(spool.array(), np.concatenate([[0], np.cumsum(_joined(lengths))]))
+    return Corpus(spool.array(), np.concatenate([[0], np.cumsum(_joined(lengths))]), vocabulary.id_of(BOS))
 
 
-def _encoded(texts: Texts, tokenizer: Tokenizer, workers: int, show: bool) -> Iterator[Encoded]:
+def _encoded(texts: Texts, tokenizer: Tokenizer, workers: int, *, show: bool) -> Iterator[Encoded]:
     """Each piece of work, cut into tokens, in the order of the texts."""
     work = _work(texts)
     found = map(tokenizer.encode, work) if workers == 1 else tokenize_in_processes(work, tokenizer.to_json(), workers)
@@ -267,5 +269,3 @@ def _checked_workers(workers: int | None, characters: int | None) -> int:
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ConfigError(f"workers must be a whole number of at least 1 process; got {workers!r}")
     return workers
-
-

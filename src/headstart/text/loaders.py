@@ -16,11 +16,11 @@ from headstart.core.data import share_of_rows
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
 from headstart.text.corpus import Corpus
-from headstart.text.tokens import BOS, PAD, SPECIALS
+from headstart.text.tokens import PAD, SPECIALS
 
 __all__ = ["BucketLoader", "StreamLoader"]
 
-PAD_ID, BOS_ID = SPECIALS.index(PAD), SPECIALS.index(BOS)
+PAD_ID = SPECIALS.index(PAD)
 
 IGNORED = -100
 """As a target: nothing is to be predicted here (torch's own number for it)."""
@@ -38,11 +38,11 @@ BUCKET = 50
 class StreamLoader:
     """Windows along parallel streams of text: the texts, one after the other, cut into ``batch_size`` equal parts.
 
-    Each window's state is carried into the next. Every token is read once per epoch, and predicted once from what stands
-    before it; except ``<bos>``, which nothing before it could tell, and padding at the end of the last stream.
+    Each window's state is carried into the next. Every token is read once per epoch, and predicted once from what
+    stands before it; except ``<bos>``, which nothing before it could tell, and padding at the end of the last stream.
 
-    **Source:** the lengths of windows: Merity et al. (2018), section 5: mostly ``bptt``, one in twenty half of it, with a
-    deviation of 5, at least 5; the learning rate goes along with the length.
+    **Source:** the lengths of windows: Merity et al. (2018), section 5: mostly ``bptt``, one in twenty half of it, with
+    a deviation of 5, at least 5; the learning rate goes along with the length.
 
     Args:
         corpus: the texts.
@@ -98,7 +98,7 @@ class StreamLoader:
                 block, block_start = read.block(places, width, self.columns - start), start
             piece = block[:, start - block_start : end + 1 - block_start]
             tokens, target = np.where(piece < 0, PAD_ID, piece)[:, :-1], piece[:, 1:]
-            target = np.where((target < 0) | (target == BOS_ID), IGNORED, target)
+            target = np.where((target < 0) | (target == self.corpus.bos), IGNORED, target)
             tensors = torch.from_numpy(tokens.copy()), torch.from_numpy(target.astype(np.int64))
             fresh = torch.full((last - first,), start == 0)
             yield Batch(

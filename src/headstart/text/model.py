@@ -1,19 +1,17 @@
-"""AWD-LSTM: an encoder of text, the language model on top of it, and the classifier.
+"""AWD-LSTM: an encoder of text, and the language model on top of it. (The classifier: `headstart.text.pooling`.)
 
-    tokens (batch, time) -> AWDLSTM -> activations (batch, time, embedding)
-        LanguageModel:   -> every next word
-        TextClassifier:  -> one answer per text, however long
+    tokens (batch, time) -> AWDLSTM -> activations (batch, time, embedding) -> LanguageModel -> every next word
 
 Needs torch alone (and headstart's errors), so that it can be copied out as one file.
 
-**Source:** Merity et al., "Regularizing and Optimizing LSTM Language Models" (2018); Howard and Ruder, "Universal Language
-Model Fine-tuning for Text Classification" (2018).
+**Source:** Merity et al., "Regularizing and Optimizing LSTM Language Models" (2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
@@ -23,13 +21,13 @@ from torch.nn import functional as F
 from headstart.core.errors import ConfigError
 
 __all__ = [
-    "IGNORED",
     "AWDLSTM",
+    "IGNORED",
     "Dropouts",
     "LanguageModel",
     "State",
-    "TextClassifier",
     "WeightDropLSTM",
+    "Windows",
     "cross_entropy_in_chunks",
     "locked_dropout",
 ]
@@ -81,7 +79,8 @@ class Dropouts:
 def locked_dropout(values: Tensor, probability: float) -> Tensor:
     """Drops the same numbers at all times of a window.
 
-    **Source:** Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks" (2016).
+    **Source:** Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks"
+    (2016).
 
     Args:
         values: ``(batch, time, width)``.
@@ -117,11 +116,11 @@ class WeightDropLSTM(nn.LSTM):
         if not self.training or self.weight_drop == 0:
             found: tuple[Tensor, tuple[Tensor, Tensor]] = super().forward(inputs, state)
             return found
-        dropped = F.dropout(self.weight_hh_l0, self.weight_drop, training=True)
-        weights = [self.weight_ih_l0, dropped, self.bias_ih_l0, self.bias_hh_l0]
+        input_weight, recurrent, *biases = self.parameters()
+        weights = [input_weight, F.dropout(recurrent, self.weight_drop, training=True), *biases]
         if inputs.is_cuda:  # cuDNN wants them in one piece
             sizes = [weight.numel() for weight in weights]
-            parts = torch.cat([weight.flatten() for weight in weights]).split(sizes)
+            parts = torch.split(torch.cat([weight.flatten() for weight in weights]), sizes)
             weights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
         outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
         return outputs, (hidden, cell)
@@ -163,19 +162,20 @@ class AWDLSTM(nn.Module):
         self.embedding = nn.Embedding(words, embedding_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         widths = [embedding_size, *[hidden] * (layers - 1), embedding_size]
+        self._widths = widths[1:]
         self.layers = nn.ModuleList(
-            WeightDropLSTM(width, following, self.dropouts.weight)
-            for width, following in zip(widths, widths[1:], strict=False)
+            WeightDropLSTM(width, following, self.dropouts.weight) for width, following in pairwise(widths)
         )
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """The embedding, then each layer."""
-        return [[self.embedding], *([layer] for layer in self.layers)]
+        layers: list[list[nn.Module | nn.Parameter]] = [[layer] for layer in self.layers]
+        return [[self.embedding], *layers]
 
     def no_state(self, batch: int) -> State:
         """What a text begins with: zeros."""
         weight = self.embedding.weight
-        widths = [layer.hidden_size for layer in self.layers]
+        widths = self._widths
         return tuple((weight.new_zeros(1, batch, width), weight.new_zeros(1, batch, width)) for width in widths)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -220,11 +220,15 @@ class LanguageModel(nn.Module):
 
     Args:
         encoder: whose embedding is also the decoder's matrix (tied weights).
+        sampled: in training compare the next word with the batch's own words and this many random others, instead of
+            the whole vocabulary: several times as fast where that is large. The words' ids must go by falling frequency.
     """
 
-    def __init__(self, encoder: AWDLSTM) -> None:
+    def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
+        if sampled is not None and not (isinstance(sampled, int) and sampled >= 1):
+            raise ConfigError(f"sampled must be a whole number of at least 1 word, or None; got {sampled!r}")
+        self.encoder, self.sampled = encoder, sampled
         self.bias = nn.Parameter(torch.zeros(encoder.embedding.num_embeddings))
         for number, (hidden, cell) in enumerate(encoder.no_state(0)):
             self.register_buffer(f"carried_hidden{number}", hidden, persistent=False)
@@ -248,8 +252,14 @@ class LanguageModel(nn.Module):
         windows = [(raw, dropped)]
         if target is None:
             return self.decode(dropped), windows
+        if self.training and self.sampled is not None:
+            return self._sampled_loss(dropped, target, self.sampled), windows
         loss, _ = cross_entropy_in_chunks(dropped, self.encoder.embedding.weight, self.bias, target)
         return loss, windows
+
+    def reset(self) -> None:
+        """Forgets what was read: the next window begins its streams."""
+        self._carry(self.encoder.no_state(0))
 
     def decode(self, activations: Tensor) -> Tensor:
         """Logits ``(..., words)`` of activations ``(..., embedding)``."""
@@ -260,6 +270,25 @@ class LanguageModel(nn.Module):
         raw, state = self.encoder(tokens, self._carried(len(tokens), fresh))
         self._carry(state)
         return cross_entropy_in_chunks(raw, self.encoder.embedding.weight, self.bias, target)
+
+    def _sampled_loss(self, activations: Tensor, target: Tensor, sampled: int) -> Tensor:
+        """Cross-entropy among the batch's own words and some random others.
+
+        **Source:** Jean et al., "On Using Very Large Target Vocabulary for Neural Machine Translation" (2015): each logit
+        is lessened by the logarithm of how likely its word is to be compared with, so that the optimum stays that of
+        the whole softmax. The words of a batch come by their frequency, which is taken to fall as Zipf's law says.
+        """
+        words = len(self.bias)
+        random = torch.randint(words, (sampled,), device=target.device)
+        known = target[target != IGNORED]
+        chosen = torch.cat([known, random]).unique()
+        places = torch.full((words,), IGNORED, device=target.device)
+        places[chosen] = torch.arange(len(chosen), device=target.device)
+        frequency = 1 / ((chosen.double() + 1) * math.log(words + 1))
+        missed = (len(known) * (-frequency).log1p()).exp() * (1 - 1 / words) ** sampled
+        bias = self.bias[chosen] - (1 - missed).log().to(self.bias.dtype)
+        own = torch.where(target == IGNORED, IGNORED, places[target.clamp_min(0)])
+        return cross_entropy_in_chunks(activations, self.encoder.embedding.weight[chosen], bias, own)[0]
 
     def _carried(self, batch: int, fresh: Tensor) -> State:
         held = [
@@ -277,106 +306,21 @@ class LanguageModel(nn.Module):
             setattr(self, f"carried_cell{number}", cell.detach())
 
 
-class TextClassifier(nn.Module):
-    """Reads a text window by window, and answers from the last, the greatest and the mean activations.
-
-    However long a text is, memory is bounded: gradients go through its last ``max_length`` tokens only, and of what came
-    before the pooled values alone are kept.
-
-    **Shape:** tokens int ``(batch, time)``, padded at the end, lengths int ``(batch,)`` -> outputs ``(batch, outputs)``.
-
-    >>> model = TextClassifier(AWDLSTM(100, embedding_size=8, hidden=12, layers=2), 3).eval()
-    >>> model(torch.zeros(4, 200, dtype=torch.int64), torch.tensor([200, 7, 1, 90]))[0].shape
-    torch.Size([4, 3])
-
-    Args:
-        encoder: pretrained, or fresh.
-        outputs: how many.
-        hidden: width of the head's hidden layer; 0 for none.
-        bptt: tokens per window.
-        max_length: tokens at the end of a text that gradients go through.
-        head_dropout: before the last layer; ``encoder.dropouts.output`` stands before the hidden one.
-    """
-
-    def __init__(
-        self,
-        encoder: AWDLSTM,
-        outputs: int,
-        *,
-        hidden: int = 50,
-        bptt: int = 72,
-        max_length: int = 1440,
-        head_dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        for name, size in {"outputs": outputs, "bptt": bptt, "max_length": max_length}.items():
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1; got {size!r}")
-        self.encoder, self.bptt, self.max_length = encoder, bptt, max_length
-        width = 3 * encoder.embedding.embedding_dim
-        parts: list[nn.Module] = [nn.BatchNorm1d(width), nn.Dropout(encoder.dropouts.output)]
-        if hidden:
-            parts += [nn.Linear(width, hidden), nn.ReLU(), nn.BatchNorm1d(hidden), nn.Dropout(head_dropout)]
-        self.head = nn.Sequential(*parts, nn.Linear(hidden or width, outputs))
-
-    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The encoder's, and the head."""
-        return [*self.encoder.groups(), [self.head]]
-
-    def forward(self, tokens: Tensor, lengths: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Windows]:
-        """Outputs, and the activations that gradients go through, 0 at padding.
-
-        Args:
-            tokens: int ``(batch, time)``.
-            lengths: int ``(batch,)``: the tokens of each text, at least 1; what follows is padding and makes no
-                difference.
-            embedded: ``(batch, time, embedding)`` in place of the tokens' own vectors.
-        """
-        batch, time = tokens.shape
-        width = self.encoder.embedding.embedding_dim
-        state = self.encoder.no_state(batch)
-        total = self.encoder.embedding.weight.new_zeros(batch, width)
-        greatest, last = torch.full_like(total, -torch.inf), total
-        windows: Windows = []
-        learning = self._learning(time, lengths)
-        for number, start in enumerate(range(0, time, self.bptt)):
-            end = min(time, start + self.bptt)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and learning[number]):
-                given = None if embedded is None else embedded[:, start:end]
-                found, state = self.encoder(tokens[:, start:end], state, given)
-                own = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
-                kept = found.float() * own.unsqueeze(2)
-                total = total + kept.sum(1)
-                greatest = torch.maximum(greatest, found.float().masked_fill(~own.unsqueeze(2), -torch.inf).amax(1))
-                place = (lengths - 1 - start).clamp(0, end - start - 1)
-                here = (lengths > start) & (lengths <= end)
-                there = kept[torch.arange(batch, device=tokens.device), place]  # (batch, embedding)
-                last = torch.where(here[:, None], there, last)
-            if self.training and learning[number]:
-                windows.append((kept, kept))
-        pooled = torch.cat([last, greatest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)
-        outputs: Tensor = self.head(pooled)
-        return outputs, windows
-
-    def _learning(self, time: int, lengths: Tensor) -> list[bool]:
-        """For each window whether it holds one of the last ``max_length`` tokens of some text."""
-        starts = range(0, time, self.bptt)
-        if time <= self.max_length or not self.training:
-            return [True] * len(starts)
-        ends: Sequence[int] = lengths.tolist()  # waits for the device, for batches with a very long text alone
-        return [any(end > start and end - self.max_length < start + self.bptt for end in ends) for start in starts]
-
-
 class _CrossEntropy(torch.autograd.Function):
     """Linear layer, softmax and cross-entropy at once, some rows at a time; gradients are made on the way.
 
-    The logits of a window, ``(batch * time, words)``, are by far the largest thing in a language model's step. In pieces
-    they stay in the cache: 2.6 times as fast as one after the other on a processor, and a fraction of the memory.
+    The logits of a window, ``(batch * time, words)``, are by far the largest thing in a language model's step. In
+    pieces they stay in the cache: more than twice as fast on a processor, and a fraction of the memory.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, learns: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        learns: bool,  # noqa: FBT001
     ) -> tuple[Tensor, Tensor]:
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
@@ -436,5 +380,6 @@ def cross_entropy_in_chunks(hidden: Tensor, weight: Tensor, bias: Tensor, target
         target: int ``(...)``; `IGNORED` does not count.
     """
     learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (hidden, weight, bias))
-    found: tuple[Tensor, Tensor] = _CrossEntropy.apply(hidden.flatten(0, -2), weight, bias, target.flatten(), learns)
+    apply: Any = _CrossEntropy.apply
+    found: tuple[Tensor, Tensor] = apply(hidden.flatten(0, -2), weight, bias, target.flatten(), learns)
     return found

@@ -29,9 +29,7 @@ AHEAD = 2
 """Pieces per process that are held: one at work, one waiting."""
 
 
-def tokenize_in_processes(
-    work: Iterable[Sequence[str]], tokenizer: dict[str, Any], workers: int
-) -> Iterator[Encoded]:
+def tokenize_in_processes(work: Iterable[Sequence[str]], tokenizer: dict[str, Any], workers: int) -> Iterator[Encoded]:
     """Cuts pieces of texts into tokens, several at a time.
 
     Args:

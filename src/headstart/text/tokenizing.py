@@ -18,7 +18,7 @@ def tokenizer_from_json(record: Mapping[str, Any]) -> Tokenizer:
         ValueError: it is of no known kind, or of later rules.
     """
     if record["kind"] == "words" and record["rules"] == RULES:
-        return WordTokenizer(record["rules"])
+        return WordTokenizer(bool(record["lower"]), record["rules"])
     if record["kind"] == "subwords":
         return SubwordTokenizer(record["model"])
     raise ValueError(f"unknown tokenizer {record['kind']!r}, rules {record.get('rules')!r}: upgrade headstart")

@@ -1,8 +1,8 @@
 """Word tokens: one compiled pattern that keeps the lesson's conventions, and how tokens become text again.
 
-Lower case; punctuation apart; contractions apart (``was n't``, ``it 's``); HTML line breaks and blank lines are one token
-``<br>``; entities such as ``&amp;`` are read; what is repeated more than three times (``sooooo``, ``!!!!!!``) is kept three
-times. A name in angle brackets, ``<summ>``, is one token: field marks and special tokens are written so.
+Lower case; punctuation apart; contractions apart (``was n't``, ``it 's``); HTML line breaks and blank lines are one
+token ``<br>``; entities such as ``&amp;`` are read; what is repeated more than three times (``sooooo``, ``!!!!!!``) is
+kept three times. A name in angle brackets, ``<summ>``, is one token: field marks and special tokens are written so.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ RULES = 1
 
 _BREAKS = re.compile(r"(?:\s*<\s*br\s*/?\s*>)+\s*|\s*\n\s*\n\s*", re.IGNORECASE)
 
-_TOKEN = re.compile(
-    r"""
+_PATTERN = r"""
       '(?:s|re|ve|ll|d|m)(?![^\W_])        # the short end of a contraction: it 's
     | n't(?![^\W_])                        # a blank was put before it: was n't
     | \d+(?:[.,]\d+)+                      # 3.50 and 1,000,000
@@ -39,9 +38,11 @@ _TOKEN = re.compile(
     | <[a-z][a-z0-9_]*>                    # a special token or a field mark
     | !+ | \?+ | \.+ | -+ | \*+ | _+ | =+  # one mark, repeated
     | [^\s]                                # any other
-    """,
-    re.VERBOSE,
-)
+    """
+
+_TOKEN = re.compile(_PATTERN, re.VERBOSE)
+_TOKEN_OF_ANY_CASE = re.compile(_PATTERN, re.VERBOSE | re.IGNORECASE)
+_NOT = re.compile("n't", re.IGNORECASE)
 
 _REPEATED = re.compile(r"(.)\1{3,}")
 
@@ -85,26 +86,28 @@ class WordTokenizer:
     """Words and punctuation, by the rules above. It learns nothing, so all of these are the same.
 
     Attributes:
+        lower: whether capital letters become small ones.
         rules: the version of the rules.
     """
 
+    lower: bool = True
     rules: int = RULES
 
     def tokens(self, text: str) -> list[str]:
         """The tokens of one text."""
-        return [_shortened(token) for token in _TOKEN.findall(_cleaned(text))]
+        return [_shortened(token) for token in self._find(_cleaned(text, self.lower))]
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Many texts at once. Each different token is looked at once, whatever is to be done with it."""
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
-        find, number = _TOKEN.findall, numbers.__getitem__
+        find, number, lower = self._find, numbers.__getitem__, self.lower
         ids: list[int] = []
         extend: Callable[[Iterable[int]], None] = ids.extend
         ends = np.empty(len(texts) + 1, dtype=np.int64)
         ends[0] = 0
         for place, text in enumerate(texts, start=1):
-            extend(map(number, find(_cleaned(text))))
+            extend(map(number, find(_cleaned(text, lower))))
             ends[place] = len(ids)
         return Encoded([_shortened(token) for token in numbers], np.array(ids, dtype=np.int32), np.diff(ends))
 
@@ -114,7 +117,11 @@ class WordTokenizer:
 
     def to_json(self) -> dict[str, Any]:
         """What `headstart.text.tokenizing.tokenizer_from_json` takes."""
-        return {"kind": "words", "rules": self.rules}
+        return {"kind": "words", "rules": self.rules, "lower": self.lower}
+
+    @property
+    def _find(self) -> Callable[[str], list[str]]:
+        return _TOKEN.findall if self.lower else _TOKEN_OF_ANY_CASE.findall
 
 
 def join_words(tokens: Iterable[str]) -> str:
@@ -140,15 +147,17 @@ def join_words(tokens: Iterable[str]) -> str:
     return "".join(written)
 
 
-def _cleaned(text: str) -> str:
+def _cleaned(text: str, lower: bool) -> str:  # noqa: FBT001
     """What happens to a text before the pattern sees it. The tests for a character are much quicker than the rules."""
     if "&" in text:
         text = html.unescape(text)
-    text = text.lower()
+    text = text.lower() if lower else text
     if "’" in text:
         text = text.replace("’", "'")
     if "<" in text or "\n" in text:
         text = _BREAKS.sub(" <br> ", text)
+    if not lower:
+        return _NOT.sub(r" \g<0>", text)
     return text.replace("n't", " n't") if "n't" in text else text
 
 

@@ -20,18 +20,23 @@ UNKNOWN_ID = 0
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens in the order of their ids: the special ones, then the most frequent first.
+    """Tokens in the order of their ids: as a rule the special ones, then the most frequent first.
 
     Attributes:
-        words: the tokens; a token's place is its id.
+        words: the tokens; a token's place is its id. The first are ``<unk>`` and ``<pad>``; ``<bos>`` and ``<eos>`` stand
+            somewhere.
     """
 
     words: tuple[str, ...]
 
     def __post_init__(self) -> None:
         """Checks the special tokens and that none stands twice."""
-        if self.words[: len(SPECIALS)] != SPECIALS or len(set(self.words)) != len(self.words):
-            raise DataError(f"a vocabulary begins with {', '.join(SPECIALS)} and holds each token once")
+        right = self.words[:2] == SPECIALS[:2] and set(SPECIALS) <= set(self.words)
+        if not right or len(set(self.words)) != len(self.words):
+            raise DataError(
+                f"a vocabulary begins with {', '.join(SPECIALS[:2])}, holds {', '.join(SPECIALS[2:])} somewhere, and each"
+                f" token once; got {', '.join(map(repr, self.words[:6]))}, ..."
+            )
 
     def __len__(self) -> int:
         return len(self.words)
