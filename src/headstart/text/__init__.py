@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from headstart.text.classifier import TextLearner
     from headstart.text.codec import TextCodec
     from headstart.text.data import TextData
+    from headstart.text.ensemble import TextEnsemble
     from headstart.text.language_model import LanguageModelLearner
     from headstart.text.learner import ActivationPenalty
     from headstart.text.model import AWDLSTM, Dropouts, LanguageModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from headstart.text.streams import LanguageModelData
     from headstart.text.subwords import SubwordTokenizer
     from headstart.text.tokens import WordTokenizer
+    from headstart.text.transformer import TransformerLearner
     from headstart.text.vocabulary import Vocabulary
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "TextClassifier",
     "TextCodec",
     "TextData",
+    "TextEnsemble",
     "TextLearner",
+    "TransformerLearner",
     "Vocabulary",
     "WordTokenizer",
 ]
@@ -46,6 +50,8 @@ _HOMES = {
     "TextCodec": "codec",
     "TextData": "data",
     "TextLearner": "classifier",
+    "TextEnsemble": "ensemble",
+    "TransformerLearner": "transformer",
     "Vocabulary": "vocabulary",
     "WordTokenizer": "tokens",
 }

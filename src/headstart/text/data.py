@@ -49,6 +49,8 @@ class TextData(Data):
         notes: what a user should know.
     """
 
+    train: BucketLoader
+    valid: BucketLoader
     codec: TextCodec
     unknown: float
     valid_rows: pl.DataFrame
@@ -188,8 +190,10 @@ class TextData(Data):
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
         rows = split_files(files, valid, split, by_random(seed=seed))
         return cls.from_table(
-            files[rows.train], "text", "label", valid=files[rows.valid], language_model=language_model, tokenizer=tokenizer,
-            min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary, backward=backward, class_weight=class_weight,
+            files[rows.train], "text", "label", valid=files[rows.valid], language_model=language_model,
+            tokenizer=tokenizer,
+            min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
+            backward=backward, class_weight=class_weight,
             batch_size=batch_size, seed=seed, workers=workers, engine=engine,
         )  # fmt: skip
 
@@ -217,8 +221,10 @@ class TextData(Data):
             raise DataError(f"there must be a label for each text; got {len(texts)} texts and {len(labels)} labels")
         frame = as_frame(texts, "texts").with_columns(pl.Series("label", list(labels)))
         return cls.from_table(
-            frame, "text", "label", split=split, language_model=language_model, tokenizer=tokenizer, min_freq=min_freq,
-            max_vocab=max_vocab, vocabulary=vocabulary, backward=backward, class_weight=class_weight, batch_size=batch_size, seed=seed,
+            frame, "text", "label", split=split, language_model=language_model,
+            tokenizer=tokenizer, min_freq=min_freq,
+            max_vocab=max_vocab, vocabulary=vocabulary,
+            backward=backward, class_weight=class_weight, batch_size=batch_size, seed=seed,
             workers=workers, engine=engine,
         )  # fmt: skip
 

@@ -95,7 +95,7 @@ class EncoderLearner(Learner):
         return folder
 
     def load_encoder(self, folder: str | Path) -> None:
-        """Takes the encoder of a saved encoder or language model: known words keep their vectors, new ones get the mean.
+        """Takes a saved encoder or language model: known words keep their vectors, new ones get the mean.
 
         Raises:
             ArtifactError: the folder cannot be read, or its encoder has other sizes, tokens or direction.

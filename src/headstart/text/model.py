@@ -221,7 +221,7 @@ class LanguageModel(nn.Module):
     Args:
         encoder: whose embedding is also the decoder's matrix (tied weights).
         sampled: in training compare the next word with the batch's own words and this many random others, instead of
-            the whole vocabulary: several times as fast where that is large. The words' ids must go by falling frequency.
+            the whole vocabulary: several times as fast where that is large. Ids must go by falling frequency.
     """
 
     def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None) -> None:
@@ -274,14 +274,14 @@ class LanguageModel(nn.Module):
     def _sampled_loss(self, activations: Tensor, target: Tensor, sampled: int) -> Tensor:
         """Cross-entropy among the batch's own words and some random others.
 
-        **Source:** Jean et al., "On Using Very Large Target Vocabulary for Neural Machine Translation" (2015): each logit
-        is lessened by the logarithm of how likely its word is to be compared with, so that the optimum stays that of
-        the whole softmax. The words of a batch come by their frequency, which is taken to fall as Zipf's law says.
+        **Source:** Jean et al., "On Using Very Large Target Vocabulary for Neural Machine Translation" (2015): each
+        logit is lessened by the logarithm of how likely its word is to be compared with, so that the optimum stays that
+        of the whole softmax. The words of a batch come by their frequency, which is taken to fall as Zipf's law says.
         """
         words = len(self.bias)
         random = torch.randint(words, (sampled,), device=target.device)
         known = target[target != IGNORED]
-        chosen = torch.cat([known, random]).unique()
+        chosen = torch.unique(torch.cat([known, random]))  # type: ignore[no-untyped-call]  # torch leaves it untyped
         places = torch.full((words,), IGNORED, device=target.device)
         places[chosen] = torch.arange(len(chosen), device=target.device)
         frequency = 1 / ((chosen.double() + 1) * math.log(words + 1))

@@ -46,6 +46,8 @@ class LanguageModelData(Data):
         notes: what a user should know.
     """
 
+    train: StreamLoader
+    valid: StreamLoader | None
     codec: TextCodec
     unknown: float
     notes: tuple[str, ...] = ()
@@ -100,8 +102,8 @@ class LanguageModelData(Data):
         train_rows, valid_rows = sides(table, valid, split, where, columns, default=by_random(0.1, seed=seed))
         return cls.from_pieces(
             [texts_of(train_rows, columns, marks)], [texts_of(valid_rows, columns, marks)], columns=columns,
-            marks=marks, tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary, backward=backward,
-            batch_size=batch_size, bptt=bptt, seed=seed, codec=codec, workers=workers, engine=engine,
+            marks=marks, tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
+            backward=backward, batch_size=batch_size, bptt=bptt, seed=seed, codec=codec, workers=workers, engine=engine,
         )  # fmt: skip
 
     @classmethod
@@ -147,7 +149,8 @@ class LanguageModelData(Data):
         rows = split_files(files, valid, split, by_random(0.1, seed=seed))
         train_paths, valid_paths = files[rows.train]["path"].to_list(), files[rows.valid]["path"].to_list()
         return cls.from_pieces(
-            Files(train_paths), Files(valid_paths), tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
+            Files(train_paths), Files(valid_paths), tokenizer=tokenizer,
+            min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
             backward=backward, batch_size=batch_size, bptt=bptt, seed=seed, codec=codec, workers=workers, engine=engine,
             characters=sum(Path(path).stat().st_size for path in train_paths),
         )  # fmt: skip
@@ -174,7 +177,8 @@ class LanguageModelData(Data):
         """A list of texts; arguments as for `from_table`."""
         return cls.from_table(
             as_frame(texts, "texts"), "text", split=split, valid=None if valid is None else as_frame(valid, "valid"),
-            tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary, backward=backward, batch_size=batch_size, bptt=bptt,
+            tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
+            backward=backward, batch_size=batch_size, bptt=bptt,
             seed=seed, codec=codec, workers=workers, engine=engine,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy as np
 from headstart.core.errors import ConfigError
 from headstart.text.tokens import PAD, SPECIALS, UNKNOWN, Encoded
 
-__all__ = ["SubwordTokenizer"]
+__all__ = ["SubwordTokenizer", "tokenizers_library"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SubwordTokenizer:
         Raises:
             ConfigError: the `tokenizers` library is not installed, or ``size`` leaves no room for parts.
         """
-        library = _library()
+        library = tokenizers_library()
         if size < 300:
             raise ConfigError(f"max_vocab must be at least 300 for subwords: 256 are bytes; got {size!r}")
         made = library.Tokenizer(library.models.BPE())
@@ -86,10 +86,15 @@ class SubwordTokenizer:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return _library().Tokenizer.from_str(self.model)
+        return tokenizers_library().Tokenizer.from_str(self.model)
 
 
-def _library() -> Any:
+def tokenizers_library() -> Any:
+    """The `tokenizers` library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         import tokenizers
         import tokenizers.decoders

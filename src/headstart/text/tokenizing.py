@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokens import RULES, Tokenizer, WordTokenizer
+from headstart.text.transformer_tokens import TransformerTokenizer
 
 __all__ = ["tokenizer_from_json"]
 
@@ -21,4 +22,6 @@ def tokenizer_from_json(record: Mapping[str, Any]) -> Tokenizer:
         return WordTokenizer(bool(record["lower"]), record["rules"])
     if record["kind"] == "subwords":
         return SubwordTokenizer(record["model"])
+    if record["kind"] == "transformer":
+        return TransformerTokenizer(record["model"])
     raise ValueError(f"unknown tokenizer {record['kind']!r}, rules {record.get('rules')!r}: upgrade headstart")

@@ -23,8 +23,8 @@ class Vocabulary:
     """Tokens in the order of their ids: as a rule the special ones, then the most frequent first.
 
     Attributes:
-        words: the tokens; a token's place is its id. The first are ``<unk>`` and ``<pad>``; ``<bos>`` and ``<eos>`` stand
-            somewhere.
+        words: the tokens; a token's place is its id. The first are ``<unk>`` and ``<pad>``; ``<bos>`` and ``<eos>``
+            stand somewhere.
     """
 
     words: tuple[str, ...]
@@ -34,8 +34,8 @@ class Vocabulary:
         right = self.words[:2] == SPECIALS[:2] and set(SPECIALS) <= set(self.words)
         if not right or len(set(self.words)) != len(self.words):
             raise DataError(
-                f"a vocabulary begins with {', '.join(SPECIALS[:2])}, holds {', '.join(SPECIALS[2:])} somewhere, and each"
-                f" token once; got {', '.join(map(repr, self.words[:6]))}, ..."
+                f"a vocabulary begins with {', '.join(SPECIALS[:2])}, holds {', '.join(SPECIALS[2:])} somewhere, and"
+                f" each token once; got {', '.join(map(repr, self.words[:6]))}, ..."
             )
 
     def __len__(self) -> int:
