@@ -7,6 +7,8 @@ import doctest
 import headstart
 import headstart.collab.model
 import headstart.tabular.model
+import headstart.text.model
+import headstart.text.pooling
 
 NAMES = [
     "ArtifactError",
@@ -23,12 +25,16 @@ NAMES = [
     "HeadstartWarning",
     "IALS",
     "KeepBest",
+    "LanguageModelData",
+    "LanguageModelLearner",
     "Learner",
     "NotFittedError",
     "RatingsData",
     "TabularData",
     "TabularLearner",
     "TensorBoard",
+    "TextData",
+    "TextLearner",
     "__version__",
     "datasets",
     "features",
@@ -50,6 +56,7 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (headstart.collab.model, headstart.tabular.model):
+    modules = (headstart.collab.model, headstart.tabular.model, headstart.text.model, headstart.text.pooling)
+    for module in modules:
         found = doctest.testmod(module, extraglobs={"torch": module.torch})
         assert found.attempted >= 2 and found.failed == 0

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
+    from headstart.text.classifier import TextLearner
+    from headstart.text.data import TextData
+    from headstart.text.language_model import LanguageModelLearner
+    from headstart.text.streams import LanguageModelData
 
 __all__ = [
     "EASE",
@@ -50,12 +54,16 @@ __all__ = [
     "HeadstartError",
     "HeadstartWarning",
     "KeepBest",
+    "LanguageModelData",
+    "LanguageModelLearner",
     "Learner",
     "NotFittedError",
     "RatingsData",
     "TabularData",
     "TabularLearner",
     "TensorBoard",
+    "TextData",
+    "TextLearner",
     "__version__",
     "datasets",
     "features",
@@ -89,11 +97,15 @@ _HOMES = {
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
     "KeepBest": "headstart.core.callbacks",
+    "LanguageModelData": "headstart.text.streams",
+    "LanguageModelLearner": "headstart.text.language_model",
     "Learner": "headstart.core.learner",
     "NotFittedError": "headstart.core.errors",
     "TabularData": "headstart.tabular.data",
     "TabularLearner": "headstart.tabular.learner",
     "TensorBoard": "headstart.core.callbacks",
+    "TextData": "headstart.text.data",
+    "TextLearner": "headstart.text.classifier",
     "Batch": "headstart.core.batch",
     "Data": "headstart.core.data",
     "load": "headstart.loading",

@@ -19,6 +19,7 @@ import typer
 from headstart.cli_collab import recommend, train_collab
 from headstart.cli_options import AsJson, Device, Folder, Input, names, numbers, split_of
 from headstart.cli_report import metrics_of, print_metrics, report
+from headstart.cli_text import generate, train_language_model, train_text
 from headstart.core.errors import ConfigError, HeadstartError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def demo(
-    application: Annotated[str, typer.Argument(help="tabular or collab.")] = "tabular",
+    application: Annotated[str, typer.Argument(help="tabular, collab or text.")] = "tabular",
     out: Annotated[Path, typer.Option(help="Where the model and the plots go.")] = Path("headstart-demo"),
 ) -> None:
     """Do the main job on real data: from data to a saved model, plots and predictions."""
@@ -146,7 +147,10 @@ def train_tabular(
 
 
 train_app.command("collab")(train_collab)
+train_app.command("language-model")(train_language_model)
+train_app.command("text")(train_text)
 app.command()(recommend)
+app.command()(generate)
 
 
 @app.command()
@@ -256,7 +260,7 @@ def _describe_columns(learner: TabularLearner) -> list[str]:
 
 
 def _settings(model: dict[str, Any]) -> str:
-    aside = ("class", "cardinalities", "continuous", "output_range", "bins")
+    aside = ("class", "config", "cardinalities", "continuous", "output_range", "bins")
     return ", ".join(f"{name} {value}" for name, value in model.items() if name not in aside)
 
 

@@ -17,6 +17,7 @@ from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
 from headstart.core.plots import plot_predictions
 from headstart.core.splits import by_time
 from headstart.core.tables import read_table
+from headstart.demo_text import demo_text
 from headstart.tabular import TabularData, TabularLearner
 
 __all__ = ["run_demo"]
@@ -35,7 +36,7 @@ def run_demo(application: str, out: Path) -> None:
     """Runs one application's demo.
 
     Args:
-        application: ``tabular`` or ``collab``.
+        application: ``tabular``, ``collab`` or ``text``.
         out: the folder for models and plots, one folder per application.
 
     Raises:
@@ -180,4 +181,4 @@ def _film_and_user_means(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
     return joined["film"] + joined["own"] + mean
 
 
-DEMOS: dict[str, Callable[[Path, Console], None]] = {"tabular": _tabular, "collab": _collab}
+DEMOS: dict[str, Callable[[Path, Console], None]] = {"tabular": _tabular, "collab": _collab, "text": demo_text}

@@ -14,10 +14,10 @@ from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.splits import Splitter, by_random, split_rows
 from headstart.core.tables import Table, check_columns, read_table, usable_rows
 from headstart.core.target import AnyTarget, Count, Label, Labels, Number, Quantiles
+from headstart.core.weights import ClassWeight, row_weights
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
 from headstart.tabular.features import FeatureRecipe
-from headstart.tabular.weights import ClassWeight, row_weights
 
 __all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "table_loader"]
 
