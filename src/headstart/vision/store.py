@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class RowStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.values: NDArray[Any] = self._mapped("values", np.dtype(dtype), (rows, *shape))
             self.done: NDArray[np.uint8] = self._mapped("done", np.dtype(np.uint8), (rows,))
+            self._check_room()
             about = self.folder / "about.json"
             if not about.exists():
                 about.write_text(json.dumps({**made_of, **layout}, indent=1))
@@ -80,6 +82,15 @@ class RowStore:
         """Puts rows in their places: first the values, then the mark that they are there."""
         self.values[places] = values
         self.done[places] = 1
+
+    def _check_room(self) -> None:
+        """That the disk can hold all rows: a full disk under a mapped file ends the process without a word."""
+        needed, free = self.values.nbytes - self.nbytes, shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise DataError(
+                f"{self.folder} needs up to {needed / 1e9:.1f} GB, and its disk has {free / 1e9:.1f} GB left: free some,"
+                " or set HEADSTART_CACHE or cache= to a folder on another disk"
+            )
 
     def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         path = self.folder / name

@@ -77,7 +77,6 @@ class Decoding:
             new = [int(place) for place in missing if place not in self._queued and place not in self.errors]
             self._queue.extend(new)
             self._queued.update(new)
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
             for _ in range(min(self.workers, -(-len(self._queue) // AT_ONCE)) - len(self._threads)):
                 thread = threading.Thread(target=self._work, daemon=True)
                 self._threads.append(thread)
@@ -111,9 +110,9 @@ class Decoding:
         with self._news:
             self._queued.difference_update(self._queue)
             self._queue.clear()
-        for thread in self._threads:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join()
-        self._threads = []
 
     def _work(self) -> None:
         """One worker's life, seen from here: it ends with the queue."""
@@ -131,12 +130,16 @@ class Decoding:
                             f"{self.paths[place]}: the process that decoded it ended ({error}), perhaps for want of"
                             " memory; try workers=0"
                         )
-                self._queued.difference_update(self._queue)
+                self._queued.difference_update(self._queue, in_hand)
                 self._queue.clear()
                 self._news.notify_all()
+                if threading.current_thread() in self._threads:
+                    self._threads.remove(threading.current_thread())
 
     def _next(self) -> list[int]:
         with self._news:
+            if not self._queue:  # said under the lock, so that whoever adds to the queue knows that nobody is at it
+                self._threads.remove(threading.current_thread())
             return [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
 
     def _tell(self, in_hand: list[int], to: IO[str], answers: IO[str]) -> None:
