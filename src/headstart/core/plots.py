@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from headstart.core.metrics import NO_METRICS
 from headstart.core.schedules import Schedule
 
-__all__ = ["Plot", "plot_history", "plot_predictions", "plot_rates", "plot_schedule"]
+__all__ = ["Plot", "plot_confusion", "plot_history", "plot_predictions", "plot_rates", "plot_schedule"]
 
 BLUE, ORANGE, GREY = "#2f6db5", "#e07b39", "#8a8f98"
 
@@ -108,6 +109,50 @@ def plot_predictions(prediction: NDArray[np.floating[Any]], target: NDArray[np.f
     plot.colorbar(drawn, ax=axis, label="rows")
     _tidy([axis])
     return plot
+
+
+MOST_WRITTEN = 15
+"""Classes up to which a confusion matrix has its numbers written in."""
+
+MOST_NAMED = 40
+"""Classes up to which each is named on the axes; beyond, evenly spaced ones."""
+
+
+def plot_confusion(matrix: pl.DataFrame) -> Plot:
+    """A confusion matrix: a row per true class, shaded by the share of that class's rows.
+
+    Args:
+        matrix: from `headstart.core.interpretation.confusion_matrix`.
+    """
+    counts = matrix.drop("class").to_numpy()
+    names = [_short(str(name)) for name in matrix["class"]]
+    count = len(names)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.4 + min(0.55 * count, 9.0)
+    plot = Plot(figsize=(side + 0.9, side), layout="constrained")
+    axis = plot.subplots()
+    drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if count <= MOST_WRITTEN:
+        for true in range(count):
+            for guessed in range(count):
+                if counts[true, guessed]:
+                    colour = "white" if shares[true, guessed] > 0.55 else "black"
+                    written = f"{counts[true, guessed]:,}"
+                    axis.text(guessed, true, written, ha="center", va="center", color=colour, fontsize=8)
+    places = range(count) if count <= MOST_NAMED else range(0, count, -(-count // MOST_NAMED))
+    shown = [names[place] for place in places]
+    turned = count > 6 or max(map(len, shown)) > 7
+    axis.set_xticks(list(places), shown, rotation=90 if turned else 0, fontsize=8)
+    axis.set_yticks(list(places), shown, fontsize=8)
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    plot.colorbar(drawn, ax=axis, label="share of the true class", shrink=0.8)
+    return plot
+
+
+def _short(name: str, longest: int = 22) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def _tidy(axes: Any) -> None:

@@ -20,7 +20,7 @@ from headstart.core.tables import check_columns
 from headstart.core.target import Label, Labels, Number, target_from_json
 from headstart.core.vocab import Vocab, is_missing
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.features import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
 
 __all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
 

@@ -1,4 +1,4 @@
-"""Features that are made of columns before a model sees them: the parts of dates."""
+"""Dates: reading a column of them, and their parts, which a model sees in their place."""
 
 from __future__ import annotations
 

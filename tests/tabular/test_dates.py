@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.core.errors import DataError
-from headstart.tabular.features import CATEGORICAL_PARTS, CONTINUOUS_PARTS, as_moments, date_parts, date_parts_of
+from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, as_moments, date_parts, date_parts_of
 
 MOMENTS = st.datetimes(datetime.datetime(1000, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59))
 ISO_FORMS = ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"]
