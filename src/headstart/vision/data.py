@@ -47,6 +47,7 @@ class ImageData(Data):
         size: side of the pictures, as asked for; None: the backbone's own.
         batch_size: training rows per step.
         seed: of order and draws.
+        cache: the folder of resized copies and activations.
         skipped: what ``on_error="skip"`` left out: ``path`` and ``reason``.
         duplicates: pictures with the same content: ``path``, ``same_as``, ``across`` (one trains, the other
             validates) and ``labels_differ``.
@@ -62,6 +63,7 @@ class ImageData(Data):
     size: int | None
     batch_size: int
     seed: int
+    cache: Path
     skipped: pl.DataFrame
     duplicates: pl.DataFrame
     notes: tuple[str, ...] = ()
@@ -179,7 +181,8 @@ class ImageData(Data):
         pictures = FilePictures(paths, cache_folder(cache), checked_workers(workers))
         return _assembled(
             frame, pictures, path, label, split=_splitter(split, group, seed), sizing=(size, resize), augment=augment,
-            batch_size=batch_size, seed=seed, on_error=on_error, codec=codec, engine=engine, notes=_notes,
+            batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error=on_error, codec=codec, engine=engine,
+            notes=_notes,
         )  # fmt: skip
 
     @classmethod
@@ -195,6 +198,7 @@ class ImageData(Data):
         augment: Augment | None = None,
         batch_size: int = 64,
         seed: int = 0,
+        cache: str | Path | None = None,
         codec: ImageCodec | None = None,
         engine: Engine | None = None,
     ) -> ImageData:
@@ -211,6 +215,7 @@ class ImageData(Data):
             augment: how training pictures are changed.
             batch_size: rows per step.
             seed: of order, draws and default split.
+            cache: folder for activations.
             codec: an earlier one.
             engine: device and processes.
         """
@@ -232,7 +237,8 @@ class ImageData(Data):
         frame = pl.DataFrame({"image": np.arange(len(column)), "label": column})
         return _assembled(
             frame, pictures, "image", "label", split=split or by_random(seed=seed), sizing=(size, resize),
-            augment=augment, batch_size=batch_size, seed=seed, on_error="raise", codec=codec, engine=engine, notes=(),
+            augment=augment, batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error="raise", codec=codec,
+            engine=engine, notes=(),
         )  # fmt: skip
 
     def at_size(self, size: int) -> ImageData:
@@ -274,6 +280,7 @@ def _assembled(
     augment: Augment | None,
     batch_size: int,
     seed: int,
+    cache: Path,
     on_error: OnError,
     codec: ImageCodec | None,
     engine: Engine | None,
@@ -321,6 +328,7 @@ def _assembled(
         size=codec.sizing.size if size is not None else None,
         batch_size=batch_size,
         seed=seed,
+        cache=cache,
         skipped=pl.DataFrame(
             {"path": [pictures.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]},
             schema={"path": pl.String, "reason": pl.String},
