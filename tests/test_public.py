@@ -7,6 +7,7 @@ import doctest
 import headstart
 import headstart.collab.model
 import headstart.tabular.model
+import headstart.vision.model
 
 NAMES = [
     "ArtifactError",
@@ -22,6 +23,8 @@ NAMES = [
     "HeadstartError",
     "HeadstartWarning",
     "IALS",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
     "Learner",
     "NotFittedError",
@@ -49,6 +52,6 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (headstart.collab.model, headstart.tabular.model):
+    for module in (headstart.collab.model, headstart.tabular.model, headstart.vision.model):
         found = doctest.testmod(module, extraglobs={"torch": module.torch})
         assert found.attempted >= 2 and found.failed == 0

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from headstart.loading import load
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
+    from headstart.vision.data import ImageData
+    from headstart.vision.learner import ImageLearner
 
 __all__ = [
     "EASE",
@@ -48,6 +50,8 @@ __all__ = [
     "Engine",
     "HeadstartError",
     "HeadstartWarning",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
     "Learner",
     "NotFittedError",
@@ -85,6 +89,8 @@ _HOMES = {
     "Engine": "headstart.core.engine",
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
+    "ImageData": "headstart.vision.data",
+    "ImageLearner": "headstart.vision.learner",
     "KeepBest": "headstart.core.callbacks",
     "Learner": "headstart.core.learner",
     "NotFittedError": "headstart.core.errors",

@@ -82,7 +82,8 @@ class Augment:
 
     @property
     def _moves(self) -> bool:
-        return asdict(self) | {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "cutout": 0.0} != asdict(Augment())
+        still = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "cutout": 0.0}
+        return asdict(self) | still != asdict(Augment())
 
     def _matrices(self, numbers: Tensor, height: int, width: int) -> Tensor:
         """For each picture the map from places in the new one to places in the old, ``(batch, 2, 3)``."""

@@ -58,7 +58,7 @@ def _declare_operators() -> None:
         "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     ):
-        library.define(signature)
+        library.define(signature)  # type: ignore[no-untyped-call]  # torch's
     _ALIVE.append(library)
 
 

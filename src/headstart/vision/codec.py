@@ -85,6 +85,4 @@ class ImageCodec:
         if not isinstance(target, Label | Labels):
             raise ValueError("the target of images is classes")
         augment = record["augment"]
-        return cls(
-            target, record["path"], Sizing(**record["sizing"]), None if augment is None else Augment(**augment)
-        )
+        return cls(target, record["path"], Sizing(**record["sizing"]), None if augment is None else Augment(**augment))

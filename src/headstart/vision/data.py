@@ -13,19 +13,19 @@ import polars as pl
 from headstart.core.data import Data
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import Split, Splitter, by_column, by_random, split_rows
-from headstart.core.tables import Table, check_columns, read_table, usable_rows
+from headstart.core.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
+from headstart.core.tables import Table, read_table, usable_rows
 from headstart.vision.augment import Augment
 from headstart.vision.codec import ImageCodec
 from headstart.vision.decoding import Resize, Sizing
 from headstart.vision.folders import SPLIT, folder_table
-from headstart.vision.loaders import PictureLoader
+from headstart.vision.loaders import ActivationLoader, PictureLoader
 from headstart.vision.pictures import FilePictures, Pictures, array_pictures
 from headstart.vision.repeats import repeated
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
-__all__ = ["DEFAULT_SIZE", "ImageData", "OnError", "table_pictures"]
+__all__ = ["DEFAULT_SIZE", "ImageData", "OnError"]
 
 OnError: TypeAlias = Literal["raise", "skip"]
 
@@ -54,8 +54,8 @@ class ImageData(Data):
         notes: what a user should know: duplicates, what was left out.
     """
 
-    train: PictureLoader
-    valid: PictureLoader | None
+    train: PictureLoader | ActivationLoader
+    valid: PictureLoader | ActivationLoader | None
     codec: ImageCodec
     pictures: Pictures
     frame: pl.DataFrame
@@ -75,6 +75,7 @@ class ImageData(Data):
         *,
         split: Splitter | None = None,
         group: str | None = None,
+        where: str | None = None,
         size: int | None = None,
         resize: Resize = "crop",
         augment: Augment | None = None,
@@ -94,6 +95,7 @@ class ImageData(Data):
                 ``label`` and, with ``group``, ``group``. None: the folders', else a random fifth validates.
             group: a regular expression whose first group, found in the path, names the person or scene; a fifth of
                 the groups validates, so that none is on both sides.
+            where: a SQL condition on that table's rows; others are left out.
             size: side of the pictures in pixels; None: the one that the backbone was trained at.
             resize: ``"crop"``: the middle square; ``"squish"``: all of it, pressed; ``"pad"``: all of it, grey beside.
             augment: how training pictures are changed: `side_on`, `top_down` or your own; None: not at all.
@@ -110,13 +112,14 @@ class ImageData(Data):
             ConfigError: options that do not go together.
         """
         frame, notes = folder_table(Path(folder), group)
-        if split is None and SPLIT in frame.columns:
+        if split is None and group is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
-        return cls.from_table(
-            frame, "path", "label", folder=folder, split=split, size=size, resize=resize, augment=augment,
-            group="group" if group is not None else None, batch_size=batch_size, seed=seed, on_error=on_error,
-            workers=workers, cache=cache, codec=codec, engine=engine, _notes=notes,
+        data = cls.from_table(
+            frame, "path", "label", folder=folder, split=split, where=where, size=size, resize=resize,
+            augment=augment, group="group" if group is not None else None, batch_size=batch_size, seed=seed,
+            on_error=on_error, workers=workers, cache=cache, codec=codec, engine=engine,
         )  # fmt: skip
+        return replace(data, notes=(*notes, *data.notes))
 
     @classmethod
     def from_table(
@@ -141,7 +144,6 @@ class ImageData(Data):
         cache: str | Path | None = None,
         codec: ImageCodec | None = None,
         engine: Engine | None = None,
-        _notes: tuple[str, ...] = (),
     ) -> ImageData:
         """Pictures whose paths and labels stand in a table.
 
@@ -182,7 +184,6 @@ class ImageData(Data):
         return _assembled(
             frame, pictures, path, label, split=_splitter(split, group, seed), sizing=(size, resize), augment=augment,
             batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error=on_error, codec=codec, engine=engine,
-            notes=_notes,
         )  # fmt: skip
 
     @classmethod
@@ -238,7 +239,7 @@ class ImageData(Data):
         return _assembled(
             frame, pictures, "image", "label", split=split or by_random(seed=seed), sizing=(size, resize),
             augment=augment, batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error="raise", codec=codec,
-            engine=engine, notes=(),
+            engine=engine,
         )  # fmt: skip
 
     def at_size(self, size: int) -> ImageData:
@@ -248,7 +249,7 @@ class ImageData(Data):
         return replace(
             self,
             codec=replace(self.codec, sizing=sizing),
-            size=size,
+            size=size if self.size is not None or size != self.codec.sizing.size else None,
             train=self._loader(source, self.sides.train, shuffle=True),
             valid=self._loader(source, self.sides.valid, shuffle=False),
         )
@@ -259,14 +260,6 @@ class ImageData(Data):
             batch_size=self.batch_size if shuffle else EVALUATION_BATCH, shuffle=shuffle, seed=self.seed,
             engine=self.engine, augment=self.codec.augment if shuffle else None,
         )  # fmt: skip
-
-
-def table_pictures(
-    frame: pl.DataFrame, path: str, folder: Path, cache: Path, workers: int | None
-) -> FilePictures:
-    """The pictures of a table's paths, whose resized copies go into ``cache``."""
-    check_columns(frame, [path], "the table (paths)")
-    return FilePictures(_absolute(frame[path], folder), cache, checked_workers(workers))
 
 
 def _assembled(
@@ -284,7 +277,6 @@ def _assembled(
     on_error: OnError,
     codec: ImageCodec | None,
     engine: Engine | None,
-    notes: tuple[str, ...],
 ) -> ImageData:
     engine = engine or Engine()
     size, resize = sizing
@@ -334,7 +326,7 @@ def _assembled(
             schema={"path": pl.String, "reason": pl.String},
         ),
         duplicates=same,
-        notes=(*notes, *said),
+        notes=said,
     )
 
 
@@ -360,9 +352,7 @@ def _unusable(pictures: Pictures, sizing: Sizing, on_error: OnError) -> dict[int
     return bad | source.failed(rest)
 
 
-def _read(
-    table: Table, name: str, where: str | None, path: str, label: str, separator: str | None
-) -> pl.DataFrame:
+def _read(table: Table, name: str, where: str | None, path: str, label: str, separator: str | None) -> pl.DataFrame:
     frame = usable_rows(read_table(table, name), where, name, [path, label])
     if frame.schema[path] != pl.String or frame[path].null_count():
         raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
@@ -386,8 +376,6 @@ def _absolute(paths: pl.Series, home: Path) -> list[str]:
 
 
 def _splitter(split: Splitter | None, group: str | None, seed: int) -> Splitter:
-    from headstart.core.splits import by_groups
-
     if group is not None:
         if split is not None:
             raise ConfigError("give split= or group=, not both; by_groups(column, fraction) is a split as well")

@@ -1,14 +1,14 @@
 """From an image file to a square of pixels, whatever the file is like. Needs only pillow and numpy.
 
-    JPEG          decoded at a fraction of its size where that is enough (pillow's draft mode), so that large photos
-                  are quick and take little memory
-    grey, 16 bits, palette, CMYK    become RGB; 16 bits are scaled to 8
-    transparent   laid on white
-    EXIF          turned as the camera was held
-    animated      the first picture
-    1 x 1         one colour
-    too large     above 100 million pixels to be decoded: refused, since a small file can hold more than memory does
-    cut short, damaged, no image, missing, an empty file: refused, and the message names the file
+JPEG          decoded at a fraction of its size where that is enough (pillow's draft mode), so that large photos
+are quick and take little memory
+grey, 16 bits, palette, CMYK    become RGB; 16 bits are scaled to 8
+transparent   laid on white
+EXIF          turned as the camera was held
+animated      the first picture
+1 x 1         one colour
+too large     above 100 million pixels to be decoded: refused, since a small file can hold more than memory does
+cut short, damaged, no image, missing, an empty file: refused, and the message names the file
 """
 
 from __future__ import annotations

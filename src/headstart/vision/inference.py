@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,13 @@ def predict_pictures(
 
 
 def predict_views(
-    model: ImageModel, loader: PictureLoader, target: Label | Labels, engine: Engine, augment: Augment, tta: int, seed: int
+    model: ImageModel,
+    loader: PictureLoader,
+    target: Label | Labels,
+    engine: Engine,
+    augment: Augment,
+    tta: int,
+    seed: int,
 ) -> Tensor:
     """The mean of the probabilities of several views of each picture, ``(rows, classes)``; the first is as it is."""
     sums: Tensor | None = None
@@ -142,14 +149,14 @@ class _Changed:
         return self._loader.steps(epoch)
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Any]:
-        from dataclasses import replace
-
         for batch in self._loader.batches(epoch, start_step):
             assert batch.index is not None
             yield replace(batch, inputs=(self._augment(batch.inputs[0], self._drawn[batch.index]),))
 
 
-def _of_one(model: ImageModel, codec: ImageCodec, engine: Engine, pixels: Tensor, tta: int, seed: int) -> dict[str, Any]:
+def _of_one(
+    model: ImageModel, codec: ImageCodec, engine: Engine, pixels: Tensor, tta: int, seed: int
+) -> dict[str, Any]:
     """The shortest way: no loader, no store."""
     images = pixels.to(engine.device)
     model.eval()
@@ -162,9 +169,7 @@ def _of_one(model: ImageModel, codec: ImageCodec, engine: Engine, pixels: Tensor
     return codec.target.decode_one(prediction)
 
 
-def _of_files(
-    codec: ImageCodec, paths: Sequence[str], views: Any, on_error: str, workers: int | None
-) -> pl.DataFrame:
+def _of_files(codec: ImageCodec, paths: Sequence[str], views: Any, on_error: str, workers: int | None) -> pl.DataFrame:
     """Predictions for files, a row each."""
     parts: list[pl.DataFrame] = []
     for start in range(0, len(paths), PORTION):
@@ -182,9 +187,11 @@ def _of_files(
             else:
                 found = codec.decode(codec.target.prediction(torch.zeros(0, codec.target.outputs)))
             if on_error == "skip":
-                places = pl.Series([int(np.searchsorted(good, row)) if row not in bad else None for row in range(len(some))], dtype=pl.Int64)
-                found = found.select(pl.all().gather(places))
-                found = found.with_columns(pl.Series("error", [bad.get(row) for row in range(len(some))], dtype=pl.String))
+                places = np.full(len(some), -1, dtype=np.int64)
+                places[good] = np.arange(len(good))
+                gathered = pl.DataFrame({"row": places}).select(pl.col("row").replace(-1, None)).to_series()
+                reasons = pl.Series("error", [bad.get(int(row)) for row in rows], dtype=pl.String)
+                found = found.select(pl.all().gather(gathered)).with_columns(reasons)
             parts.append(found)
     if not parts:
         return codec.decode(codec.target.prediction(torch.zeros(0, codec.target.outputs)))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -67,7 +66,7 @@ class ImageLearner(Learner):
         clip: largest norm of the gradients.
         accumulate: batches per step.
         callbacks: for every fit.
-        seed: of the head's weights, of dropout and of augmented copies.
+        seed: of the head's weights and of dropout; augmented copies have the data's, so that learners share them.
         folder: where snapshots are kept.
         progress: what a fit shows, and the computing of activations.
 
@@ -163,7 +162,7 @@ class ImageLearner(Learner):
                 stacklevel=2,
             )
         activations = Activations(
-            self.whole, pictures.pictures, self.codec.sizing, cache=pictures.cache, augment=augment, seed=self.seed,
+            self.whole, pictures.pictures, self.codec.sizing, cache=pictures.cache, augment=augment, seed=pictures.seed,
             engine=self.engine, progress=self.progress,
         )  # fmt: skip
         activations.compute(pictures.sides.train, copies)
@@ -245,18 +244,15 @@ class ImageLearner(Learner):
         if snapshot is not None:
             raise ConfigError("give snapshot= or tta=, not both")
         valid = self._pictures().valid
-        if valid is None or valid.target is None:
+        if not isinstance(valid, PictureLoader) or valid.target is None:
             raise ConfigError("there are no validation rows to predict")
         augment = self.codec.augment or side_on()
         if self.activations is None:
-            loader = PictureLoader(
-                valid.source, valid.table_rows, None, batch_size=valid.batch_size, shuffle=False, engine=self.engine
-            )
-            prediction = predict_views(self.whole, loader, self.codec.target, self.engine, augment, tta, self.seed)
+            prediction = predict_views(self.whole, valid, self.codec.target, self.engine, augment, tta, self.seed)
         else:
             views = Activations(
                 self.whole, self._pictures().pictures, self.codec.sizing, cache=self._pictures().cache,
-                augment=augment, seed=self.seed, engine=self.engine, progress=self.progress,
+                augment=augment, seed=self._pictures().seed, engine=self.engine, progress=self.progress,
             )  # fmt: skip
             views.compute(valid.table_rows, tta)
             each = []
@@ -354,9 +350,7 @@ class ImageLearner(Learner):
         """The data as pictures, also while activations are in use."""
         data = self._own_data()
         assert isinstance(data, ImageData)
-        return data if isinstance(data.train, PictureLoader) else replace(
-            data, **{side: _of_pictures(data, getattr(data, side)) for side in ("train", "valid")}
-        )  # fmt: skip
+        return data if isinstance(data.train, PictureLoader) else data.at_size(self.codec.sizing.size)
 
     def _own_data(self) -> Data:
         data = super()._own_data()
@@ -382,20 +376,12 @@ def _make_model(design: Json, seed: int) -> ImageModel:
     return ImageModel(backbone, head)
 
 
-def _of_activations(loader: PictureLoader, activations: Activations, copies: int) -> ActivationLoader:
+def _of_activations(
+    loader: PictureLoader | ActivationLoader, activations: Activations, copies: int
+) -> ActivationLoader:
     return ActivationLoader(
         activations.take, loader.table_rows, loader.target, copies=copies, batch_size=loader.batch_size,
         shuffle=loader.shuffle, seed=loader.seed, engine=loader.engine,
-    )  # fmt: skip
-
-
-def _of_pictures(data: ImageData, loader: ActivationLoader | None) -> PictureLoader | None:
-    if loader is None:
-        return None
-    return PictureLoader(
-        data.pictures.at(data.codec.sizing), loader.table_rows, loader.target, batch_size=loader.batch_size,
-        shuffle=loader.shuffle, seed=loader.seed, engine=loader.engine,
-        augment=data.codec.augment if loader.shuffle else None,
     )  # fmt: skip
 
 

@@ -27,9 +27,7 @@ def smoothed(target: Label | Labels, share: float) -> Loss:
 
     def one(outputs: Any, batch: Batch) -> Tensor:
         assert batch.target is not None
-        found = F.cross_entropy(
-            output_of(outputs).float(), batch.target, reduction="none", label_smoothing=share
-        )
+        found = F.cross_entropy(output_of(outputs).float(), batch.target, reduction="none", label_smoothing=share)
         return weighted_mean(found, batch)
 
     def several(outputs: Any, batch: Batch) -> Tensor:

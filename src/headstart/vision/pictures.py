@@ -106,9 +106,7 @@ class _FileSource:
         places = self._places[rows]
         bad = set(self._decoding.failed(places))
         return {
-            int(row): self._decoding.errors[int(place)]
-            for row, place in zip(rows, places, strict=True)
-            if place in bad
+            int(row): self._decoding.errors[int(place)] for row, place in zip(rows, places, strict=True) if place in bad
         }
 
 
@@ -217,4 +215,5 @@ def _digests(paths: Sequence[str]) -> tuple[NDArray[np.str_], dict[int, str]]:
 
 
 def list_digest(digests: NDArray[np.str_]) -> str:
+    """A digest of a list of digests."""
     return hashlib.sha256("\n".join(digests.tolist()).encode()).hexdigest()

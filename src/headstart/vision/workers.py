@@ -15,7 +15,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import headstart
 from headstart.core.errors import ConfigError, DataError
 from headstart.vision.decoding import Sizing, decode
 from headstart.vision.store import RowStore
@@ -95,9 +94,8 @@ class Decoding:
         """Waits likewise, and gives those of the rows that cannot be decoded; ``errors`` says why."""
         for place in self.store.missing(places):
             with self._news:
-                self._news.wait_for(
-                    lambda place=place: self.store.done[place] or place in self.errors or place not in self._queued
-                )
+                while int(place) in self._queued and not self.store.done[place]:
+                    self._news.wait()
             if not self.store.done[place] and int(place) not in self.errors:
                 try:
                     self.store.write(np.array([place]), decode(self.paths[place], self.sizing)[None])
@@ -154,7 +152,7 @@ class Decoding:
 
 def _worker(store: RowStore, sizing: Sizing) -> subprocess.Popen[str]:
     """A worker, told where to and how."""
-    home = str(Path(headstart.__file__).parents[1])
+    home = str(Path(__file__).parents[2])
     path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
     worker = subprocess.Popen(
         [sys.executable, "-m", "headstart.vision.decoding_worker"],
