@@ -150,7 +150,10 @@ def _settings(name: str) -> dict[str, Any]:
     timm: Any = import_timm()
     if not isinstance(name, str) or not timm.is_model(name):
         raise ConfigError(f"backbone: timm has no model {name!r}; {did_you_mean(name, timm.list_models())}")
-    settings = timm.get_pretrained_cfg(name)
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ConfigError(f"backbone: timm has no model {name!r}: {error}") from error
     found = {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     if settings is None:
         return found

@@ -1,7 +1,8 @@
 """A process that decodes image files into a store: ``python -m headstart.vision.decoding_worker``.
 
 ``workers.py`` starts it. It reads lines of JSON: first where to and how, then lists of [place, path]. It answers each
-list with one line: a list of [place, what went wrong] of those that failed. It imports neither torch nor polars, so that it starts at once.
+list with one line: a list of [place, what went wrong] of those that failed. It imports neither torch nor polars, so
+that it starts at once.
 """
 
 from __future__ import annotations

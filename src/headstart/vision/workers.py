@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -164,6 +165,7 @@ def _worker(store: RowStore, sizing: Sizing) -> subprocess.Popen[str]:
         "values": str(store.folder / "values"), "done": str(store.folder / "done"), "rows": store.rows,
         "sizing": sizing.to_json(),
     }  # fmt: skip
-    worker.stdin.write(json.dumps(setting) + "\n")
-    worker.stdin.flush()
+    with contextlib.suppress(OSError):  # it is gone already: its first answer, or the want of one, says so
+        worker.stdin.write(json.dumps(setting) + "\n")
+        worker.stdin.flush()
     return worker
