@@ -12,8 +12,8 @@ fashion    Draw d takes the first 3,000 of numpy's default_rng(d).permutation(60
            standardised, C the best of GRID for each draw by the validation rows themselves, which favours it.
 dogs       All 1,920 photos of dogs-vs-cats in the order of their paths; scikit-learn's KFold(5, shuffle=True,
            random_state=0). The head as above, 20 epochs, plain photos and ``tta=1``; logistic regression likewise.
-fine-tune  The first two draws of ``fashion`` at 96 pixels: the head alone as in ``fashion``, but from plain images; then
-           all layers for five epochs of one cycle, rates 3e-4, 1e-3 and 1e-3, images mirrored at random.
+fine-tune  The first two draws of ``fashion`` at 96 pixels: the head alone as in ``fashion``, but from plain images;
+           then all layers for five epochs of one cycle, rates 3e-4, 1e-3 and 1e-3, images mirrored at random.
 
 Reference figures: logistic regression .837 on pixels and .878 on average and maximum activations of Fashion-MNIST.
 """

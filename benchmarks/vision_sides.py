@@ -8,6 +8,7 @@ bare-forward    the best bare forward pass: channels last, freed memory kept, th
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 import time
@@ -88,9 +89,8 @@ def bare_forward(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
                 concat_pool(backbone.body(images[start : start + batch]))
 
     def best() -> dict[str, Any]:
-        return min(
-            (seconds_of(lambda batch=batch: forward(batch)) for batch in (8, 16, 32)), key=lambda f: f["seconds"]
-        )
+        each = [seconds_of(functools.partial(forward, batch)) for batch in (8, 16, 32)]
+        return min(each, key=lambda found: float(found["seconds"]))
 
     return best
 

@@ -42,9 +42,11 @@ def make_pictures(folder: Path, count: int) -> None:
 
 def measure_head(folder: Path, rounds: int) -> tuple[list[Figure], float]:
     arguments = (str(folder), str(HEAD_ROWS))
-    with Worker("benchmarks.vision_sides", "head", *arguments) as ours:
-        with Worker("benchmarks.vision_sides", "bare-head", *arguments) as bare:
-            answers = [[answer["seconds"] for answer in side] for side in take_turns([ours, bare], rounds)]
+    with (
+        Worker("benchmarks.vision_sides", "head", *arguments) as ours,
+        Worker("benchmarks.vision_sides", "bare-head", *arguments) as bare,
+    ):
+        answers = [[answer["seconds"] for answer in side] for side in take_turns([ours, bare], rounds)]
     ratio = median([theirs / own for own, theirs in zip(*answers, strict=True)])
     own, theirs = (HEAD_ROWS / median(side) for side in answers)
     figure = Figure(
@@ -55,9 +57,11 @@ def measure_head(folder: Path, rounds: int) -> tuple[list[Figure], float]:
 
 
 def measure_extraction(folder: Path, rows: int, rounds: int) -> list[Figure]:
-    with Worker("benchmarks.vision_sides", "extract", str(folder), str(rows)) as ours:
-        with Worker("benchmarks.vision_sides", "bare-forward", str(folder), str(rows)) as bare:
-            answers = [[answer["seconds"] for answer in side] for side in take_turns([ours, bare], rounds)]
+    with (
+        Worker("benchmarks.vision_sides", "extract", str(folder), str(rows)) as ours,
+        Worker("benchmarks.vision_sides", "bare-forward", str(folder), str(rows)) as bare,
+    ):
+        answers = [[answer["seconds"] for answer in side] for side in take_turns([ours, bare], rounds)]
     own, theirs = (rows / median(side) for side in answers)
     ratio = median([theirs / own for own, theirs in zip(*answers, strict=True)])
     raw = {"headstart": answers[0], "bare": answers[1]}
