@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from headstart.text.data import TextData
     from headstart.text.language_model import LanguageModelLearner
     from headstart.text.streams import LanguageModelData
+    from headstart.vision.data import ImageData
+    from headstart.vision.learner import ImageLearner
 
 __all__ = [
     "EASE",
@@ -53,6 +55,8 @@ __all__ = [
     "Engine",
     "HeadstartError",
     "HeadstartWarning",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
     "LanguageModelData",
     "LanguageModelLearner",
@@ -96,6 +100,8 @@ _HOMES = {
     "Engine": "headstart.core.engine",
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
+    "ImageData": "headstart.vision.data",
+    "ImageLearner": "headstart.vision.learner",
     "KeepBest": "headstart.core.callbacks",
     "LanguageModelData": "headstart.text.streams",
     "LanguageModelLearner": "headstart.text.language_model",
