@@ -39,8 +39,9 @@ class TabularLearner(Learner):
         hidden: width of each hidden layer, of each member.
         members: how many networks in one, which share embeddings and weights (see `TabularModel`).
         numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
-            ``"periodic"``; or None, as they are. With ``members=1, numeric_embedding=None, dropout=0.1`` the network is
-            the lesson's.
+            ``"periodic"``; or None, as they are.
+        batch_norm: of the numbers, and after each hidden layer. With ``hidden=[200, 100], members=1,
+            numeric_embedding=None, batch_norm=True, dropout=0.1, embedding_dropout=0`` the network is the lesson's.
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -64,11 +65,12 @@ class TabularLearner(Learner):
         self,
         data: TabularData,
         *,
-        hidden: Sequence[int] = (200, 100),
+        hidden: Sequence[int] = (256, 128),
         members: int = 4,
         numeric_embedding: NumericEmbedding | None = "piecewise_linear",
-        dropout: float | Sequence[float] = 0.1,
-        embedding_dropout: float = 0.0,
+        batch_norm: bool = False,
+        dropout: float | Sequence[float] = 0.3,
+        embedding_dropout: float = 0.1,
         embedding_sizes: Mapping[str, int] | None = None,
         ensemble: int = 1,
         loss: Loss | None = None,
@@ -91,6 +93,7 @@ class TabularLearner(Learner):
             "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
             "members": members,
             **_numeric(data, numeric_embedding),
+            "batch_norm": batch_norm,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
