@@ -26,13 +26,21 @@ from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.model import TabularModel, embedding_size
 from headstart.tabular.numeric import bin_edges
 
-__all__ = ["NumericEmbedding", "TabularLearner"]
+__all__ = ["LESSON_NETWORK", "NumericEmbedding", "TabularLearner"]
 
 NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+
+LESSON_NETWORK: dict[str, Any] = {
+    "hidden": (200, 100), "members": 1, "numeric_embedding": None, "batch_norm": True, "dropout": 0.1,
+    "embedding_dropout": 0.0,
+}  # fmt: skip
+"""The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``; its usual top rate is 0.01."""
 
 
 class TabularLearner(Learner):
     """A `TabularModel`, or an ensemble of them, on a table.
+
+    The defaults are what won in `benchmarks/tabular_study.py`; `LESSON_NETWORK` has the lesson's.
 
     Args:
         data: from `TabularData.from_table`.
@@ -40,8 +48,7 @@ class TabularLearner(Learner):
         members: how many networks in one, which share embeddings and weights (see `TabularModel`).
         numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
             ``"periodic"``; or None, as they are.
-        batch_norm: of the numbers, and after each hidden layer. With ``hidden=[200, 100], members=1,
-            numeric_embedding=None, batch_norm=True, dropout=0.1, embedding_dropout=0`` the network is the lesson's.
+        batch_norm: of the numbers, and after each hidden layer.
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
