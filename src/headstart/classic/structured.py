@@ -333,6 +333,7 @@ class ColumnarModelData:
         data = replace(self.data, target=bounded, codec=replace(codec, target=bounded))
         learner = TabularLearner(
             data, hidden=szs, dropout=drops, embedding_dropout=emb_drop, seed=seed, progress="none",
+            members=1, numeric_embedding=None, batch_norm=True,
             embedding_sizes={name: width for name, (_, width) in zip(names, emb_szs, strict=True)},
             optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
         )  # fmt: skip
