@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
     from headstart.tabular.sklearn import TabularClassifier, TabularRegressor
+    from headstart.text.classifier import TextLearner
+    from headstart.text.data import TextData
+    from headstart.text.language_model import LanguageModelLearner
+    from headstart.text.streams import LanguageModelData
+    from headstart.vision.data import ImageData
+    from headstart.vision.learner import ImageLearner
 
 __all__ = [
     "EASE",
@@ -50,7 +56,11 @@ __all__ = [
     "Engine",
     "HeadstartError",
     "HeadstartWarning",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
+    "LanguageModelData",
+    "LanguageModelLearner",
     "Learner",
     "NotFittedError",
     "RatingsData",
@@ -59,6 +69,8 @@ __all__ = [
     "TabularLearner",
     "TabularRegressor",
     "TensorBoard",
+    "TextData",
+    "TextLearner",
     "__version__",
     "datasets",
     "features",
@@ -91,7 +103,11 @@ _HOMES = {
     "Engine": "headstart.core.engine",
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
+    "ImageData": "headstart.vision.data",
+    "ImageLearner": "headstart.vision.learner",
     "KeepBest": "headstart.core.callbacks",
+    "LanguageModelData": "headstart.text.streams",
+    "LanguageModelLearner": "headstart.text.language_model",
     "Learner": "headstart.core.learner",
     "NotFittedError": "headstart.core.errors",
     "TabularData": "headstart.tabular.data",
@@ -99,6 +115,8 @@ _HOMES = {
     "TabularClassifier": "headstart.tabular.sklearn",
     "TabularRegressor": "headstart.tabular.sklearn",
     "TensorBoard": "headstart.core.callbacks",
+    "TextData": "headstart.text.data",
+    "TextLearner": "headstart.text.classifier",
     "Batch": "headstart.core.batch",
     "Data": "headstart.core.data",
     "load": "headstart.loading",

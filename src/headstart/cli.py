@@ -19,9 +19,13 @@ import typer
 from headstart.cli_collab import recommend, train_collab
 from headstart.cli_options import AsJson, Device, Folder, Input, names, numbers, split_of
 from headstart.cli_report import metrics_of, print_metrics, report
+from headstart.cli_text import generate, train_language_model, train_text
+from headstart.cli_vision import predict_vision, train_vision
 from headstart.core.errors import ConfigError, HeadstartError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headstart.tabular.data import TargetKind
     from headstart.tabular.learner import TabularLearner
 
@@ -54,7 +58,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def demo(
-    application: Annotated[str, typer.Argument(help="tabular or collab.")] = "tabular",
+    application: Annotated[str, typer.Argument(help="tabular, collab, text or vision.")] = "tabular",
     out: Annotated[Path, typer.Option(help="Where the model and the plots go.")] = Path("headstart-demo"),
 ) -> None:
     """Do the main job on real data: from data to a saved model, plots and predictions."""
@@ -110,9 +114,15 @@ def train_tabular(
         str | None, typer.Option(help="Predict these quantiles of a number, with commas: 0.1,0.5,0.9.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of one cycle; by the number of rows.")] = None,
-    lr: Annotated[float, typer.Option(help="Top learning rate.")] = 0.01,
+    lr: Annotated[
+        float | None, typer.Option(help="Top learning rate; 0.003, or 0.01 for the lesson's network.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step; by the number of rows.")] = None,
-    hidden: Annotated[str, typer.Option(help="Width of each hidden layer, with commas.")] = "200,100",
+    hidden: Annotated[str | None, typer.Option(help="Width of each hidden layer, with commas; 256,128.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help="Networks in one, which share weights; their answers are averaged; 4.")
+    ] = None,
+    lesson: Annotated[bool, typer.Option("--lesson", help="The lesson's network instead of the default one.")] = False,
     ensemble: Annotated[int, typer.Option(help="How many models to average.")] = 1,
     seed: Annotated[int, typer.Option(help="Of weights, dropout, order and random split.")] = 0,
     device: Device = "auto",
@@ -121,10 +131,14 @@ def train_tabular(
     """Train on a table; print the metrics of the validation rows."""
     from headstart.core.engine import Engine
     from headstart.core.saving import check_writable
-    from headstart.tabular import TabularData, TabularLearner, suggested_epochs
+    from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner, suggested_epochs, suggested_lr
 
     started = time.perf_counter()
-    widths = _widths(hidden)
+    network = dict(LESSON_NETWORK) if lesson else {}
+    network |= {} if hidden is None else {"hidden": _widths(hidden)}
+    network |= {} if members is None else {"members": members}
+    if lr is None:
+        lr = 0.01 if lesson else suggested_lr()
     check_writable(out, "learner")
     data = TabularData.from_table(
         table, names(target) if "," in target else target,
@@ -133,7 +147,7 @@ def train_tabular(
         target_kind=cast("TargetKind | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
         batch_size=batch_size, seed=seed, engine=Engine(device),
     )  # fmt: skip
-    learner = TabularLearner(data, hidden=widths, ensemble=ensemble, seed=seed)
+    learner = TabularLearner(data, **network, ensemble=ensemble, seed=seed)
     if learner.engine.is_main:
         for line in (*_describe_columns(learner), *data.notes):
             typer.echo(line, err=True)
@@ -146,7 +160,11 @@ def train_tabular(
 
 
 train_app.command("collab")(train_collab)
+train_app.command("language-model")(train_language_model)
+train_app.command("text")(train_text)
+train_app.command("vision")(train_vision)
 app.command()(recommend)
+app.command()(generate)
 
 
 @app.command()
@@ -154,30 +172,43 @@ def predict(
     folder: Folder,
     table: Input,
     out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else CSV on standard output.")] = None,
+    on_error: Annotated[
+        str, typer.Option(help="Images: raise, or skip those that cannot be decoded; a column says why.")
+    ] = "raise",
     device: Device = "auto",
 ) -> None:
-    """Predict each row of a table: its columns, and beside them the predictions."""
+    """Predict each row of a table, or each image of a folder: its columns, and beside them the predictions."""
     from headstart import load
-    from headstart.core.tables import check_output, csv_text, read_table, write_table
+    from headstart.core.tables import check_output, read_table
 
     if out is not None:
         check_output(out)
     learner = load(folder, device=device)
+    if learner.application == "vision":
+        result = predict_vision(learner, table, on_error, flat=out is None or out.suffix == ".csv")
+        _write(result, out)
+        return
     frame = read_table(table, "input")
     answers = learner.predict(frame)
     for name in answers.columns:
         if name in frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    result = frame.with_columns(answers)
+    _write(frame.with_columns(answers), out)
+
+
+def _write(frame: pl.DataFrame, out: Path | None) -> None:
+    """A table as CSV on standard output, or into a file."""
+    from headstart.core.tables import csv_text, write_table
+
     if out is None:
-        sys.stdout.write(csv_text(result))
+        sys.stdout.write(csv_text(frame))
     else:
-        write_table(result, out)
+        write_table(frame, out)
 
 
 @app.command()
 def evaluate(folder: Folder, table: Input, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Print the metrics of a saved model over all rows of a table that has the target."""
+    """Print the metrics of a saved model over all rows of a table that has the target, or a folder per class."""
     from headstart import load
 
     metrics = metrics_of(load(folder, device=device).evaluate(table))
@@ -258,7 +289,7 @@ def _describe_columns(learner: TabularLearner) -> list[str]:
 
 
 def _settings(model: dict[str, Any]) -> str:
-    aside = ("class", "cardinalities", "continuous", "output_range")
+    aside = ("class", "config", "cardinalities", "continuous", "output_range", "bins")
     return ", ".join(f"{name} {value}" for name, value in model.items() if name not in aside)
 
 

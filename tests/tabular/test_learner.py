@@ -299,6 +299,8 @@ CODEC = make_data().codec
         (lambda: TabularLearner(make_data(), dropout=[0.1]), ConfigError, "dropout has 1 probabilities for 2 hidden layers"),
         (lambda: TabularLearner(make_data(), hidden=[0]), ConfigError, r"hidden must be whole numbers of at least 1; got \[0\]"),
         (lambda: TabularLearner(make_data(), embedding_sizes={"heat": 3}), ConfigError, "embedding_sizes: 'heat' is no categorical column"),
+        (lambda: TabularLearner(make_data(), members=0), ConfigError, "members must be a whole number of at least 1; got 0"),
+        (lambda: TabularLearner(make_data(), numeric_embedding="linear"), ConfigError, "numeric_embedding must be 'piecewise_linear', 'periodic' or None; got 'linear'"),
         (lambda: TabularLearner(make_data(), ensemble=0), ConfigError, "ensemble must be a whole number of at least 1; got 0"),
     ],
 )  # fmt: skip
@@ -340,7 +342,7 @@ def test_a_bad_row_is_answered_alike_alone_and_in_a_table(
         (lambda folder: edit(folder, format=99), "format 99, and this headstart reads up to 1: upgrade headstart"),
         (lambda folder: edit(folder, application="audio"), "of the application 'audio'; this headstart knows .*tabular"),
         (lambda folder: edit(folder, codec={}), r"record in .* is incomplete or altered \(KeyError"),
-        (lambda folder: edit(folder, model={"members": 1, "class": "x", "width": 3}), "incomplete or altered"),
+        (lambda folder: edit(folder, model={"ensemble": 1, "class": "x", "width": 3}), "incomplete or altered"),
         (lambda folder: edit_model(folder, hidden=[9, 9]), "the weights in .* do not fit the model"),
     ],
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -25,17 +25,32 @@ from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.model import TabularModel, embedding_size
+from headstart.tabular.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 
-__all__ = ["TabularLearner"]
+__all__ = ["LESSON_NETWORK", "NumericEmbedding", "TabularLearner"]
+
+NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+
+LESSON_NETWORK: dict[str, Any] = {
+    "hidden": (200, 100), "members": 1, "numeric_embedding": None, "batch_norm": True, "dropout": 0.1,
+    "embedding_dropout": 0.0,
+}  # fmt: skip
+"""The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``; its usual top rate is 0.01."""
 
 
 class TabularLearner(Learner):
     """A `TabularModel`, or an ensemble of them, on a table.
 
+    The defaults are what won in `benchmarks/tabular_study.py`; `LESSON_NETWORK` has the lesson's.
+
     Args:
         data: from `TabularData.from_table`.
-        hidden: width of each hidden layer.
+        hidden: width of each hidden layer, of each member.
+        members: how many networks in one, which share embeddings and weights (see `TabularModel`).
+        numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
+            ``"periodic"``; or None, as they are.
+        batch_norm: of the numbers, and after each hidden layer.
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -59,9 +74,12 @@ class TabularLearner(Learner):
         self,
         data: TabularData,
         *,
-        hidden: Sequence[int] = (200, 100),
-        dropout: float | Sequence[float] = 0.1,
-        embedding_dropout: float = 0.0,
+        hidden: Sequence[int] = (256, 128),
+        members: int = 4,
+        numeric_embedding: NumericEmbedding | None = "piecewise_linear",
+        batch_norm: bool = False,
+        dropout: float | Sequence[float] = 0.3,
+        embedding_dropout: float = 0.1,
         embedding_sizes: Mapping[str, int] | None = None,
         ensemble: int = 1,
         loss: Loss | None = None,
@@ -82,12 +100,15 @@ class TabularLearner(Learner):
             "continuous": data.codec.numbers,
             "outputs": target.outputs,
             "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
+            "members": members,
+            **_numeric(data, numeric_embedding),
+            "batch_norm": batch_norm,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
             "output_range": target.output_range() if isinstance(target, Number | Quantiles) else None,
         }
-        self.members = ensemble
+        self.ensemble = ensemble
         super().__init__(
             _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics, optimizer=optimizer,
             weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks, seed=seed,
@@ -218,7 +239,7 @@ class TabularLearner(Learner):
     def record(self) -> Json:
         """What ``learner.json`` says of this learner."""
         return super().record() | {
-            "model": {"class": "TabularModel", "members": self.members, **self.design},
+            "model": {"class": "TabularModel", "ensemble": self.ensemble, **self.design},
             "codec": self.codec.to_json(),
         }
 
@@ -229,9 +250,9 @@ class TabularLearner(Learner):
         with reading(folder):
             learner.codec = TableCodec.from_json(record["codec"])
             learner.design = dict(record["model"])
-            learner.members = learner.design.pop("members")
+            learner.ensemble = learner.design.pop("ensemble")
             learner.design.pop("class")
-            model = _make_model(learner.design, learner.members, seed=0)
+            model = _make_model(learner.design, learner.ensemble, seed=0)
         load_weights(model, tensors, folder)
         Learner.__init__(learner, model, None, engine=engine, target=learner.codec.target)
         learner.take_over(record, folder)
@@ -280,10 +301,19 @@ class TabularLearner(Learner):
         return self.codec.target.prediction(outputs)
 
 
-def _make_model(design: Json, members: int, seed: int) -> TabularModel | Ensemble:
-    model = Ensemble.of(lambda: TabularModel(**design), members, seed)
+def _make_model(design: Json, ensemble: int, seed: int) -> TabularModel | Ensemble:
+    model = Ensemble.of(lambda: TabularModel(**design), ensemble, seed)
     assert isinstance(model, TabularModel | Ensemble)
     return model
+
+
+def _numeric(data: TabularData, asked: NumericEmbedding | None) -> Json:
+    if asked not in (None, "piecewise_linear", "periodic"):
+        raise ConfigError(f"numeric_embedding must be 'piecewise_linear', 'periodic' or None; got {asked!r}")
+    assert isinstance(data.train, TensorLoader)
+    numbers = data.train.inputs[1].cpu()
+    bins = [bin_edges(column) for column in numbers.T] if asked == "piecewise_linear" and numbers.shape[1] else None
+    return {"bins": bins, "periodic": asked == "periodic"}
 
 
 def _embedding_sizes(codec: TableCodec, asked: Mapping[str, int]) -> list[int]:
