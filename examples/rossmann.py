@@ -28,6 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from headstart import TabularData, TabularLearner, datasets, features, splits
+from headstart.tabular import suggested_lr
 
 EVENTS = {"SchoolHoliday": "SchoolHoliday = 1", "StateHoliday": "StateHoliday <> '0'", "Promo": "Promo = 1"}
 
@@ -172,12 +173,12 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     frame = joined(datasets.get("rossmann"), stores=12 if options.fast else None)
-    data = PROTOCOLS[options.protocol].data(frame, batch_size=128 if options.fast else 512, seed=options.seed)
+    data = PROTOCOLS[options.protocol].data(frame, batch_size=64 if options.fast else 512, seed=options.seed)
     prepared = time.perf_counter() - started
     print(f"{data.train.rows:,} rows train, {data.valid.rows:,} validate; prepared in {prepared:.1f} s", flush=True)
-    learner = TabularLearner(data, hidden=(1000, 500), seed=options.seed)
+    learner = TabularLearner(data, seed=options.seed)
     epochs = options.epochs or (1 if options.fast else 10)
-    history = learner.fit_one_cycle(0.01 if options.fast else 0.003, epochs)
+    history = learner.fit_one_cycle(0.01 if options.fast else suggested_lr(), epochs)
     if options.out is not None:
         learner.save(options.out)
     seconds = time.perf_counter() - started

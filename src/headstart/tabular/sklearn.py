@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.tables import read_table
-from headstart.tabular.data import TabularData, suggested_epochs, table_loader
+from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr, table_loader
 from headstart.tabular.learner import TabularLearner
 
 try:
@@ -45,6 +45,9 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 
 TARGET, WEIGHT = "__target__", "__weight__"
 
+OPTIONS = ("hidden", "members", "dropout", "weight_decay", "ensemble")
+"""What goes on to `TabularLearner` where it is given."""
+
 
 class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the two have in common. Arguments are kept as they come and checked by ``fit``, as scikit-learn asks."""
@@ -55,8 +58,9 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self,
         *,
         epochs: int | None = None,
-        lr: float = 0.01,
+        lr: float | None = None,
         hidden: Sequence[int] | None = None,
+        members: int | None = None,
         dropout: float | Sequence[float] | None = None,
         weight_decay: float | None = None,
         ensemble: int | None = None,
@@ -67,7 +71,8 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         device: str = "auto",
     ) -> None:
         self.epochs, self.lr = epochs, lr
-        self.hidden, self.dropout, self.weight_decay, self.ensemble = hidden, dropout, weight_decay, ensemble
+        self.hidden, self.members, self.dropout = hidden, members, dropout
+        self.weight_decay, self.ensemble = weight_decay, ensemble
         self.batch_size, self.categorical, self.continuous = batch_size, categorical, continuous
         self.random_state, self.device = random_state, device
 
@@ -90,10 +95,11 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             engine=Engine(self.device), target_kind=None if len(target) > 1 else self._kind, **options,
         )  # fmt: skip
         data = replace(data, valid=None)  # one row had to stand there; all of them train
-        asked = {name: getattr(self, name) for name in ("hidden", "dropout", "weight_decay", "ensemble")}
+        asked = {name: getattr(self, name) for name in OPTIONS}
         given = {name: option for name, option in asked.items() if option is not None}
         learner = TabularLearner(data, **given, seed=seed, progress="none")
-        learner.fit_one_cycle(self.lr, suggested_epochs(data.train.steps(0)) if self.epochs is None else self.epochs)
+        epochs = suggested_epochs(data.train.steps(0)) if self.epochs is None else self.epochs
+        learner.fit_one_cycle(suggested_lr() if self.lr is None else self.lr, epochs)
         learner.data = None
         self.learner_ = learner
 
@@ -140,8 +146,9 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
 
     Args:
         epochs: of one cycle; None: by the number of rows.
-        lr: top learning rate.
+        lr: top learning rate; None: the one that suits the default network.
         hidden: width of each hidden layer; None, here and below: `TabularLearner`'s own.
+        members: of the network.
         dropout: after each hidden layer.
         weight_decay: of weights.
         ensemble: how many models to average.
@@ -199,6 +206,7 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         epochs: as for `TabularClassifier`.
         lr: likewise.
         hidden: likewise.
+        members: likewise.
         dropout: likewise.
         weight_decay: likewise.
         ensemble: likewise.
@@ -219,8 +227,9 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         self,
         *,
         epochs: int | None = None,
-        lr: float = 0.01,
+        lr: float | None = None,
         hidden: Sequence[int] | None = None,
+        members: int | None = None,
         dropout: float | Sequence[float] | None = None,
         weight_decay: float | None = None,
         ensemble: int | None = None,
@@ -232,9 +241,9 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         device: str = "auto",
     ) -> None:
         super().__init__(
-            epochs=epochs, lr=lr, hidden=hidden, dropout=dropout, weight_decay=weight_decay, ensemble=ensemble,
-            batch_size=batch_size, categorical=categorical, continuous=continuous, random_state=random_state,
-            device=device,
+            epochs=epochs, lr=lr, hidden=hidden, members=members, dropout=dropout, weight_decay=weight_decay,
+            ensemble=ensemble, batch_size=batch_size, categorical=categorical, continuous=continuous,
+            random_state=random_state, device=device,
         )  # fmt: skip
         self.log_target = log_target
 
