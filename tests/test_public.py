@@ -7,6 +7,9 @@ import doctest
 import headstart
 import headstart.collab.model
 import headstart.tabular.model
+import headstart.text.model
+import headstart.text.pooling
+import headstart.vision.model
 
 NAMES = [
     "ArtifactError",
@@ -22,15 +25,22 @@ NAMES = [
     "HeadstartError",
     "HeadstartWarning",
     "IALS",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
+    "LanguageModelData",
+    "LanguageModelLearner",
     "Learner",
     "NotFittedError",
     "RatingsData",
     "TabularData",
     "TabularLearner",
     "TensorBoard",
+    "TextData",
+    "TextLearner",
     "__version__",
     "datasets",
+    "features",
     "load",
     "metrics",
     "optim",
@@ -49,6 +59,13 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (headstart.collab.model, headstart.tabular.model):
+    modules = (
+        headstart.collab.model,
+        headstart.tabular.model,
+        headstart.text.model,
+        headstart.text.pooling,
+        headstart.vision.model,
+    )
+    for module in modules:
         found = doctest.testmod(module, extraglobs={"torch": module.torch})
         assert found.attempted >= 2 and found.failed == 0

@@ -17,7 +17,7 @@ __all__ = ["AsJson", "Device", "Folder", "Input", "bounds_of", "names", "numbers
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Folder = Annotated[Path, typer.Argument(help="A folder that train --out wrote.")]
-Input = Annotated[Path, typer.Argument(help="A CSV or Parquet file.")]
+Input = Annotated[Path, typer.Argument(help="A CSV or Parquet file; for images also a folder, or an image.")]
 
 
 def split_of(

@@ -15,8 +15,13 @@ __all__ = ["load"]
 APPLICATIONS = {
     "tabular": ("headstart.tabular.learner", "TabularLearner"),
     "collab": ("headstart.collab.learner", "CollabLearner"),
+    "vision": ("headstart.vision.learner", "ImageLearner"),
     "ease": ("headstart.collab.rankers", "EASE"),
     "ials": ("headstart.collab.rankers", "IALS"),
+    "language-model": ("headstart.text.language_model", "LanguageModelLearner"),
+    "text": ("headstart.text.classifier", "TextLearner"),
+    "text-ensemble": ("headstart.text.ensemble", "TextEnsemble"),
+    "transformer": ("headstart.text.transformer", "TransformerLearner"),
 }
 """Application to module and class. A name from a file is looked up here and never imported as it is."""
 
@@ -24,7 +29,8 @@ APPLICATIONS = {
 def load(folder: str | Path, *, device: str = "auto") -> Any:
     """The learner that was saved in a folder, ready to predict what it predicted before, to the bit.
 
-    It is a `TabularLearner`, a `CollabLearner`, an `EASE` or an `IALS`, whichever was saved.
+    It is a `TabularLearner`, a `CollabLearner`, an `EASE` or an `IALS`, a `LanguageModelLearner`, a `TextLearner` or
+    their ensemble, whichever was saved.
 
     Args:
         folder: what `Learner.save` or ``headstart train --out`` wrote.

@@ -23,8 +23,10 @@ from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Loss, Number, Quantiles
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, table_loader
+from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.model import TabularModel, embedding_size
 from headstart.tabular.numeric import bin_edges
+from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 
 __all__ = ["LESSON_NETWORK", "NumericEmbedding", "TabularLearner"]
 
@@ -142,6 +144,98 @@ class TabularLearner(Learner):
         """``valid_loss`` and the metrics over all rows of a table that has the target."""
         return self.validate(table_loader(self.codec, read_table(table), self.engine, with_target=True))
 
+    def embeddings(self, column: str) -> Embeddings:
+        """The vectors that the model has learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
+
+        Of an ensemble those of all members stand side by side, since each member has a space of its own.
+
+        Args:
+            column: its name; of a date one of its parts, such as ``Date.month``.
+
+        Raises:
+            ConfigError: no categorical column.
+        """
+        return embeddings_of(self.model, self.codec, column)
+
+    def transform(self, rows: Table) -> Any:
+        """Embeddings and numbers as features for another model, such as gradient boosting.
+
+        Args:
+            rows: a table, as for `predict`.
+
+        Returns:
+            One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
+            column, then the numbers in their own unit with gaps filled, then ``<column>_na`` where training had gaps.
+        """
+        return to_source(embedded_features(self.model, self.codec, read_table(rows)), rows)
+
+    def feature_importance(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        metric: str | Metric | None = None,
+        repeats: int = 5,
+        rows: int | None = None,
+        seed: int = 0,
+    ) -> Importance:
+        """How much worse the model predicts validation rows when a column is shuffled: a ``frame()`` and a ``plot()``.
+
+        Columns that say the same share their importance: shuffling one leaves the other to rely on.
+
+        **Source:** Breiman, "Random Forests" (2001), section 10; over repeats as in Fisher, Rudin and Dominici, "All
+        Models are Wrong, but Many are Useful" (2019).
+
+        Args:
+            columns: None: all. A date is shuffled with all its parts; a part such as ``Date.month`` can be named.
+            metric: a name or function; ``"valid_loss"``; None: the learner's first metric.
+            repeats: how often each column is shuffled.
+            rows: at most so many validation rows, drawn by the seed; None: all.
+            seed: of the shuffling.
+
+        Raises:
+            ConfigError: an unknown column or metric, or one of which it is not known whether more is better.
+        """
+        return feature_importance(
+            self, self.codec, self._valid(), columns=columns, metric=metric, repeats=repeats, rows=rows, seed=seed,
+            progress=self.progress,
+        )  # fmt: skip
+
+    def partial_dependence(
+        self, column: str, *, values: int = 20, rows: int | None = 2_000, seed: int = 0
+    ) -> Dependence:
+        """The mean prediction if all validation rows had one value in a column: a ``frame()`` and a ``plot()``.
+
+        Where columns go together (heat and month), some of these rows cannot be: read it with care.
+
+        **Source:** Friedman, "Greedy Function Approximation" (2001), section 8.2.
+
+        Args:
+            column: a category (its most frequent values are tried), or a number, also a category of whole numbers
+                (quantiles of the validation rows' values are).
+            values: how many values are tried at most.
+            rows: at most so many validation rows, drawn by the seed; None: all.
+            seed: of the draw.
+
+        Raises:
+            ConfigError: an unknown column, or a date: one of its parts is meant.
+        """
+        return partial_dependence(self, self.codec, self._valid(), column, values=values, rows=rows, seed=seed)
+
+    def interpret(self, table: Table | None = None) -> Interpretation:
+        """Where the model is wrong: rows with the largest error, residuals, confusion matrix.
+
+        Args:
+            table: rows with the target; None: the validation rows.
+        """
+        if table is None:
+            prediction, true = self.predict_with_targets()
+            return Interpretation.of(self.codec, prediction, true, self._table_data().valid_rows)
+        rows = read_table(table)
+        loader = table_loader(self.codec, rows, self.engine, with_target=True)
+        assert loader.target is not None
+        true = self.codec.target.original(loader.target)
+        return Interpretation.of(self.codec, self.predict_batches(loader), true, rows)
+
     def record(self) -> Json:
         """What ``learner.json`` says of this learner."""
         return super().record() | {
@@ -179,6 +273,9 @@ class TabularLearner(Learner):
         super().load(folder)
 
     def _own_data(self) -> Data:
+        return self._table_data()
+
+    def _table_data(self) -> TabularData:
         data = super()._own_data()
         if not isinstance(data, TabularData) or data.codec != self.codec:
             raise ConfigError(
@@ -186,6 +283,11 @@ class TabularLearner(Learner):
                 " make it with TabularData.from_table(..., codec=learner.codec)"
             )
         return data
+
+    def _valid(self) -> TensorLoader:
+        valid = self._table_data().valid
+        assert isinstance(valid, TensorLoader)
+        return valid
 
     def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
         categorical, continuous = self.codec.encode_one(row)

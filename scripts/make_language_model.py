@@ -1,0 +1,70 @@
+"""Makes a small English language model to start from, out of IMDB's unlabelled reviews.
+
+    python -m scripts.make_language_model --out DIR [--reviews 36000] [--backward] [--seed 0]
+
+Cost, measured with the defaults on one thread of a processor with bf16: see docs/text.md. On a GPU take more:
+``--embedding-size 400 --hidden 1152 --layers 3 --reviews 50000 --epochs 10 --sampled 0``.
+
+One cycle, no label is looked at. What comes out is a headstart folder for ``language_model=`` and
+``headstart train text --language-model DIR``; the last 500 reviews judge it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from headstart import Engine, datasets
+from headstart.core.saving import check_writable
+from headstart.text import LanguageModelData, LanguageModelLearner
+
+JUDGED = 500
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="A small English language model from IMDB's unlabelled reviews.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    parser.add_argument("--reviews", type=int, default=36_000, help="how many of the 50,000, at most 49,500")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--embedding-size", type=int, default=160)
+    parser.add_argument("--hidden", type=int, default=320)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--max-vocab", type=int, default=20_000)
+    parser.add_argument("--sampled", type=int, default=1_000, help="random words in the softmax; 0: all words")
+    parser.add_argument("--dropout", type=float, default=0.1, help="factor on AWD-LSTM's dropouts")
+    parser.add_argument("--backward", action="store_true", help="read each review from its end")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint", type=Path, help="folder to go on from after an interruption")
+    asked = parser.parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    check_writable(asked.out, "learner")
+    started, cpu = time.perf_counter(), time.process_time()
+    reviews = pl.read_parquet(datasets.get("imdb")).filter(pl.col("split") == "unsup").select("text")
+    data = LanguageModelData.from_table(
+        reviews.head(asked.reviews), "text", valid=reviews.tail(JUDGED), max_vocab=asked.max_vocab,
+        backward=asked.backward, seed=asked.seed, engine=Engine(asked.device, asked.precision),
+    )  # fmt: skip
+    print(*data.notes, sep="\n", flush=True)
+    learner = LanguageModelLearner(
+        data, embedding_size=asked.embedding_size, hidden=asked.hidden, layers=asked.layers, dropout=asked.dropout,
+        sampled=asked.sampled or None, seed=asked.seed, progress="lines",
+    )  # fmt: skip
+    learner.fit_one_cycle(
+        asked.lr, asked.epochs, warm_up=0.1, checkpoint=asked.checkpoint, resume=asked.checkpoint is not None
+    )
+    learner.save(asked.out)
+    seconds, used = time.perf_counter() - started, time.process_time() - cpu
+    print(f"saved to {asked.out} after {seconds:.0f} s ({used:.0f} s of the processor)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""``headstart demo text``: a language model learns from film reviews, writes, and becomes a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from headstart import datasets
+from headstart.core.engine import Engine
+from headstart.core.tables import read_table
+from headstart.text import LanguageModelData, LanguageModelLearner, TextData, TextLearner
+
+__all__ = ["demo_text"]
+
+OWN = [
+    "A wonderful film, funny and moving from the first minute to the last.",
+    "It isn't bad, but two hours of this is a long time.",
+    "Dull, predictable and far too long: even the actors look bored.",
+]
+
+
+def demo_text(folder: Path, console: Console) -> None:
+    """Ten thousand sentences out of film reviews: read them all without labels, write, then learn to judge."""
+    console.rule("Text: what does a film review say?")
+    table = read_table(datasets.get("movie-snippets"))
+    engine = Engine("auto")
+    data = LanguageModelData.from_table(table, "text", batch_size=32, bptt=40, min_freq=2, engine=engine)
+    console.print(f"{len(table):,} sentences out of film reviews. {data.notes[0]}.")
+    console.print("First a language model learns English from them: it guesses every next word, no label is needed.")
+    language_model = LanguageModelLearner(data, embedding_size=96, hidden=160, layers=2, dropout=0.5, sampled=500)
+    language_model.fit_one_cycle(1e-2, 4)
+    language_model.save(folder / "language-model")
+    for prompt in ("the film", "a movie that"):
+        written = language_model.generate(prompt, 20, temperature=0.7, seed=3)
+        console.print(f"  [bold]{prompt}[/bold] {written}", highlight=False)
+    guessed = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
+    console.print(f"  after 'one of the' it expects: {guessed}", highlight=False)
+
+    console.print("Then its encoder becomes a classifier, layer by layer; 'from scratch' is the same without it.")
+    labelled = table.filter(pl.col("label").is_not_null())
+    texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
+    learner = TextLearner(texts)
+    learner.fine_tune(1e-2, 2)
+    fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
+    scratch = TextLearner(fresh, embedding_size=96, hidden=160, layers=2, progress="none")
+    scratch.fit_one_cycle(1e-2, 5)
+    figures = Table("for a fifth of the sentences, held out", "accuracy", "AUC", title="Does the head start help?")
+    for name, own in (("from the language model", learner), ("from scratch", scratch)):
+        last = own.history[-1]
+        figures.add_row(name, f"{last['accuracy']:.3f}", f"{last['auc']:.3f}")
+    console.print(figures)
+    learner.save(folder / "model")
+    learner.history.plot().savefig(folder / "loss.png", dpi=110)
+
+    for sentence in OWN:
+        found = learner.interpret(sentence, of="pos")
+        answer = "positive" if found.probability >= 0.5 else "negative"
+        console.print(f"{answer} ({found.probability:.2f}) ", found.text(), end="\n")
+    console.print("Green words speak for 'positive', red ones against it.")
+    console.print("Saved:")
+    for name, what in {"language-model": "it writes", "model": "the classifier", "loss.png": "loss by epoch"}.items():
+        console.print(f"  {folder / name}  ({what})", highlight=False, soft_wrap=True)
+    console.print("Next, with texts of your own:")
+    for command in (
+        f'headstart generate {folder / "language-model"} --prompt "this film"',
+        "headstart train language-model TEXTS.csv --text COLUMN --out LANGUAGE_MODEL",
+        "headstart train text TABLE.csv --text COLUMN --label COLUMN --language-model LANGUAGE_MODEL --out MODEL",
+        "headstart predict MODEL NEW.csv --out predictions.csv",
+    ):
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
