@@ -140,7 +140,7 @@ def test_a_loaded_model_goes_on_training_with_new_rows(numbers: TabularLearner, 
     loaded.data = make_data(table=make_table(seed=1), codec=loaded.codec)
     before = loaded.validate()["valid_loss"]
     loaded.progress = "none"
-    loaded.fit_one_cycle(0.01, 5)
+    loaded.fit_one_cycle(0.002, 5)
     assert loaded.validate()["valid_loss"] < before
 
 
