@@ -113,7 +113,7 @@ def test_weights_seeds_and_several_targets() -> None:
     quiet = [
         TabularClassifier(**SMALL).fit(FRAME, BUSY, weight).predict_proba(FRAME)[:, 1].mean() for weight in weights
     ]
-    assert quiet[0] + 0.05 < quiet[1]
+    assert quiet[0] < 0.5 < quiet[1] and quiet[1] - quiet[0] > 0.03
     same, other = (TabularRegressor(**SMALL, random_state=seed).fit(FRAME, SALES).predict(FRAME) for seed in (0, 1))
     np.testing.assert_array_equal(TabularRegressor(**SMALL).fit(FRAME, SALES).predict(FRAME), same)
     assert not np.array_equal(same, other)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.core.tables import check_columns, matches, sql_name
 from headstart.tabular.dates import as_moments, date_parts
-from headstart.tabular.timeline import Timeline, Unit
+from headstart.tabular.timeline import Timeline, Unit, check_dates
 
 __all__ = ["PARTS", "STEPS", "AddDateparts", "AddElapsed", "AddRolling", "Events", "Step"]
 
@@ -62,6 +62,7 @@ class AddDateparts:
     def make(self, frame: pl.DataFrame) -> list[pl.Series]:
         """The new columns, in the order of ``outputs``."""
         check_columns(frame, self.inputs, "add_dateparts")
+        check_dates(frame[self.column])
         made = {
             name.rpartition(".")[2]: part
             for name, part in date_parts(frame[self.column], with_time="hour" in self.parts).items()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.core.errors import DataError
 from headstart.tabular.dates import as_moments, has_time
 
-__all__ = ["Timeline", "Unit"]
+__all__ = ["Timeline", "Unit", "check_dates"]
 
 Unit: TypeAlias = Literal["rows", "days"]
 
@@ -38,6 +38,7 @@ class Timeline:
 
     def __init__(self, frame: pl.DataFrame, date: str, group: Sequence[str]) -> None:
         self.rows = len(frame)
+        check_dates(frame[date])
         self.with_time = has_time(frame[date])
         moments = as_moments(frame[date], with_time=self.with_time)
         self._day = MICROSECONDS_A_DAY if self.with_time else 1
@@ -127,6 +128,17 @@ class Timeline:
         found[self.order] = values
         valid[self.order] = True if known is None else known
         return pl.select(pl.when(pl.Series(valid)).then(pl.Series(found))).to_series()
+
+
+def check_dates(series: pl.Series) -> None:
+    """That a column may hold dates.
+
+    Raises:
+        DataError: its type says that it does not; text is read later.
+    """
+    missing = series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
+    if series.dtype not in (pl.Date, pl.Datetime, pl.String, pl.Null) and missing < len(series):
+        raise DataError(f"column {series.name!r}: expected dates or times, but got {series.dtype}; convert it to dates")
 
 
 def _group_numbers(frame: pl.DataFrame, group: Sequence[str]) -> Ints:
