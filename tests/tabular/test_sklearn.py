@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headstart import ConfigError, DataError, TabularClassifier, TabularRegressor
 
-SMALL: Any = {"hidden": (16,), "epochs": 12, "lr": 0.03, "dropout": 0.0, "device": "cpu"}
+SMALL: Any = {"hidden": (16,), "members": 1, "epochs": 10, "lr": 0.03, "dropout": 0.0, "device": "cpu"}
 
 
 def expected_failed_checks(estimator: Any) -> dict[str, str]:
@@ -30,12 +30,17 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
             "a weight of 2 is not the row twice: rows come in batches, which weighting leaves and repeating changes,"
             " and means and deviations of the columns count rows alike"
         ),
+        "check_methods_subset_invariance": (
+            "one row alone and among others agree to 1e-6, as float32 does; the check asks for 1e-7"
+        ),
     }
 
 
 @pytest.mark.filterwarnings("ignore::headstart.HeadstartWarning")
 @parametrize_with_checks(
-    [TabularClassifier(**SMALL), TabularRegressor(**SMALL)], expected_failed_checks=expected_failed_checks
+    [TabularClassifier(**SMALL), TabularRegressor(**SMALL)],
+    expected_failed_checks=expected_failed_checks,
+    xfail_strict=False,  # by the processor's kernels, the second may pass
 )
 def test_scikit_learn_s_own_checks(estimator: Any, check: Any) -> None:
     """120 checks, some 20 seconds in all, since each trains a few models: nothing else says so much about them."""
@@ -77,6 +82,12 @@ def test_frames_keep_their_types_and_both_libraries_agree() -> None:
     assert model.learner_.embeddings("shop").frame().height == 5
     with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
         model.predict(FRAME[["heat", "shop", "day"]])
+
+
+def test_one_row_gets_the_answer_it_gets_among_others() -> None:
+    model = TabularRegressor(**SMALL).fit(FRAME, SALES)
+    alone = [model.predict(FRAME[place : place + 1])[0] for place in range(20)]
+    np.testing.assert_allclose(alone, model.predict(FRAME)[:20], rtol=1e-6)
 
 
 def test_pipelines_cross_validation_and_grid_search() -> None:
