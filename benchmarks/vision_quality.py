@@ -14,7 +14,7 @@ fashion    Draw d takes the first 3,000 of numpy's default_rng(d).permutation(60
 dogs       All 1,920 photos of dogs-vs-cats in the order of their paths; scikit-learn's KFold(5, shuffle=True,
            random_state=0). The head with headstart's defaults and weight decay 0.1, 20 epochs of one cycle, top rate
            0.003, plain photos, ``tta=1``; logistic regression likewise.
-fine-tune  The first two draws of ``fashion`` at 96 pixels: the head alone from plain images, weight decay 0.1, 40 epochs;
+fine-tune  The first two draws of ``fashion`` at 96 pixels: the head from plain images, weight decay 0.1, 40 epochs;
            then all layers for five epochs of one cycle, rates 3e-4, 1e-3 and 1e-3, images mirrored at random.
 
 Reference figures: logistic regression .837 on pixels and .878 on average and maximum activations of Fashion-MNIST.
