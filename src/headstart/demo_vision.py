@@ -29,8 +29,8 @@ CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt"
 TRAIN, VALID = 2000, 500
 """Pictures of fashion-mnist that the demo uses: enough to see what transfer learning does, in a minute."""
 
-PIECE, PIECES = 96, 60
-"""Side of the pieces of a photo in pixels, and how many are cut from each half of it."""
+PIECE, PIECES, CANDIDATES = 96, 60, 4
+"""Side of the pieces of a photo in pixels, how many come from each half of it, and out of how many each is chosen."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,21 @@ def _pieces() -> _Set:
         middle = photo.shape[1] // 2
         for side, half in enumerate((photo[:, :middle], photo[:, middle:])):
             for _ in range(PIECES):
-                top, left = (int(random.integers(0, length - PIECE + 1)) for length in half.shape[:2])
-                sides[side].append(half[top : top + PIECE, left : left + PIECE])
+                sides[side].append(_piece(half, random))
                 labels[side].append(name)
     data = ImageData.from_arrays(
         np.stack(sides[0]), labels[0], valid=(np.stack(sides[1]), labels[1]), size=128, batch_size=32
     )
     return _Set("which photo is this a piece of?", data, "guessing", 1 / len(photos))
+
+
+def _piece(photo: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """The one with the most to see of some random pieces: nobody can tell one photo's sky from another's."""
+    pieces = []
+    for _ in range(CANDIDATES):
+        top, left = (int(random.integers(0, length - PIECE + 1)) for length in photo.shape[:2])
+        pieces.append(photo[top : top + PIECE, left : left + PIECE])
+    return max(pieces, key=lambda piece: float(piece.std()))
 
 
 def _photos() -> dict[str, NDArray[np.uint8]]:

@@ -47,6 +47,12 @@ def test_bytes_and_fractions_are_normalised_alike() -> None:
     assert torch.allclose(backbone(images), backbone.body(by_hand), atol=1e-5)
 
 
+def test_a_short_fine_tuning_reaches_the_running_statistics() -> None:
+    """tf_efficientnet_lite0's own momentum is 0.01: after a hundred steps a third of the old statistics would be left."""
+    norms = [module for module in Backbone(LITE, size=32).modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(norms) == 49 and all(norm.momentum == 0.1 for norm in norms)
+
+
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_vit"])
 def test_folding_batch_norms_changes_nothing(name: str) -> None:
     with torch.random.fork_rng():

@@ -17,6 +17,10 @@ __all__ = ["Backbone", "import_timm", "native_size"]
 DEFAULT = "tf_efficientnet_lite0"
 """Small, quick on a processor, good on photos, and its weights come with pip."""
 
+NORM_MOMENTUM = 0.1
+"""The least share of a batch in batch norms' running statistics: torch's default. Some of timm's models have 0.01, made
+for a million steps; after the hundred of a fine-tuning their statistics would still be those of the weights before."""
+
 _ALIVE: list[Any] = []
 """What torch must not collect: the definitions below hold as long as their library object does."""
 
@@ -97,6 +101,9 @@ class Backbone(nn.Module):
             self.body: Any = timm.create_model(name, **arguments)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise ConfigError(f"backbone {name!r} cannot be built for images of {self.size} pixels: {error}") from error
+        for module in self.body.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+                module.momentum = max(module.momentum, NORM_MOMENTUM)
         self.channels = int(getattr(self.body, "head_hidden_size", None) or self.body.num_features)
         settings = _settings(name)
         self.register_buffer("mean", torch.tensor(settings["mean"])[:, None, None], persistent=False)

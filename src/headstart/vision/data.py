@@ -14,11 +14,11 @@ from headstart.core.data import Data
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
-from headstart.core.tables import Table, read_table, usable_rows
+from headstart.core.tables import Table
 from headstart.vision.augment import Augment
 from headstart.vision.codec import ImageCodec
 from headstart.vision.decoding import Resize, Sizing
-from headstart.vision.folders import SPLIT, folder_table
+from headstart.vision.folders import SPLIT, absolute_paths, folder_table, home_of, labelled_table
 from headstart.vision.loaders import ActivationLoader, PictureLoader
 from headstart.vision.pictures import FilePictures, Pictures, array_pictures
 from headstart.vision.repeats import repeated
@@ -168,18 +168,20 @@ class ImageData(Data):
             codec: an earlier one.
             engine: device and processes.
         """
-        frame = _read(table, "table", where, path, label, separator)
-        home = _home(table, folder)
+        frame = labelled_table(table, "table", where, path, label, separator)
+        home = home_of(table, folder)
         if valid is not None:
             if split is not None or group is not None:
                 raise ConfigError("give validation rows by split= (or group=) or by valid=, not by both")
-            judged = _read(valid, "valid", where, path, label, separator)
+            judged = labelled_table(valid, "valid", where, path, label, separator)
             rows = len(frame)
             frame = pl.concat([frame.select(path, label), judged.select(path, label)], how="vertical_relaxed")
-            paths = _absolute(frame[path][:rows], home) + _absolute(frame[path][rows:], _home(valid, folder))
+            paths = absolute_paths(frame[path][:rows], home) + absolute_paths(
+                frame[path][rows:], home_of(valid, folder)
+            )
             split = _by_number(rows)
         else:
-            paths = _absolute(frame[path], home)
+            paths = absolute_paths(frame[path], home)
         pictures = FilePictures(paths, cache_folder(cache), checked_workers(workers))
         return _assembled(
             frame, pictures, path, label, split=_splitter(split, group, seed), sizing=(size, resize), augment=augment,
@@ -244,22 +246,12 @@ class ImageData(Data):
 
     def at_size(self, size: int) -> ImageData:
         """The same pictures at another size: small ones first, then larger, is a quick way to a good model."""
-        sizing = replace(self.codec.sizing, size=size)
-        source = self.pictures.at(sizing)
-        return replace(
-            self,
-            codec=replace(self.codec, sizing=sizing),
-            size=size if self.size is not None or size != self.codec.sizing.size else None,
-            train=self._loader(source, self.sides.train, shuffle=True),
-            valid=self._loader(source, self.sides.valid, shuffle=False),
+        codec = replace(self.codec, sizing=replace(self.codec.sizing, size=size))
+        train, valid = _loaders(
+            codec, self.pictures, self.frame, self.sides, batch_size=self.batch_size, seed=self.seed, engine=self.engine
         )
-
-    def _loader(self, source: Any, rows: Any, *, shuffle: bool) -> PictureLoader:
-        return PictureLoader(
-            source, rows, self.codec.target.encode(self.frame[rows]),
-            batch_size=self.batch_size if shuffle else EVALUATION_BATCH, shuffle=shuffle, seed=self.seed,
-            engine=self.engine, augment=self.codec.augment if shuffle else None,
-        )  # fmt: skip
+        said = size if self.size is not None or size != self.codec.sizing.size else None
+        return replace(self, codec=codec, size=said, train=train, valid=valid)
 
 
 def _assembled(
@@ -297,20 +289,13 @@ def _assembled(
     if codec is None:
         codec = ImageCodec.fit(frame[sides.train], path, label, square, augment)
         codec = ImageCodec.from_json(engine.from_main(codec.to_json())) if engine.world_size > 1 else codec
-    source = pictures.at(codec.sizing)
     same, said = repeated(pictures, frame[label], sides)
     if bad:
         said = (*said, f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: see data.skipped")
-
-    def loader(rows: Any, *, shuffle: bool) -> PictureLoader:
-        return PictureLoader(
-            source, rows, codec.target.encode(frame[rows]), batch_size=batch_size if shuffle else EVALUATION_BATCH,
-            shuffle=shuffle, seed=seed, engine=engine, augment=codec.augment if shuffle else None,
-        )  # fmt: skip
-
+    train, valid = _loaders(codec, pictures, frame, sides, batch_size=batch_size, seed=seed, engine=engine)
     return ImageData(
-        train=loader(sides.train, shuffle=True),
-        valid=loader(sides.valid, shuffle=False),
+        train=train,
+        valid=valid,
         target=codec.target,
         engine=engine,
         codec=codec,
@@ -328,6 +313,29 @@ def _assembled(
         duplicates=same,
         notes=said,
     )
+
+
+def _loaders(
+    codec: ImageCodec,
+    pictures: Pictures,
+    frame: pl.DataFrame,
+    sides: Split,
+    *,
+    batch_size: int,
+    seed: int,
+    engine: Engine,
+) -> tuple[PictureLoader, PictureLoader]:
+    """Of the training rows and of the validation rows."""
+    source = pictures.at(codec.sizing)
+    train = PictureLoader(
+        source, sides.train, codec.target.encode(frame[sides.train]), batch_size=batch_size, shuffle=True, seed=seed,
+        engine=engine, augment=codec.augment,
+    )  # fmt: skip
+    valid = PictureLoader(
+        source, sides.valid, codec.target.encode(frame[sides.valid]), batch_size=EVALUATION_BATCH, shuffle=False,
+        seed=seed, engine=engine,
+    )  # fmt: skip
+    return train, valid
 
 
 def _unusable(pictures: Pictures, sizing: Sizing, on_error: OnError) -> dict[int, str]:
@@ -350,29 +358,6 @@ def _unusable(pictures: Pictures, sizing: Sizing, on_error: OnError) -> dict[int
     source = pictures.at(sizing)
     source.start(rest)
     return bad | source.failed(rest)
-
-
-def _read(table: Table, name: str, where: str | None, path: str, label: str, separator: str | None) -> pl.DataFrame:
-    frame = usable_rows(read_table(table, name), where, name, [path, label])
-    if frame.schema[path] != pl.String or frame[path].null_count():
-        raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
-    if separator is None:
-        return frame
-    if frame.schema[label] != pl.String:
-        raise DataError(f"{name}: separator= is for labels in a text, but column {label!r} holds {frame.schema[label]}")
-    parts = pl.col(label).fill_null("").str.split(separator)
-    words = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
-    return frame.with_columns(words.alias(label))
-
-
-def _home(table: Table, folder: str | Path | None) -> Path:
-    if folder is not None:
-        return Path(folder).expanduser()
-    return Path(table).parent if isinstance(table, str | Path) else Path()
-
-
-def _absolute(paths: pl.Series, home: Path) -> list[str]:
-    return [str(home / path) for path in paths]
 
 
 def _splitter(split: Splitter | None, group: str | None, seed: int) -> Splitter:

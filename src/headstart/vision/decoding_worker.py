@@ -8,6 +8,7 @@ that it starts at once.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Works until its input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a user's Ctrl-C is its parent's to take; then its input ends
     setting = json.loads(sys.stdin.readline())
     sizing = Sizing(**setting["sizing"])
     shape = (setting["rows"], sizing.size, sizing.size, 3)

@@ -1,4 +1,4 @@
-"""From a folder of pictures to a table of paths and labels."""
+"""Tables of paths and labels: made of a folder of pictures, or read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.tables import Table, read_table, usable_rows
 from headstart.vision.decoding import ENDINGS
 
-__all__ = ["SPLIT", "folder_table", "image_files"]
+__all__ = ["SPLIT", "absolute_paths", "folder_table", "home_of", "image_files", "labelled_table"]
 
 SPLIT = "split"
 
@@ -83,6 +84,46 @@ def folder_table(folder: Path, group: str | None = None) -> tuple[pl.DataFrame, 
     if others:
         notes.append(f"{others:,} files with endings that are no image's were left out")
     return table, tuple(notes)
+
+
+def labelled_table(
+    table: Table, name: str, where: str | None, path: str, label: str, separator: str | None
+) -> pl.DataFrame:
+    """A table with a path and a label in each row; with ``separator`` a list of labels, out of a text.
+
+    Args:
+        table: as a user brings it.
+        name: what messages call it.
+        where: a SQL condition on its rows.
+        path: the column of paths.
+        label: the column of labels.
+        separator: what stands between several labels; None: the column is left as it is.
+
+    Raises:
+        DataError: a column is missing, a row has no path, or labels to be taken apart are no text.
+    """
+    frame = usable_rows(read_table(table, name), where, name, [path, label])
+    if frame.schema[path] != pl.String or frame[path].null_count():
+        raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
+    if separator is None:
+        return frame
+    if frame.schema[label] != pl.String:
+        raise DataError(f"{name}: separator= is for labels in a text, but column {label!r} holds {frame.schema[label]}")
+    parts = pl.col(label).fill_null("").str.split(separator)
+    words = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
+    return frame.with_columns(words.alias(label))
+
+
+def home_of(table: Table, folder: str | Path | None) -> Path:
+    """What a table's paths are relative to: the folder that was said, the table's own, or the working directory."""
+    if folder is not None:
+        return Path(folder).expanduser()
+    return Path(table).parent if isinstance(table, str | Path) else Path()
+
+
+def absolute_paths(paths: pl.Series, home: Path) -> list[str]:
+    """A column's paths, from where they are relative to."""
+    return [str(home / path) for path in paths]
 
 
 def _group(pattern: str, path: str) -> str:

@@ -21,7 +21,7 @@ from headstart.core.tables import check_columns, read_table, to_source
 from headstart.core.target import Label, Labels
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
-from headstart.vision.folders import folder_table, image_files
+from headstart.vision.folders import absolute_paths, folder_table, home_of, image_files
 from headstart.vision.loaders import PictureLoader
 from headstart.vision.model import ImageModel
 from headstart.vision.pictures import FilePictures, PictureSource, array_pictures
@@ -81,8 +81,8 @@ def predict_pictures(
         raise ConfigError("predict takes one picture, a folder, a list of paths, an array or a table; got a dictionary")
     frame = read_table(pictures)
     check_columns(frame, [codec.path], "the table (paths)")
-    home = _home(pictures, folder)
-    paths_of_table = [str(home / path) for path in frame[codec.path]]
+    home = home_of(pictures, folder)
+    paths_of_table = absolute_paths(frame[codec.path], home)
     return to_source(_of_files(codec, paths_of_table, views, on_error, workers), pictures)
 
 
@@ -119,10 +119,10 @@ def judged_loader(
         frame = frame.rename({"path": codec.path, "label": codec.target.column})
         home = Path(pictures)
     else:
-        frame, home = read_table(pictures), _home(pictures, folder)
+        frame, home = read_table(pictures), home_of(pictures, folder)
     check_columns(frame, [codec.path, *codec.target.columns], "the table")
     target = codec.target.encode(frame)
-    paths = [str(home / path) for path in frame[codec.path]]
+    paths = absolute_paths(frame[codec.path], home)
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
         source = _scratch(paths, scratch, None).at(codec.sizing)
         yield PictureLoader(source, np.arange(len(paths)), target, batch_size=BATCH, shuffle=False, engine=engine)
@@ -202,9 +202,3 @@ def _scratch(paths: Sequence[str], folder: str, workers: int | None) -> FilePict
     """Files whose pixels are kept for a moment only, so that nobody need know what is in them."""
     numbers = np.array([f"{number:09}" for number in range(len(paths))])
     return FilePictures(paths, Path(folder), checked_workers(workers), numbers)
-
-
-def _home(table: Any, folder: str | Path | None) -> Path:
-    if folder is not None:
-        return Path(folder).expanduser()
-    return Path(table).parent if isinstance(table, str | Path) else Path()

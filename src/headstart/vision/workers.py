@@ -129,11 +129,15 @@ class Decoding:
                             f"{self.paths[place]}: the process that decoded it ended ({error}), perhaps for want of"
                             " memory; try workers=0"
                         )
-                self._queued.difference_update(self._queue, in_hand)
-                self._queue.clear()
-                self._news.notify_all()
-                if threading.current_thread() in self._threads:
+        finally:
+            with self._news:  # whatever happened, nobody shall wait for what nobody has in hand
+                self._queued.difference_update(in_hand)
+                if threading.current_thread() in self._threads:  # it did not come to the end of the queue
                     self._threads.remove(threading.current_thread())
+                    if not self._threads:
+                        self._queued.difference_update(self._queue)
+                        self._queue.clear()
+                self._news.notify_all()
 
     def _next(self) -> list[int]:
         with self._news:
