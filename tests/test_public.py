@@ -9,6 +9,7 @@ import headstart.collab.model
 import headstart.tabular.model
 import headstart.text.model
 import headstart.text.pooling
+import headstart.vision.model
 
 NAMES = [
     "ArtifactError",
@@ -24,6 +25,8 @@ NAMES = [
     "HeadstartError",
     "HeadstartWarning",
     "IALS",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
     "LanguageModelData",
     "LanguageModelLearner",
@@ -37,6 +40,7 @@ NAMES = [
     "TextLearner",
     "__version__",
     "datasets",
+    "features",
     "load",
     "metrics",
     "optim",
@@ -55,7 +59,13 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    modules = (headstart.collab.model, headstart.tabular.model, headstart.text.model, headstart.text.pooling)
+    modules = (
+        headstart.collab.model,
+        headstart.tabular.model,
+        headstart.text.model,
+        headstart.text.pooling,
+        headstart.vision.model,
+    )
     for module in modules:
         found = doctest.testmod(module, extraglobs={"torch": module.torch})
         assert found.attempted >= 2 and found.failed == 0

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+import vision_toys
+
 README = Path(__file__).parents[1] / "README.md"
 
 
-def blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def block(having: str) -> str:
+    """The one example that has this in it."""
+    [found] = [code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if having in code]
+    return found
 
 
 def test_the_readme_s_own_model_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
-    exec(blocks()[2], space)
+    exec(block("tensor_data("), space)
     assert space["learner"].history[-1]["rmse"] < 1.0
 
 
@@ -27,7 +31,7 @@ def test_the_readme_s_first_example_runs(
 ) -> None:
     """Some 6 seconds, since it is one of three epochs of the real thing: what a newcomer pastes first."""
     monkeypatch.chdir(tmp_path)
-    exec(blocks()[0].replace("fit_one_cycle(5e-3, 3)", "fit_one_cycle(5e-3, 1)"), {})
+    exec(block("TabularData.from_table").replace("fit_one_cycle(5e-3, 3)", "fit_one_cycle(5e-3, 1)"), {})
     printed = capsys.readouterr().out
     assert re.fullmatch(r"\{'prediction': -?\d+\.\d+\}\n", printed)
     assert (tmp_path / "model" / "learner.json").is_file()
@@ -39,6 +43,18 @@ def test_the_readme_s_ratings_example_runs(
 ) -> None:
     """Some 4 seconds: two of its fifteen epochs."""
     monkeypatch.chdir(tmp_path)
-    exec(blocks()[1].replace("fit_one_cycle(0.01, 15)", "fit_one_cycle(0.01, 2)"), {})
+    exec(block("RatingsData.from_table").replace("fit_one_cycle(0.01, 15)", "fit_one_cycle(0.01, 2)"), {})
     assert capsys.readouterr().out.count("shape: (10, ") == 2
     assert (tmp_path / "taste.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_readme_s_images_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some 8 seconds: 24 small pictures through a real backbone, both ways."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("headstart.vision.store.usual_cache", lambda: tmp_path / "cache")
+    vision_toys.make_folder(tmp_path / "photos")
+    (tmp_path / "photos" / "red" / "red_00.png").rename(tmp_path / "new.png")
+    exec(block("ImageData.from_folder"), {})
+    assert (tmp_path / "top-losses.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "model" / "learner.json").is_file()

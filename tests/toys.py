@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import vision_toys
 from headstart.collab import CollabLearner, RatingsData
 from headstart.core.batch import Batch
 from headstart.core.callbacks import Callback
@@ -20,6 +21,7 @@ from headstart.core.learner import Learner
 from headstart.core.progress import Progress
 from headstart.core.target import Labels, weighted_mean
 from headstart.core.vocab import Vocab
+from headstart.vision import ImageData
 
 WORDS, STREAMS, TOKENS = 11, 8, 40
 
@@ -287,6 +289,21 @@ def implicit_learner(engine: Engine) -> CollabLearner:
     return ratings_learner(engine, implicit=True)
 
 
+# ---- pictures: a pretrained backbone and a head, from pictures and from activations
+
+
+def picture_learner(engine: Engine, *, precompute: bool = False) -> Learner:
+    images, labels = vision_toys.arrays()
+    data = ImageData.from_arrays(
+        images, labels, valid=(images, labels), size=32, batch_size=8, cache=vision_toys.cache(), engine=engine
+    )
+    return vision_toys.make_learner(data, precompute=precompute)
+
+
+def activation_learner(engine: Engine) -> Learner:
+    return picture_learner(engine, precompute=True)
+
+
 LEARNERS = {
     "stream": stream_learner,
     "tagging": tagging_learner,
@@ -295,4 +312,6 @@ LEARNERS = {
     "plain": plain_learner,
     "ratings": ratings_learner,
     "implicit ratings": implicit_learner,
+    "pictures": picture_learner,
+    "activations": activation_learner,
 }

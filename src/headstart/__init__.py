@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     )
     from headstart.core.learner import Learner
     from headstart.loading import load
+    from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
     from headstart.text.classifier import TextLearner
     from headstart.text.data import TextData
     from headstart.text.language_model import LanguageModelLearner
     from headstart.text.streams import LanguageModelData
+    from headstart.vision.data import ImageData
+    from headstart.vision.learner import ImageLearner
 
 __all__ = [
     "EASE",
@@ -52,6 +55,8 @@ __all__ = [
     "Engine",
     "HeadstartError",
     "HeadstartWarning",
+    "ImageData",
+    "ImageLearner",
     "KeepBest",
     "LanguageModelData",
     "LanguageModelLearner",
@@ -65,6 +70,7 @@ __all__ = [
     "TextLearner",
     "__version__",
     "datasets",
+    "features",
     "load",
     "metrics",
     "optim",
@@ -75,6 +81,7 @@ __all__ = [
 
 _MODULES = {
     "datasets": "headstart.datasets",
+    "features": "headstart.tabular.features",
     "metrics": "headstart.core.metrics",
     "optim": "headstart.core.optim",
     "schedules": "headstart.core.schedules",
@@ -93,6 +100,8 @@ _HOMES = {
     "Engine": "headstart.core.engine",
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
+    "ImageData": "headstart.vision.data",
+    "ImageLearner": "headstart.vision.learner",
     "KeepBest": "headstart.core.callbacks",
     "LanguageModelData": "headstart.text.streams",
     "LanguageModelLearner": "headstart.text.language_model",

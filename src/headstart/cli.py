@@ -12,17 +12,21 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from headstart.cli_collab import recommend, train_collab
-from headstart.cli_options import AsJson, Device, Folder, Input, names, split_of
+from headstart.cli_options import AsJson, Device, Folder, Input, names, numbers, split_of
 from headstart.cli_report import metrics_of, print_metrics, report
 from headstart.cli_text import generate, train_language_model, train_text
+from headstart.cli_vision import predict_vision, train_vision
 from headstart.core.errors import ConfigError, HeadstartError
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from headstart.tabular.data import TargetKind
     from headstart.tabular.learner import TabularLearner
 
 __all__ = ["app", "main"]
@@ -54,7 +58,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def demo(
-    application: Annotated[str, typer.Argument(help="tabular, collab or text.")] = "tabular",
+    application: Annotated[str, typer.Argument(help="tabular, collab, text or vision.")] = "tabular",
     out: Annotated[Path, typer.Option(help="Where the model and the plots go.")] = Path("headstart-demo"),
 ) -> None:
     """Do the main job on real data: from data to a saved model, plots and predictions."""
@@ -103,6 +107,12 @@ def train_tabular(
     log_target: Annotated[
         bool, typer.Option("--log-target", help="Predict the logarithm of a positive target.")
     ] = False,
+    target_kind: Annotated[
+        str | None, typer.Option(help="number, count or label; by the column's values if nothing is said.")
+    ] = None,
+    quantiles: Annotated[
+        str | None, typer.Option(help="Predict these quantiles of a number, with commas: 0.1,0.5,0.9.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of one cycle; by the number of rows.")] = None,
     lr: Annotated[float, typer.Option(help="Top learning rate.")] = 0.01,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step; by the number of rows.")] = None,
@@ -124,6 +134,7 @@ def train_tabular(
         table, names(target) if "," in target else target,
         split=split_of(time_column, valid_from, valid_fraction, valid_where, seed), categorical=names(categorical),
         continuous=names(continuous), dates=names(dates), exclude=names(exclude), where=where, log_target=log_target,
+        target_kind=cast("TargetKind | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
         batch_size=batch_size, seed=seed, engine=Engine(device),
     )  # fmt: skip
     learner = TabularLearner(data, hidden=widths, ensemble=ensemble, seed=seed)
@@ -141,6 +152,7 @@ def train_tabular(
 train_app.command("collab")(train_collab)
 train_app.command("language-model")(train_language_model)
 train_app.command("text")(train_text)
+train_app.command("vision")(train_vision)
 app.command()(recommend)
 app.command()(generate)
 
@@ -150,30 +162,43 @@ def predict(
     folder: Folder,
     table: Input,
     out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else CSV on standard output.")] = None,
+    on_error: Annotated[
+        str, typer.Option(help="Images: raise, or skip those that cannot be decoded; a column says why.")
+    ] = "raise",
     device: Device = "auto",
 ) -> None:
-    """Predict each row of a table: its columns, and beside them the predictions."""
+    """Predict each row of a table, or each image of a folder: its columns, and beside them the predictions."""
     from headstart import load
-    from headstart.core.tables import check_output, csv_text, read_table, write_table
+    from headstart.core.tables import check_output, read_table
 
     if out is not None:
         check_output(out)
     learner = load(folder, device=device)
+    if learner.application == "vision":
+        result = predict_vision(learner, table, on_error, flat=out is None or out.suffix == ".csv")
+        _write(result, out)
+        return
     frame = read_table(table, "input")
     answers = learner.predict(frame)
     for name in answers.columns:
         if name in frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    result = frame.with_columns(answers)
+    _write(frame.with_columns(answers), out)
+
+
+def _write(frame: pl.DataFrame, out: Path | None) -> None:
+    """A table as CSV on standard output, or into a file."""
+    from headstart.core.tables import csv_text, write_table
+
     if out is None:
-        sys.stdout.write(csv_text(result))
+        sys.stdout.write(csv_text(frame))
     else:
-        write_table(result, out)
+        write_table(frame, out)
 
 
 @app.command()
 def evaluate(folder: Folder, table: Input, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Print the metrics of a saved model over all rows of a table that has the target."""
+    """Print the metrics of a saved model over all rows of a table that has the target, or a folder per class."""
     from headstart import load
 
     metrics = metrics_of(load(folder, device=device).evaluate(table))
@@ -252,7 +277,7 @@ def _describe_columns(learner: TabularLearner) -> list[str]:
 
 
 def _settings(model: dict[str, Any]) -> str:
-    aside = ("class", "config", "cardinalities", "continuous", "output_range")
+    aside = ("class", "config", "cardinalities", "continuous", "output_range", "bins")
     return ", ".join(f"{name} {value}" for name, value in model.items() if name not in aside)
 
 

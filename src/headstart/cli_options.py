@@ -12,12 +12,12 @@ from headstart.core.errors import ConfigError
 if TYPE_CHECKING:
     from headstart.core.splits import Splitter
 
-__all__ = ["AsJson", "Device", "Folder", "Input", "bounds_of", "names", "split_of"]
+__all__ = ["AsJson", "Device", "Folder", "Input", "bounds_of", "names", "numbers", "split_of"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Folder = Annotated[Path, typer.Argument(help="A folder that train --out wrote.")]
-Input = Annotated[Path, typer.Argument(help="A CSV or Parquet file.")]
+Input = Annotated[Path, typer.Argument(help="A CSV or Parquet file; for images also a folder, or an image.")]
 
 
 def split_of(
@@ -52,3 +52,13 @@ def bounds_of(text: str | None) -> tuple[float, float] | None:
 def names(text: str) -> list[str]:
     """Names with commas between them, as a list."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """Numbers with commas between them; ``option`` is what a message calls them."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} must be numbers with commas, such as 0.1,0.5,0.9; got {text!r}") from None

@@ -18,6 +18,7 @@ def report(
     *,
     as_json: bool,
     user: str | None = None,
+    rows: str = "TABLE",
     then: str | None = None,
 ) -> None:
     """The last epoch's metrics, as lines or as one JSON object with all epochs.
@@ -28,6 +29,7 @@ def report(
         seconds: that it took.
         as_json: one JSON object.
         user: one to recommend to; None: not a recommender.
+        rows: what the model predicts, in the command that is suggested next.
         then: the command to go on with; None: by the user.
     """
     from headstart.core.saving import finite
@@ -38,7 +40,7 @@ def report(
         typer.echo(json.dumps({"metrics": metrics, "epochs": epochs, "seconds": round(seconds, 3), "out": str(out)}))
     else:
         print_metrics(metrics)
-        then = then or (f"predict {out} TABLE" if user is None else f"recommend {out} --user {user}")
+        then = then or (f"predict {out} {rows}" if user is None else f"recommend {out} --user {user}")
         typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 
 

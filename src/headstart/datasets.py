@@ -22,7 +22,7 @@ from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.recipes import RECIPES, Recipe
 from headstart.sources import Embedded, LocalFolder, Prepare, Source, Url, Wheel
 
-__all__ = ["Recipe", "available", "get"]
+__all__ = ["Recipe", "available", "get", "usual_cache"]
 
 
 def available() -> tuple[Recipe, ...]:
@@ -70,7 +70,7 @@ def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
     local = source.find() if isinstance(source, LocalFolder) else None
     if isinstance(source, LocalFolder) and (local is None or source.prepare is None):
         return local
-    cache = cache or _usual_cache()
+    cache = cache or usual_cache()
     try:
         ready = cache / f"{recipe.name}-{_stamp(source, recipe, local)}{'.parquet' if source.prepare else ''}"
         if not ready.exists():
@@ -87,7 +87,8 @@ def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
     return ready
 
 
-def _usual_cache() -> Path:
+def usual_cache() -> Path:
+    """The folder for what is fetched or computed once: ``HEADSTART_CACHE``, else the operating system's usual place."""
     named = os.environ.get("HEADSTART_CACHE")
     if named:
         return Path(named).expanduser().absolute()

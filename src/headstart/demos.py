@@ -17,7 +17,9 @@ from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
 from headstart.core.plots import plot_predictions
 from headstart.core.splits import by_time
 from headstart.core.tables import read_table
+from headstart.demo_report import print_end
 from headstart.demo_text import demo_text
+from headstart.demo_vision import vision_demo
 from headstart.tabular import TabularData, TabularLearner
 
 __all__ = ["run_demo"]
@@ -36,7 +38,7 @@ def run_demo(application: str, out: Path) -> None:
     """Runs one application's demo.
 
     Args:
-        application: ``tabular``, ``collab`` or ``text``.
+        application: ``tabular``, ``collab``, ``text`` or ``vision``.
         out: the folder for models and plots, one folder per application.
 
     Raises:
@@ -87,7 +89,7 @@ def _tabular(folder: Path, console: Console) -> None:
         shown.add_row(*(str(row[column]) for column in columns), f"{answer:.0f}")
     console.print(shown)
 
-    _print_end(
+    print_end(
         console, folder, {"model": "the model", "loss.png": "loss by epoch", "predictions.png": "predicted, true"},
         "a table", [
             f"headstart info {folder / 'model'}",
@@ -95,16 +97,6 @@ def _tabular(folder: Path, console: Console) -> None:
             "headstart predict MODEL NEW.csv --out predictions.csv",
         ],
     )  # fmt: skip
-
-
-def _print_end(console: Console, folder: Path, saved: dict[str, str], own: str, commands: list[str]) -> None:
-    """What a demo has left behind, and what to type next."""
-    console.print("Saved:")
-    for name, what in saved.items():
-        console.print(f"  {folder / name}  ({what})", highlight=False, soft_wrap=True)
-    console.print(f"Next, with {own} of your own:")
-    for command in commands:
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
 
 
 def _usual_catch_up(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
@@ -160,7 +152,7 @@ def _collab(folder: Path, console: Console) -> None:
         f"Above what taste explains: {'; '.join(bias.head(4))}; below: {'; '.join(bias.tail(3))}", markup=False
     )
 
-    _print_end(
+    print_end(
         console, folder, {"model": "the model", "map.png": "films by taste", "loss.png": "loss by epoch"},
         "ratings", [
             f"headstart recommend {folder / 'model'} --user {SOMEBODY}",
@@ -181,4 +173,9 @@ def _film_and_user_means(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
     return joined["film"] + joined["own"] + mean
 
 
-DEMOS: dict[str, Callable[[Path, Console], None]] = {"tabular": _tabular, "collab": _collab, "text": demo_text}
+DEMOS: dict[str, Callable[[Path, Console], None]] = {
+    "tabular": _tabular,
+    "collab": _collab,
+    "text": demo_text,
+    "vision": vision_demo,
+}

@@ -15,6 +15,7 @@ __all__ = ["load"]
 APPLICATIONS = {
     "tabular": ("headstart.tabular.learner", "TabularLearner"),
     "collab": ("headstart.collab.learner", "CollabLearner"),
+    "vision": ("headstart.vision.learner", "ImageLearner"),
     "ease": ("headstart.collab.rankers", "EASE"),
     "ials": ("headstart.collab.rankers", "IALS"),
     "language-model": ("headstart.text.language_model", "LanguageModelLearner"),

@@ -145,6 +145,8 @@ def test_data_sets_are_listed_and_got() -> None:
         (["train", "tabular", "sales.csv", "--target", "sales", "--hidden", "wide", "--out", "new"], "--hidden must be whole numbers"),
         (["train", "tabular", "sales.csv", "--target", "sales", "--device", "abacus", "--out", "new"], "device 'abacus' is unknown"),
         (["train", "tabular", "sales.csv", "--target", "shop", "--log-target", "--time", "day", "--out", "new"], "are for numbers, but target 'shop'"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--quantiles", "0.1;0.9", "--out", "new"], "--quantiles must be numbers with commas"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--target-kind", "cont", "--time", "day", "--out", "new"], "target_kind must be 'number', 'count' or 'label'; did you mean 'count'?"),
         (["predict", "nowhere", "sales.csv"], "there is no folder nowhere"),
         (["predict", "model", "sales.txt"], "there is no file sales.txt"),
         (["predict", "model", "sales.csv", "--out", "answers.xlsx"], "must end in .csv or .parquet"),

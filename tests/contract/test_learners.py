@@ -441,7 +441,10 @@ def test_only_the_engine_knows_other_processes_and_nothing_is_pickled() -> None:
     for path in source.rglob("*.py"):
         text = path.read_text()
         assert "torch.distributed" not in text or path.name == "engine.py", path
-        assert "import pickle" not in text and "torch.load(" not in text, path
+        assert "import pickle" not in text, path
+        # What others wrote: read with weights_only, which takes tensors and refuses whatever would run code.
+        assert text.count("torch.load(") == text.count("weights_only=True)"), path
+        assert "torch.load(" not in text or path.name == "weights.py", path
 
 
 def test_importing_headstart_costs_nothing() -> None:

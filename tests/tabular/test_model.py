@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
 from headstart.core.optim import parameter_groups
-from headstart.tabular.model import TabularModel, embedding_size
+from headstart.tabular.model import Dropout, MemberLinear, TabularModel, embedding_size
 
 
 def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 2, seed: int = 0, **options: Any) -> TabularModel:  # fmt: skip
@@ -31,10 +31,17 @@ def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 
     return model
 
 
-def make_rows(model: TabularModel, rows: int = 9) -> tuple[Tensor, Tensor]:
-    counts = [embedding.num_embeddings for embedding in model.embeddings]
+def cardinalities_of(model: TabularModel) -> list[int]:
+    if model.embeddings is None:
+        return []
+    return [count for _, _, count in (model.embeddings.places[place] for place in range(len(model.embeddings.places)))]
+
+
+def make_rows(model: TabularModel, rows: int = 9, continuous: int | None = None) -> tuple[Tensor, Tensor]:
+    counts = cardinalities_of(model)
     ids = torch.stack([torch.randint(count, (rows,)) for count in counts], 1) if counts else torch.zeros(rows, 0)
-    return ids.int(), torch.randn(rows, model.normalise.num_features if model.normalise else 0)
+    width = model.normalise.num_features if model.normalise else 0
+    return ids.int(), torch.randn(rows, width if continuous is None else continuous)
 
 
 def batch_norm(values: Tensor, norm: nn.BatchNorm1d, training: bool) -> Tensor:
@@ -45,9 +52,9 @@ def batch_norm(values: Tensor, norm: nn.BatchNorm1d, training: bool) -> Tensor:
 
 def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool) -> Tensor:
     """The same by the book: one-hot vectors times matrices, side by side with the numbers, through the layers."""
+    order = [place for columns in model.embeddings.columns for place in columns] if model.embeddings else []
     parts = [
-        F.one_hot(ids[:, place].long(), embedding.num_embeddings).float() @ embedding.weight
-        for place, embedding in enumerate(model.embeddings)
+        F.one_hot(ids[:, place].long(), len(model.embedding(place))).float() @ model.embedding(place) for place in order
     ]
     if numbers.shape[1]:
         parts.append(batch_norm(numbers, model.normalise, training))
@@ -89,21 +96,35 @@ def test_in_evaluation_a_row_does_not_depend_on_its_neighbours() -> None:
     model = make_model(dropout=0.5, embedding_dropout=0.5).eval()
     ids, numbers = make_rows(model)
     apart = torch.cat([model(ids[row : row + 1], numbers[row : row + 1]) for row in range(9)])
-    torch.testing.assert_close(model(ids, numbers), apart)
+    torch.testing.assert_close(model(ids, numbers), apart, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(("cardinality", "size"), [(1, 1), (2, 1), (3, 2), (8, 4), (99, 50), (100, 50), (10_000, 50)])
 def test_an_embedding_is_half_as_wide_as_there_are_ids_and_at_most_50(cardinality: int, size: int) -> None:
     assert embedding_size(cardinality) == size
-    assert TabularModel([cardinality], 0, 1).embeddings[0].embedding_dim == size
+    assert TabularModel([cardinality], 0, 1).embedding(0).shape == (cardinality, size)
+
+
+def test_the_embedding_of_a_column_has_a_vector_per_id() -> None:
+    model = make_model([3, 7], embedding_sizes=[2, 4])
+    assert [tuple(model.embedding(place).shape) for place in (0, 1)] == [(3, 2), (7, 4)]
+    assert model.embedding(1).requires_grad
 
 
 def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_parameter() -> None:
-    for model in (make_model(), make_model((), 2), make_model((3,), 0), make_model(hidden=[])):
+    for model in (
+        make_model(),
+        make_model((), 2),
+        make_model((3,), 0),
+        make_model(hidden=[]),
+        make_model(members=2),
+        make_model(bins=[[0.0, 1.0]] * 2),
+        make_model(periodic=True),
+    ):
         groups = parameter_groups(model)
         assert len(groups) == 3
-        assert groups.parameters[0] == tuple(model.embeddings.parameters())
-        assert groups.parameters[2] == (model.head.weight, model.head.bias)
+        assert groups.parameters[0] == (tuple(model.embeddings.parameters()) if model.embeddings else ())
+        assert set(groups.parameters[2]) == {model.head.weight, model.head.bias}
 
 
 def test_dropout_is_active_in_training_alone_and_where_it_was_asked_for() -> None:
@@ -129,8 +150,75 @@ def test_a_range_is_part_of_the_state_and_is_never_left() -> None:
 
 def test_embeddings_start_small_so_that_ids_start_alike() -> None:
     torch.manual_seed(0)
-    weight = TabularModel([1000], 0, 1).embeddings[0].weight
+    weight = TabularModel([1000], 0, 1).embedding(0)
     assert weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_columns_of_one_width_share_a_table_and_keep_their_places() -> None:
+    model = make_model([3, 7, 5, 2], 0, embedding_sizes=[2, 4, 2, 4], hidden=[])
+    assert [tuple(table.shape) for table in model.embeddings.tables] == [(8, 2), (9, 4)]
+    ids = torch.tensor([[2, 6, 4, 1], [0, 0, 0, 0]])
+    found = torch.cat(model.embeddings(ids), 1)
+    for row in range(2):
+        expected = [model.embedding(place)[ids[row, place]] for place in (0, 2, 1, 3)]
+        assert torch.equal(found[row], torch.cat(expected))
+
+
+@pytest.mark.parametrize("hidden", [[5], [5, 4], []])
+def test_members_are_networks_with_shared_weights_and_multipliers_of_their_own(hidden: list[int]) -> None:
+    model = make_model(members=3, hidden=hidden).train()
+    ids, numbers = make_rows(model)
+    together = model(ids, numbers)
+    assert together.shape == (3, 9, 2)
+    order = [place for columns in model.embeddings.columns for place in columns]
+    inputs = torch.cat([model.embedding(place)[ids[:, place].long()] for place in order], 1)
+    inputs = torch.cat([inputs, batch_norm(numbers, model.normalise, True)], 1)
+    linears = [module for module in model.body if isinstance(module, MemberLinear)]
+    norms = [module for module in model.body if isinstance(module, nn.BatchNorm1d)]
+    for member in range(3):
+        values = inputs
+        for linear, norm, width in zip(linears, norms, hidden, strict=True):
+            own = slice(member * width, (member + 1) * width)
+            values = ((values @ linear.weight.T) * linear.multiplier[own] + linear.bias[own]).clamp(min=0)
+            values = (values - values.mean(0)) / (values.var(0, correction=0) + norm.eps).sqrt()
+            values = values * norm.weight[own] + norm.bias[own]
+        expected = values @ model.head.weight[member] + model.head.bias[member]
+        torch.testing.assert_close(together[member], expected, rtol=1e-3, atol=1e-3)
+    model.eval()
+    assert model(ids, numbers).shape == (9, 2)
+
+
+def test_the_answer_of_members_is_the_mean_of_theirs_within_the_range() -> None:
+    model = make_model(members=4, output_range=([-1.0, 0.0], [1.0, 10.0])).eval()
+    ids, numbers = make_rows(model)
+    own = [model.embeddings(ids)]
+    each = model.head(model.body(torch.cat([*own[0], model.normalise(numbers)], 1)))
+    expected = model.lowest + (model.highest - model.lowest) * each.sigmoid()
+    torch.testing.assert_close(model(ids, numbers), expected.mean(0))
+
+
+@pytest.mark.parametrize("options", [{"bins": [[-1.0, 0.0, 2.0], [0.0, 1.0]]}, {"periodic": True}])
+@pytest.mark.parametrize("members", [1, 3])
+def test_embedded_numbers_train_and_answer_each_row_alone(options: dict[str, Any], members: int) -> None:
+    model = make_model(members=members, **options).train()
+    ids, numbers = make_rows(model, 64, continuous=2)
+    model(ids, numbers).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+    model.eval()
+    apart = torch.cat([model(ids[row : row + 1], numbers[row : row + 1]) for row in range(64)])
+    torch.testing.assert_close(model(ids, numbers), apart, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(probability: float) -> None:
+    torch.manual_seed(0)
+    dropped = Dropout(probability).train()(torch.ones(300, 333))
+    kept = 1 / (1 - probability)
+    assert dropped.unique().tolist() == [0.0, pytest.approx(kept)]
+    assert (dropped == 0).float().mean().item() == pytest.approx(probability, abs=0.01)
+    assert (dropped[1:] == dropped[:-1]).float().mean().item() < 0.99
+    values = torch.ones(3)
+    assert Dropout(0.5).eval()(values) is values
 
 
 def test_every_parameter_gets_a_gradient() -> None:
@@ -157,6 +245,10 @@ def test_every_parameter_gets_a_gradient() -> None:
         (lambda: TabularModel([3], 0, 1, dropout=[0.1, "x"]), r"dropout is a probability .*; got 'x'"),
         (lambda: TabularModel([3], 0, 1, dropout=math.nan), r"dropout is a probability .*; got nan"),
         (lambda: TabularModel([3], 0, 1, embedding_dropout=-0.1), r"embedding_dropout is a probability .*; got -0\.1"),
+        (lambda: TabularModel([3], 0, 1, members=0), r"members must be a whole number of at least 1; got 0"),
+        (lambda: TabularModel([3], 2, 1, bins=[[0.0, 1.0]]), r"bins are one list per continuous column \(2\)"),
+        (lambda: TabularModel([3], 1, 1, bins=[[0.0, 1.0]], periodic=True), r"not together with periodic"),
+        (lambda: TabularModel([3], 1, 1, bins=[[1.0, 1.0]]), r"bins must be 2 or more ascending edges; column 0 has"),
         (lambda: TabularModel([3], 0, 2, output_range=([0.0], [1.0])), r"highest of each of 2 outputs; got \(\[0\.0\]"),
         (lambda: TabularModel([3], 0, 1, output_range=([1.0], [1.0])), r"output_range must be the lowest and the high"),
     ],

@@ -8,15 +8,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import polars as pl
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import Seen
 from headstart.core.errors import ConfigError
-from headstart.core.plots import Plot
+from headstart.core.interpretation import principal_components
+from headstart.core.plots import Plot, label_points
 
 __all__ = ["crosstab", "project", "taste_map"]
 
@@ -61,9 +60,7 @@ def project(vectors: Floats, method: Literal["pca", "tsne"]) -> Floats:
         raise ConfigError(f"a map needs three items and two factors at least; got {vectors.shape}")
     centred = vectors - vectors.mean(0)
     if method == "pca":
-        left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-        places: Floats = left[:, :2] * sizes[:2]
-        return places * np.sign(places[np.abs(places).argmax(0), [0, 1]])
+        return principal_components(vectors)[0]
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
@@ -106,38 +103,8 @@ def taste_map(
     bar.set_label("rated above (+) or below (-) what taste explains", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
-    _label(plot, axis, places, [_short(name) for name in names])
+    label_points(plot, axis, places, [_short(name) for name in names])
     return plot
-
-
-def _label(plot: Plot, axis: Any, places: Floats, names: Sequence[str]) -> None:
-    """Writes each name where it covers neither a point nor another name; where there is no room, not at all."""
-    canvas = FigureCanvasAgg(plot)
-    canvas.draw()  # type: ignore[no-untyped-call]  # settles the layout, so that the boxes below are where things will be
-    plot.set_layout_engine("none")
-    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
-    points = axis.transData.transform(places)
-    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    frame = axis.get_window_extent(renderer)
-    offsets = [
-        (7, 0, "left", "center"),
-        (-7, 0, "right", "center"),
-        (0, 7, "center", "bottom"),
-        (0, -7, "center", "top"),
-    ]
-    offsets += [(6, 6, "left", "bottom"), (-6, 6, "right", "bottom"), (6, -6, "left", "top"), (-6, -6, "right", "top")]
-    offsets += [(0, 15, "center", "bottom"), (0, -15, "center", "top")]
-    for place, name in zip(places, names, strict=True):
-        for right, up, horizontal, vertical in offsets:
-            text = axis.annotate(
-                name, place, (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7.5,
-                color="#333333", zorder=4,
-            )  # fmt: skip
-            box = text.get_window_extent(renderer)
-            if frame.containsx(box.x0) and frame.containsx(box.x1) and not box.count_overlaps(taken):
-                taken.append(box.padded(1))
-                break
-            text.remove()
 
 
 def _short(name: str) -> str:

@@ -14,7 +14,16 @@ from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.progress import Progress, read_checkpoint, write_checkpoint
 from headstart.core.saving import Json
 
-__all__ = ["Callback", "Checkpoints", "CycleEnd", "EarlyStopping", "KeepBest", "TensorBoard", "checked_callbacks"]
+__all__ = [
+    "Callback",
+    "Checkpoints",
+    "CycleEnd",
+    "EarlyStopping",
+    "KeepBest",
+    "TensorBoard",
+    "checked_callbacks",
+    "known_mode",
+]
 
 Mode = Literal["min", "max"]
 
@@ -74,7 +83,7 @@ class _Watch(Callback):
         if mode not in (None, "min", "max"):
             raise ConfigError(f"mode must be 'min' or 'max'; got {mode!r}")
         self.monitor = monitor
-        self.mode: Mode = mode or _known_mode(monitor)
+        self.mode: Mode = mode or known_mode(monitor)
         self.best = math.inf
 
     def on_fit_start(self, progress: Progress) -> None:
@@ -100,7 +109,7 @@ class _Watch(Callback):
         return False
 
 
-def _known_mode(monitor: str) -> Mode:
+def known_mode(monitor: str) -> Mode:
     """Whether the smaller or the larger figure is the better, by its name (``valid_loss``, ``ndcg_10``).
 
     Raises:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Literal, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TextIO, TypeVar
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,9 +18,11 @@ from headstart.core.errors import ConfigError
 from headstart.core.history import History, format_figure
 from headstart.core.progress import Progress
 
-__all__ = ["Display", "Verbosity"]
+__all__ = ["Display", "Verbosity", "track"]
 
 Verbosity = Literal["auto", "bar", "lines", "none"]
+
+T = TypeVar("T")
 
 SECONDS_BETWEEN_READS = 0.25
 """The bar reads the loss this seldom, since a read waits for the device."""
@@ -73,6 +76,31 @@ class Display(Callback):
         if self._shown is not None:
             self._shown.close()
             self._shown = None
+
+
+def track(parts: Sequence[T], what: str, verbosity: Verbosity = "auto", *, stream: TextIO | None = None) -> Iterator[T]:
+    """Gives the parts of some work one by one, and shows how far it is.
+
+    Args:
+        parts: the work.
+        what: its name.
+        verbosity: as for `Display`; in a notebook there are no bars but lines.
+        stream: where to; None: standard error.
+    """
+    stream = stream or sys.stderr
+    if verbosity == "none":
+        yield from parts
+    elif verbosity == "bar" or (verbosity == "auto" and stream.isatty()):
+        console = Console(file=stream, force_terminal=True, force_jupyter=False)
+        with RichProgress(
+            TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console
+        ) as bar:
+            yield from bar.track(parts)
+    else:
+        for number, part in enumerate(parts, start=1):
+            yield part
+            stream.write(f"{what} {number}/{len(parts)}\n")
+            stream.flush()
 
 
 class _Bar:

@@ -68,13 +68,19 @@ class Ensemble(nn.Module):
 
 
 def loss_of(model: nn.Module, loss: Loss) -> Loss:
-    """The loss of a model: for an ensemble in training the mean of its members' own."""
-    if not isinstance(model, Ensemble):
+    """The loss of a model: in training the mean of its members' own, where it has members.
+
+    Those are an ensemble's, or those of a model that is several in one: it has an attribute ``members``, their number,
+    and gives ``(members, rows, ...)`` in training.
+    """
+    own = list(model.members) if isinstance(model, Ensemble) else getattr(model, "members", 1)
+    if own == 1 or not isinstance(own, int | list):
         return loss
+    losses = [loss_of(member, loss) for member in own] if isinstance(own, list) else [loss] * own
 
     def members_loss(outputs: Any, batch: Batch) -> Tensor:
         if not model.training:
             return loss(outputs, batch)
-        return torch.stack([loss(output, batch) for output in outputs]).mean()
+        return torch.stack([each(output, batch) for each, output in zip(losses, outputs, strict=True)]).mean()
 
     return members_loss

@@ -34,7 +34,7 @@ from headstart.core.optim import (
 from headstart.core.predictor import Predictor
 from headstart.core.progress import Progress
 from headstart.core.saving import Json
-from headstart.core.schedules import OneCycle, Schedule, lesson_schedule
+from headstart.core.schedules import FlatCosine, OneCycle, Schedule, lesson_schedule
 from headstart.core.summary import summary
 from headstart.core.target import Target
 
@@ -159,6 +159,32 @@ class Learner(Predictor):
         """
         return self.fit_schedule(
             lr, OneCycle(epochs, warm_up), callbacks=callbacks, snapshot=snapshot, checkpoint=checkpoint, resume=resume
+        )
+
+    def fit_flat_cosine(
+        self,
+        lr: Rates,
+        epochs: int,
+        *,
+        flat: float = 0.72,
+        callbacks: Sequence[Callback] = (),
+        snapshot: str | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+    ) -> History:
+        """Trains at the top rate for most of the fit, then down along half a cosine.
+
+        Args:
+            lr: top learning rate, or one per group; lower than for one cycle, since it stays there longer.
+            epochs: length of the fit.
+            flat: the share of it after which the rate falls.
+            callbacks: as for `fit`.
+            snapshot: as for `fit`.
+            checkpoint: as for `fit`.
+            resume: as for `fit`.
+        """
+        return self.fit_schedule(
+            lr, FlatCosine(epochs, flat), callbacks=callbacks, snapshot=snapshot, checkpoint=checkpoint, resume=resume
         )
 
     def fit_schedule(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.target import Label, Labels, Number, Target
+from headstart.core.target import Count, Label, Labels, Number, Quantiles, Target
 
 __all__ = [
     "METRICS",
@@ -29,6 +29,8 @@ __all__ = [
     "log_loss",
     "mae",
     "metric_name",
+    "metrics_of",
+    "poisson_deviance",
     "r2",
     "rmse",
     "rmspe",
@@ -81,6 +83,18 @@ def r2(prediction: Tensor, target: Tensor) -> float:
     if not (true.min(0) < true.max(0)).all():
         return math.nan
     return float(np.mean(1.0 - residual / total))
+
+
+def poisson_deviance(prediction: Tensor, target: Tensor) -> float:
+    """Mean Poisson deviance of expected counts, 0 where each is exact.
+
+    **Source:** McCullagh and Nelder, "Generalized Linear Models" (1989), section 2.3. Expected counts below float32's
+    smallest number count as that. Arguments as for `rmse`.
+    """
+    predicted, true = _alike(prediction, target)
+    predicted = np.maximum(predicted, float(np.finfo(np.float32).tiny))
+    ratio = np.where(true > 0, true, 1.0) / predicted
+    return float(np.mean(2 * (np.where(true > 0, true * np.log(ratio), 0.0) - true + predicted)))
 
 
 def accuracy(prediction: Tensor, target: Tensor) -> float:
@@ -141,11 +155,13 @@ NO_METRICS = ("fit", "epoch", "train_loss", "seconds")
 """What stands in the figures of an epoch beside those of its evaluation."""
 
 METRICS: dict[str, Metric] = {
-    metric.__name__: metric for metric in (rmse, mae, rmspe, r2, accuracy, balanced_accuracy, log_loss, auc)
+    metric.__name__: metric
+    for metric in (rmse, mae, rmspe, r2, poisson_deviance, accuracy, balanced_accuracy, log_loss, auc)
 }
-"""The metrics that can be named."""
+"""The metrics that can be named, whatever the target."""
 
 _OF_NUMBERS = (rmse, mae, rmspe, r2)
+_OF_COUNT = (*_OF_NUMBERS, poisson_deviance)
 _OF_LABEL = (accuracy, balanced_accuracy, auc, log_loss)
 _OF_LABELS = (accuracy, auc, log_loss)
 
@@ -154,9 +170,20 @@ def default_metrics(target: Target | None) -> tuple[Metric, ...]:
     """What is worth knowing for a kind of target."""
     if isinstance(target, Number):
         return _OF_NUMBERS if target.log else (rmse, mae, r2)
+    if isinstance(target, Quantiles):
+        return (target.pinball, target.coverage)
+    if isinstance(target, Count):
+        return (poisson_deviance, rmse, mae, r2)
     if isinstance(target, Label):
         return _OF_LABEL
     return _OF_LABELS if isinstance(target, Labels) else ()
+
+
+def metrics_of(target: Target | None) -> dict[str, Metric]:
+    """All metrics that can be named, those that are a target's own included."""
+    if isinstance(target, Quantiles):
+        return METRICS | {"pinball": target.pinball, "coverage": target.coverage}
+    return METRICS
 
 
 def find_metrics(asked: Sequence[str | Metric] | None, target: Target | None) -> tuple[Metric, ...]:
@@ -170,14 +197,15 @@ def find_metrics(asked: Sequence[str | Metric] | None, target: Target | None) ->
         return default_metrics(target)
     if isinstance(asked, str) or callable(asked):
         raise ConfigError(f"metrics must be a list, even of one; got {asked!r}")
+    known = metrics_of(target)
     found: list[Metric] = []
     for metric in asked:
         if callable(metric):
             found.append(metric)
-        elif metric in METRICS:
-            found.append(METRICS[metric])
+        elif metric in known:
+            found.append(known[metric])
         else:
-            raise ConfigError(f"there is no metric {metric!r}; {did_you_mean(metric, METRICS)}")
+            raise ConfigError(f"there is no metric {metric!r}; {did_you_mean(metric, known)}")
         _check_suits(found[-1], target)
     return tuple(found)
 
@@ -205,11 +233,13 @@ def _alike(prediction: Tensor, target: Tensor) -> tuple[Floats, Floats]:
 def _check_suits(metric: Metric, target: Target | None) -> None:
     for kind, suited, what in (
         (Number, _OF_NUMBERS, "numbers"),
+        (Count, _OF_COUNT, "counts"),
+        (Quantiles, (), "quantiles"),
         (Label, _OF_LABEL, "classes"),
         (Labels, _OF_LABELS, "several classes per row"),
     ):
         if isinstance(target, kind) and metric in METRICS.values() and metric not in suited:
-            names = ", ".join(metric_name(known) for known in suited)
+            names = ", ".join(metric_name(known) for known in suited) or "pinball, coverage"
             raise ConfigError(
                 f"metric {metric_name(metric)!r} is not for a target of {what}; for that there are: {names}"
             )

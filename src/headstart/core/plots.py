@@ -7,13 +7,31 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from headstart.core.metrics import NO_METRICS
 from headstart.core.schedules import Schedule
 
-__all__ = ["Plot", "plot_history", "plot_predictions", "plot_rates", "plot_schedule"]
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "Plot",
+    "label_points",
+    "plot_confusion",
+    "plot_history",
+    "plot_label_counts",
+    "plot_predictions",
+    "plot_rates",
+    "plot_residuals",
+    "plot_schedule",
+    "short",
+    "tidy",
+]
 
 BLUE, ORANGE, GREY = "#2f6db5", "#e07b39", "#8a8f98"
 
@@ -49,7 +67,7 @@ def plot_history(history: Sequence[dict[str, float]]) -> Plot:
     for axis, name in zip(axes[1:], shown, strict=True):
         axis.plot(epochs, [figures.get(name, np.nan) for figures in history], "o-", ms=3, color=ORANGE)
         axis.set(title=name, xlabel="epoch")
-    _tidy(axes)
+    tidy(axes)
     for axis in axes:
         axis.xaxis.get_major_locator().set_params(integer=True)
     return plot
@@ -66,7 +84,7 @@ def plot_rates(rates: Sequence[float], losses: Sequence[float], suggestion: floa
     margin = 0.1 * (high - low)
     axis.set(xlabel="learning rate", ylabel="training loss, smoothed", ylim=(low - margin, high + 3 * margin))
     axis.legend(frameon=False)
-    _tidy([axis])
+    tidy([axis])
     return plot
 
 
@@ -77,7 +95,7 @@ def plot_schedule(schedule: Schedule, points: int = 500) -> Plot:
     fractions = np.linspace(0, 1, points)
     axis.plot(fractions * schedule.epochs, [schedule.lr(float(fraction)) for fraction in fractions], color=BLUE)
     axis.set(xlabel="epoch", ylabel="factor on the learning rate")
-    _tidy([axis])
+    tidy([axis])
     return plot
 
 
@@ -106,11 +124,162 @@ def plot_predictions(prediction: NDArray[np.floating[Any]], target: NDArray[np.f
     axis.set(xlabel=f"true {unit}", ylabel=f"predicted {unit}", xlim=(low, high), ylim=(low, high))
     axis.legend(frameon=False, loc="upper left")
     plot.colorbar(drawn, ax=axis, label="rows")
-    _tidy([axis])
+    tidy([axis])
     return plot
 
 
-def _tidy(axes: Any) -> None:
+MOST_WRITTEN = 15
+"""Classes up to which a confusion matrix has its numbers written in."""
+
+MOST_NAMED = 40
+"""Classes up to which each is named on the axes; beyond, evenly spaced ones."""
+
+
+def plot_confusion(matrix: pl.DataFrame) -> Plot:
+    """A confusion matrix: a row per true class, shaded by the share of that class's rows.
+
+    Args:
+        matrix: from `headstart.core.interpretation.confusion_matrix`.
+    """
+    counts = matrix.drop("class").to_numpy()
+    names = [short(str(name)) for name in matrix["class"]]
+    count = len(names)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.4 + min(0.55 * count, 9.0)
+    plot = Plot(figsize=(side + 0.9, side), layout="constrained")
+    axis = plot.subplots()
+    drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if count <= MOST_WRITTEN:
+        for true in range(count):
+            for guessed in range(count):
+                if counts[true, guessed]:
+                    colour = "white" if shares[true, guessed] > 0.55 else "black"
+                    written = f"{counts[true, guessed]:,}"
+                    axis.text(guessed, true, written, ha="center", va="center", color=colour, fontsize=8)
+    places = range(count) if count <= MOST_NAMED else range(0, count, -(-count // MOST_NAMED))
+    shown = [names[place] for place in places]
+    turned = count > 6 or max(map(len, shown)) > 7
+    axis.set_xticks(list(places), shown, rotation=90 if turned else 0, fontsize=8)
+    axis.set_yticks(list(places), shown, fontsize=8)
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    plot.colorbar(drawn, ax=axis, label="share of the true class", shrink=0.8)
+    return plot
+
+
+def plot_label_counts(counts: pl.DataFrame) -> Plot:
+    """Precision and recall of each class, for several labels per row.
+
+    Args:
+        counts: from `headstart.core.interpretation.label_counts`; of more than 40 classes those with the most rows.
+    """
+    rows = (pl.col("true_positive") + pl.col("false_negative")).alias("rows")
+    shown = counts.with_columns(rows).sort("rows", descending=True, maintain_order=True).head(MOST_NAMED)
+    plot = Plot(figsize=(6.4, 1.2 + 0.34 * len(shown)), layout="constrained")
+    axis = plot.subplots()
+    places = np.arange(len(shown))
+    axis.barh(places - 0.18, shown["precision"].fill_null(0), 0.34, color=BLUE, label="precision")
+    axis.barh(places + 0.18, shown["recall"].fill_null(0), 0.34, color=ORANGE, label="recall")
+    named = [f"{short(str(name))} ({count:,})" for name, count in shown.select("class", "rows").iter_rows()]
+    axis.set_yticks(places, named)
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 1), xlabel="share; in brackets the rows that have the class")
+    tidy([axis])
+    axis.grid(visible=False, axis="y")
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
+    return plot
+
+
+def plot_residuals(prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]], unit: str) -> Plot:
+    """Errors against predictions, as a density with their median and middle half by tenths; and their distribution.
+
+    A level line at 0 and a band of one width are what one hopes for.
+
+    Args:
+        prediction: ``(rows,)``.
+        target: ``(rows,)``.
+        unit: what the target is called.
+    """
+    error = prediction - target
+    plot = Plot(figsize=(9.6, 4.2), layout="constrained")
+    left, right = plot.subplots(1, 2, width_ratios=[1.7, 1], sharey=True)
+    low, high = _widened(*np.percentile(prediction, [0.2, 99.8]))
+    lowest, highest = _widened(*np.percentile(error, [0.5, 99.5]))
+    drawn = left.hexbin(
+        prediction, error, gridsize=50, extent=(low, high, lowest, highest), bins="log", mincnt=1, cmap="Blues",
+        linewidths=0.1,
+    )  # fmt: skip
+    edges = np.unique(np.quantile(prediction, np.linspace(0, 1, 11)))
+    if len(edges) > 2:
+        place = np.clip(np.searchsorted(edges, prediction, "right") - 1, 0, len(edges) - 2)
+        tenths = [part for part in range(len(edges) - 1) if (place == part).any()]
+        quarters = np.array([np.percentile(error[place == part], [25, 50, 75]) for part in tenths])
+        middles = [np.median(prediction[place == part]) for part in tenths]
+        left.plot(middles, quarters[:, 1], "o-", ms=3, color=ORANGE, lw=1.2, label="median")
+        left.plot(middles, quarters[:, [0, 2]], color=ORANGE, lw=0.8, ls="--", label=["middle half", None])
+    left.axhline(0, color="black", lw=0.7)
+    left.set(xlabel=f"predicted {unit}", ylabel="prediction minus truth", xlim=(low, high), ylim=(lowest, highest))
+    left.legend(frameon=False, fontsize=8, loc="upper left")
+    plot.colorbar(drawn, ax=left, label="rows")
+    right.hist(error, bins=60, range=(lowest, highest), color=BLUE, orientation="horizontal")
+    right.axhline(0, color="black", lw=0.7)
+    right.axhline(float(np.mean(error)), color=ORANGE, lw=1.2, label=f"mean {np.mean(error):.3g}")
+    right.set(xlabel="rows")
+    right.legend(frameon=False, fontsize=8)
+    tidy([left, right])
+    return plot
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """Limits of an axis, apart also where all values are the same."""
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def label_points(plot: Plot, axis: Any, places: NDArray[np.floating[Any]], names: Sequence[str]) -> None:
+    """Writes each name where it covers neither a point nor another name; where there is no room, not at all.
+
+    Args:
+        plot: the figure; its layout is settled by this.
+        axis: where the points are.
+        places: ``(points, 2)``; the first ones are named first.
+        names: of the first points, or of all.
+    """
+    canvas = FigureCanvasAgg(plot)
+    canvas.draw()  # type: ignore[no-untyped-call]  # settles the layout, so that the boxes below are where things will be
+    plot.set_layout_engine("none")
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
+    points = axis.transData.transform(places)
+    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    frame = axis.get_window_extent(renderer)
+    offsets = [
+        (7, 0, "left", "center"),
+        (-7, 0, "right", "center"),
+        (0, 7, "center", "bottom"),
+        (0, -7, "center", "top"),
+    ]
+    offsets += [(6, 6, "left", "bottom"), (-6, 6, "right", "bottom"), (6, -6, "left", "top"), (-6, -6, "right", "top")]
+    offsets += [(0, 15, "center", "bottom"), (0, -15, "center", "top")]
+    for place, name in zip(places, names, strict=False):
+        for right, up, horizontal, vertical in offsets:
+            text = axis.annotate(
+                name, place, (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7.5,
+                color="#333333", zorder=4,
+            )  # fmt: skip
+            box = text.get_window_extent(renderer)
+            if frame.containsx(box.x0) and frame.containsx(box.x1) and not box.count_overlaps(taken):
+                taken.append(box.padded(1))
+                break
+            text.remove()
+
+
+def short(name: str, longest: int = 22) -> str:
+    """A name that fits beside a plot."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def tidy(axes: Any) -> None:
+    """One look for all plots: no frame above and at the right, a faint grid."""
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)

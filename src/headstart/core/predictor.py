@@ -17,7 +17,7 @@ from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning, 
 from headstart.core.evaluation import evaluate, run_model
 from headstart.core.history import History
 from headstart.core.loss import Loss, checked_loss
-from headstart.core.metrics import METRICS, NO_METRICS, Metric, find_metrics, metric_name
+from headstart.core.metrics import NO_METRICS, Metric, find_metrics, metric_name, metrics_of
 from headstart.core.saving import Json, finite, load_weights, read_folder, reading, write_folder
 from headstart.core.snapshots import Snapshots
 from headstart.core.target import Target
@@ -148,8 +148,9 @@ class Predictor:
                 self.history.append({name: math.nan if value is None else value for name, value in figures.items()})
             self.figures = {name: math.nan if value is None else value for name, value in record["metrics"].items()}
             self.fits = int(self.history[-1]["fit"]) + 1 if self.history else 0
-            self.metrics = tuple(METRICS[name] for name in record["judged_by"] if name in METRICS)
-            own = [name for name in record["judged_by"] if name not in METRICS]
+            known = metrics_of(self.target)
+            self.metrics = tuple(known[name] for name in record["judged_by"] if name in known)
+            own = [name for name in record["judged_by"] if name not in known]
             own += ["the loss"] if record["loss"] == "custom" else []
         if own:
             warnings.warn(

@@ -25,6 +25,7 @@ __all__ = [
     "sql_name",
     "to_source",
     "usable_rows",
+    "with_new_columns",
     "write_table",
 ]
 
@@ -116,6 +117,24 @@ def to_source(frame: pl.DataFrame, source: Table) -> Table:
     if type(source).__module__.partition(".")[0] == "pyarrow":
         return frame.to_arrow()
     return frame
+
+
+def with_new_columns(source: Table, columns: Sequence[pl.Series]) -> Table:
+    """The user's table with further columns, row by row; all that was there keeps its type. Polars for a path.
+
+    Args:
+        source: what `read_table` took; it is not changed.
+        columns: of as many rows, with names that the table does not have.
+    """
+    if _is_pandas(source):
+        added = pl.DataFrame(columns).to_pandas()
+        added.index = source.index
+        return source.assign(**{name: added[name] for name in added.columns})
+    if type(source).__module__.partition(".")[0] == "pyarrow":
+        for series in columns:
+            source = source.append_column(series.name, series.to_arrow())
+        return source
+    return (source if isinstance(source, pl.DataFrame) else read_table(source)).with_columns(columns)
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:

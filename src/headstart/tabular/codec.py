@@ -17,10 +17,11 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.core.tables import check_columns
-from headstart.core.target import Label, Labels, Number, target_from_json
+from headstart.core.target import AnyTarget, target_from_json
 from headstart.core.vocab import Vocab, is_missing
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.features import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.features import FeatureRecipe
 
 __all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
 
@@ -78,22 +79,31 @@ class TableCodec:
         continuous: in the order of the numbers' columns; the indicators of gaps follow them.
         target: what is predicted.
         left_out: columns that are not used, with the reason.
+        recipe: makes features that a table does not have yet; None: there are none such.
     """
 
     dates: tuple[DateColumn, ...]
     categorical: tuple[CategoricalColumn, ...]
     continuous: tuple[ContinuousColumn, ...]
-    target: Number | Label | Labels
+    target: AnyTarget
     left_out: Mapping[str, str]
+    recipe: FeatureRecipe | None = None
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, columns: SortedColumns, target: Number | Label | Labels) -> TableCodec:
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        columns: SortedColumns,
+        target: AnyTarget,
+        recipe: FeatureRecipe | None = None,
+    ) -> TableCodec:
         """Learns categories, medians, means and deviations.
 
         Args:
             frame: training rows.
             columns: which are what.
             target: fitted on the same rows.
+            recipe: what has made some of the columns, to be kept for new rows.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
@@ -115,13 +125,18 @@ class TableCodec:
                 continuous.append(_fit_continuous(parts[name], "part of a date"))
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
-        return cls(dates, tuple(categorical), tuple(continuous), target, left_out)
+        return cls(dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that a table to predict must have, in the training table's terms."""
+        """The columns that a table to predict must have, in the training table's terms; or a recipe can make them."""
         own = [column.name for column in self._inputs]
         return tuple(name for name in own if name not in self._parts) + tuple(date.name for date in self.dates)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that the model sees, parts of dates for themselves."""
+        return tuple(column.name for column in self._inputs)
 
     @property
     def cardinalities(self) -> list[int]:
@@ -137,14 +152,14 @@ class TableCodec:
         """Ids, int32 ``(rows, categorical columns)``, and standardised numbers, float32 ``(rows, numbers)``.
 
         Columns may come in any order, and others are ignored. A gap in a column that had none in training is filled
-        with the training median, with a warning that counts them.
+        with the training median, with a warning that counts them. A table without the recipe's features gets them here,
+        and must hold its rows' history; one that has them is taken as it is.
 
         Raises:
             DataError: a column is missing, or holds what it cannot be read as, or a number that is infinite or so far
                 from the training rows' that float32 cannot hold it.
         """
-        check_columns(frame, self.columns, "the table")
-        frame = _with_dates(frame.select(self.columns), self.dates)
+        frame = self._read(frame)
         ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         for place, category in enumerate(self.categorical):
             ids[:, place] = category.vocab.encode(frame[category.name])
@@ -182,6 +197,11 @@ class TableCodec:
             DataError: as for `encode`.
         """
         for name in self._names:
+            if name not in row and self.recipe is not None and name in self.recipe.outputs:
+                raise DataError(
+                    f"the row has no {name!r}, which the model's recipe makes of the rows before and after it, and one"
+                    " row has none: predict a table that holds them too, or a row of recipe.apply(table)"
+                )
             if name not in row:
                 raise DataError(f"the row has no {name!r}; {did_you_mean(name, row)} (None says that it is missing)")
         if self.dates:
@@ -210,7 +230,7 @@ class TableCodec:
             frame: the table.
             ids: what `encode` made of it, int32 ``(rows, categorical columns)``.
         """
-        frame = _with_dates(frame.select(self.columns), self.dates)
+        frame = self._read(frame)
         found: list[str] = []
         for column, known in zip(self.categorical, (ids != 0).cpu().numpy().T, strict=True):
             series = frame[column.name]
@@ -231,6 +251,7 @@ class TableCodec:
             "continuous": [{**vars(column)} for column in self.continuous],
             "target": self.target.to_json(),
             "left_out": dict(self.left_out),
+            **({} if self.recipe is None else {"recipe": self.recipe.to_json()}),
         }
 
     @classmethod
@@ -245,7 +266,14 @@ class TableCodec:
             tuple(ContinuousColumn(**column) for column in record["continuous"]),
             target_from_json(record["target"]),
             dict(record["left_out"]),
+            FeatureRecipe.from_json(record["recipe"]) if "recipe" in record else None,
         )
+
+    def _read(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that are encoded, features and parts of dates made where need be."""
+        frame = frame if self.recipe is None else self.recipe.completed(frame)
+        check_columns(frame, self.columns, "the table")
+        return _with_dates(frame.select(self.columns), self.dates)
 
     @property
     def _inputs(self) -> tuple[CategoricalColumn | ContinuousColumn, ...]:

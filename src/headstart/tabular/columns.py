@@ -22,7 +22,7 @@ import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.tables import check_columns
-from headstart.tabular.features import as_moments, has_time
+from headstart.tabular.dates import as_moments, has_time
 
 __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_columns"]
 

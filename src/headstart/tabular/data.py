@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -13,14 +13,15 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.splits import Splitter, by_random, split_rows
 from headstart.core.tables import Table, check_columns, read_table, usable_rows
-from headstart.core.target import Label, Labels, Number
+from headstart.core.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 from headstart.core.weights import ClassWeight, row_weights
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
+from headstart.tabular.features import FeatureRecipe
 
 __all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "table_loader"]
 
-TargetKind: TypeAlias = Literal["number", "label"]
+TargetKind: TypeAlias = Literal["number", "count", "label"]
 
 EVALUATION_BATCH = 4096
 """Rows at a time when nothing is learnt: more than in training, since no gradients are kept."""
@@ -32,11 +33,15 @@ class TabularData(Data):
 
     Attributes:
         codec: how rows became tensors.
-        notes: what a user should know of the validation rows: values never seen in training.
+        notes: what a user should know of the validation rows: values never seen in training, rows that train too.
+        repeated: validation rows that equal a training row in all columns that are used and in the target.
+        valid_rows: the validation rows as they came, features included, in their order.
     """
 
     codec: TableCodec
     notes: tuple[str, ...] = ()
+    repeated: int = 0
+    valid_rows: pl.DataFrame = field(compare=False, repr=False)
 
     @classmethod
     def from_table(
@@ -54,10 +59,12 @@ class TabularData(Data):
         target_kind: TargetKind | None = None,
         log_target: bool = False,
         y_range: tuple[float, float] | None = None,
+        quantiles: Sequence[float] | None = None,
         weight: str | None = None,
         class_weight: ClassWeight | None = None,
         batch_size: int | None = None,
         seed: int = 0,
+        recipe: FeatureRecipe | None = None,
         codec: TableCodec | None = None,
         engine: Engine | None = None,
     ) -> TabularData:
@@ -73,13 +80,19 @@ class TabularData(Data):
             dates: likewise; dates, or text such as 2015-06-20.
             exclude: columns not to use.
             where: a SQL condition on the rows of both sides; others are left out.
-            target_kind: None: text, booleans and whole numbers with two values are classes, other numbers numbers.
+            target_kind: ``"number"``, ``"count"`` (numbers of events, by the Poisson loss), ``"label"``; None: text,
+                booleans and whole numbers with two values are classes, other numbers numbers.
             log_target: predict the logarithm of a positive number: right where relative errors matter.
             y_range: lowest and highest prediction, in the target's own unit.
+            quantiles: predict these of a number instead of its mean: ``[0.1, 0.5, 0.9]`` tells how sure to be.
             weight: a column with each training row's weight in the loss, 0 or more; validation counts all rows alike.
             class_weight: in the training loss; ``"balanced"``: each class counts the same; or a weight per class.
             batch_size: training rows per step, over all processes; None: 256, less for a table of under 25,600 rows.
             seed: of the order of the training rows, and of the default split.
+            recipe: makes features from the history of rows (`headstart.features`), and is kept with the model for new
+                rows. It sees the whole table, with ``valid`` where that is given, before ``where`` and the split: a
+                holiday of the first validation week counts for the last training day. A table that has all its features
+                already is taken as it is.
             codec: an earlier one, to go on training its model with new rows; None: learnt here.
             engine: device and processes.
 
@@ -90,20 +103,23 @@ class TabularData(Data):
         targets = _target_names(target)
         _check_apart(targets, weight, categorical=categorical, continuous=continuous, dates=dates, exclude=exclude)
         needed = [*targets, *([] if weight is None else [weight])]
-        train_rows, valid_rows = _sides(table, valid, split or by_random(seed=seed), where, needed, given=split)
-        engine = engine or Engine()
         if codec is not None:
             _check_fixed(
                 codec, targets, categorical=categorical, continuous=continuous, dates=dates,
-                target_kind=target_kind, log_target=log_target, y_range=y_range,
+                target_kind=target_kind, log_target=log_target, y_range=y_range, quantiles=quantiles, recipe=recipe,
             )  # fmt: skip
-        else:
+            recipe = codec.recipe
+        _check_recipe(recipe, targets)
+        frame, own_valid = _with_features(table, valid, recipe)
+        train_rows, valid_rows = _sides(frame, own_valid, split or by_random(seed=seed), where, needed, given=split)
+        engine = engine or Engine()
+        if codec is None:
             kind = _target_kind(train_rows, targets, target_kind)
-            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range)
+            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range, quantiles=quantiles)
             columns = sort_columns(
                 train_rows.drop(needed), categorical=categorical, continuous=continuous, dates=dates, exclude=exclude
             )
-            codec = TableCodec.fit(train_rows, columns, fitted)
+            codec = TableCodec.fit(train_rows, columns, fitted, recipe)
             codec = TableCodec.from_json(engine.from_main(codec.to_json())) if engine.world_size > 1 else codec
         batch_size = suggested_batch_size(len(train_rows)) if batch_size is None else batch_size
         encoded = codec.target.encode(train_rows)
@@ -112,8 +128,22 @@ class TabularData(Data):
             batch_size=batch_size, shuffle=True, seed=seed, engine=engine,
         )  # fmt: skip
         judged = table_loader(codec, valid_rows, engine, with_target=True)
-        notes = tuple(codec.notes(valid_rows, judged.inputs[0]))
-        return cls(train=train, valid=judged, target=codec.target, engine=engine, codec=codec, notes=notes)
+        repeated = repeated_rows(train_rows, valid_rows, [*codec.columns, *targets])
+        notes = codec.notes(valid_rows, judged.inputs[0])
+        if repeated:
+            notes.append(f"{repeated:,} of {len(valid_rows):,} validation rows equal a training row, target and all")
+        return cls(
+            train=train, valid=judged, target=codec.target, engine=engine, codec=codec, notes=tuple(notes),
+            repeated=repeated, valid_rows=valid_rows,
+        )  # fmt: skip
+
+
+def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:
+    """How many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
+    names = list(dict.fromkeys(columns))
+    own = train.select(names)
+    other = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in own.schema.items())
+    return int(other.hash_rows().is_in(own.hash_rows().implode()).sum())
 
 
 def suggested_batch_size(rows: int) -> int:
@@ -166,23 +196,61 @@ def _check_apart(targets: Sequence[str], weight: str | None, **lists: Sequence[s
                 raise ConfigError(f"column {column!r} is {what}, so it cannot be named in {name}: take it out there")
 
 
+def _check_recipe(recipe: FeatureRecipe | None, targets: Sequence[str]) -> None:
+    """That no feature gives the target away."""
+    if not isinstance(recipe, FeatureRecipe | None):
+        raise ConfigError(f"recipe must be a FeatureRecipe; got {type(recipe).__name__}")
+    for name in targets:
+        if recipe is not None and name in recipe.ahead:
+            raise ConfigError(
+                f"the recipe uses present or later values of the target {name!r}, which are what is to be predicted:"
+                " look back only, AddRolling(..., forward=False, present=False)"
+            )
+
+
+def _with_features(
+    table: Table, valid: Table | None, recipe: FeatureRecipe | None
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Both tables with a recipe's features, made of the two together, since one's rows are the other's history."""
+    frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+    if recipe is None:
+        return frame, other
+    if other is None:
+        return recipe.completed(frame), None
+    if any(name in frame.columns or name in other.columns for name in recipe.outputs):
+        return recipe.completed(frame), recipe.completed(other)
+    for name, part in (("table", frame), ("valid", other)):
+        check_columns(part, recipe.inputs, f"{name} (recipe)")
+    inputs = pl.concat([part.select(recipe.inputs) for part in (frame, other)], how="vertical_relaxed")
+    made = recipe.apply(inputs).select(recipe.outputs)
+    return frame.hstack(made[: len(frame)]), other.hstack(made[len(frame) :])
+
+
 def _sides(
-    table: Table, valid: Table | None, split: Splitter, where: str | None, needed: Sequence[str], given: Splitter | None
+    table: pl.DataFrame,
+    valid: pl.DataFrame | None,
+    split: Splitter,
+    where: str | None,
+    needed: Sequence[str],
+    given: Splitter | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Training and validation rows, as polars frames."""
     if valid is not None and given is not None:
         raise ConfigError("give validation rows by split= or by valid=, not by both")
-    frame = usable_rows(read_table(table), where, "table", needed)
+    frame = usable_rows(table, where, "table", needed)
     if valid is not None:
-        return frame, usable_rows(read_table(valid, "valid"), where, "valid", needed)
+        return frame, usable_rows(valid, where, "valid", needed)
     rows = split_rows(frame, split)
     return frame[rows.train], frame[rows.valid]
 
 
 def _target_kind(frame: pl.DataFrame, targets: Sequence[str], asked: TargetKind | None) -> TargetKind:
-    if asked not in (None, "number", "label"):
-        raise ConfigError(f"target_kind must be 'number' or 'label'; {did_you_mean(str(asked), ('number', 'label'))}")
+    kinds = get_args(TargetKind)
+    if asked is not None and asked not in kinds:
+        raise ConfigError(f"target_kind must be 'number', 'count' or 'label'; {did_you_mean(str(asked), kinds)}")
     if len(targets) > 1:
+        if asked == "count":
+            raise ConfigError("a count is one target; train a model for each, or use target_kind='number'")
         if asked == "label":
             raise ConfigError("several targets must be numbers; for several classes per row use one column of lists")
         return "number"
@@ -200,11 +268,16 @@ def _fit_target(
     *,
     log_target: bool,
     y_range: tuple[float, float] | None,
-) -> Number | Label | Labels:
+    quantiles: Sequence[float] | None,
+) -> AnyTarget:
     if kind == "number":
-        return Number.fit(frame, targets, log=log_target, range=y_range)
-    if log_target or y_range is not None:
-        raise ConfigError(f"log_target and y_range are for numbers, but target {targets[0]!r} holds classes")
+        number = Number.fit(frame, targets, log=log_target, range=y_range)
+        return number if quantiles is None else Quantiles.of(number, quantiles)
+    if log_target or y_range is not None or quantiles is not None:
+        what = "is a count" if kind == "count" else "holds classes"
+        raise ConfigError(f"log_target, y_range and quantiles are for numbers, but target {targets[0]!r} {what}")
+    if kind == "count":
+        return Count.fit(frame, targets[0])
     if isinstance(frame.schema[targets[0]], pl.List):
         return Labels.fit(frame, targets[0])
     return Label.fit(frame, targets[0])

@@ -1,122 +1,251 @@
-"""Features that are made of columns before a model sees them: the parts of dates."""
+"""Features that are made of columns before a model sees them, also such as need the history of a row's group.
+
+    add_dateparts   month, week, first day of a quarter, ... of a date
+    add_elapsed     days since the last event and until the next: holidays, promotions
+    add_rolling     how many events lie in the days or rows before and after
+    FeatureRecipe   several of these as one object, which is saved with a model
+
+Each function takes any table (pandas, polars, pyarrow, a path), leaves it as it is, and gives one of the same library
+with further columns; rows may come in any order and keep it.
+
+**What is known in advance.** A feature that looks ahead (`add_elapsed`'s days until the next event, `add_rolling`
+forward) and one that counts the present row use values of the row's own day and of later ones. That is right for what
+is known when one predicts (holidays, planned promotions), and a leak for what is not (sales, weather). For those look
+back only, and leave out the present: ``add_rolling(..., forward=False, present=False)``.
+"""
 
 from __future__ import annotations
 
-import datetime
-import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from headstart.core.errors import DataError
-from headstart.core.vocab import is_missing
+from headstart.core.errors import ConfigError, DataError
+from headstart.core.tables import Table, read_table, with_new_columns
+from headstart.tabular.steps import PARTS, STEPS, AddDateparts, AddElapsed, AddRolling, Events, Step
+from headstart.tabular.timeline import Unit
 
-__all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "as_moments", "date_parts", "date_parts_of", "has_time"]
-
-CATEGORICAL_PARTS = ("year", "month", "week", "day", "day_of_week", "hour")
-"""Parts that repeat or are few: each value gets an embedding. ``hour`` for columns with a time of day only."""
-
-CONTINUOUS_PARTS = ("day_of_year",)
-"""Parts that are numbers."""
-
-
-ISO = (
-    r"([1-9][0-9]{3}-[0-9]{2}-[0-9]{2})"
-    r"(?:[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9])(:[0-5][0-9](?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
-)
-"""A date, and if need be the time with or without seconds, and the zone. One pattern for columns and for single values,
-so that both read the same; the zone is left out, since the local clock is what people live by."""
-
-_ISO_VALUE = re.compile(ISO)
-_ISO_COLUMN = f"^{ISO}$"
+__all__ = [
+    "PARTS",
+    "AddDateparts",
+    "AddElapsed",
+    "AddRolling",
+    "FeatureRecipe",
+    "add_dateparts",
+    "add_elapsed",
+    "add_rolling",
+]
 
 
-def as_moments(series: pl.Series, *, with_time: bool) -> pl.Series:
-    """A column as dates, or as dates with a time of day; text in ISO form is read.
+def add_dateparts(table: Table, column: str, *, parts: Sequence[str] = PARTS, prefix: str | None = None) -> Table:
+    """Adds a date's parts as columns.
 
-    Raises:
-        DataError: a value that is no date; the message names it.
-    """
-    dtype = pl.Datetime("us") if with_time else pl.Date()
-    if series.dtype == pl.String:
-        date, time, seconds = (series.str.extract(_ISO_COLUMN, part) for part in (1, 2, 3))
-        whole = date + "T" + time.fill_null("00:00") + seconds.fill_null(":00")
-        read = whole.str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.f", strict=False).cast(dtype)
-        lost = read.is_null() & series.is_not_null()
-        if lost.any():
-            raise DataError(
-                f"column {series.name!r}: expected dates such as 2015-06-20, but got {series.filter(lost)[0]!r}"
-            )
-        return read
-    if series.dtype == pl.Datetime and getattr(series.dtype, "time_zone", None):
-        series = series.dt.replace_time_zone(None)
-    if series.dtype.is_float() and not series.drop_nulls().drop_nans().len():
-        return series.clear(len(series)).cast(dtype)  # pandas' column of nothing but NaN
-    if series.dtype in (pl.Date, pl.Datetime, pl.Null):
-        return series.cast(dtype)
-    raise DataError(f"column {series.name!r}: expected dates, as in the training rows, but got {series.dtype}")
-
-
-def has_time(series: pl.Series) -> bool:
-    """Whether a column of dates, or of dates as text, has times of day."""
-    if series.dtype == pl.String:
-        return bool(series.str.contains(":").any())
-    return series.dtype == pl.Datetime
-
-
-def date_parts(series: pl.Series, *, with_time: bool) -> dict[str, pl.Series]:
-    """A date column's parts, by name (``Date.month``), whole numbers; null where the date is.
-
-    Weeks and years are those of the calendar and of ISO 8601's week count; Monday is day 1 of the week.
+    A `TabularData` makes year, month, week, day, day of the week and of the year of a date column by itself; this is
+    for the other parts, for other tools, and to leave the date itself out.
 
     Args:
-        series: dates, times, or ISO text.
-        with_time: also the hour.
+        table: any table; it is not changed.
+        column: dates, times, or text such as 2015-06-20.
+        parts: some of ``year``, ``month``, ``week`` (ISO 8601), ``day``, ``day_of_week`` (Monday is 1),
+            ``day_of_year``, ``is_month_start``, ``is_month_end``, the same of ``quarter`` and ``year`` (booleans),
+            ``elapsed`` (days since 1970-01-01), ``hour``.
+        prefix: of the new columns' names; None: the column's name and an underscore (``Date_month``).
+
+    Returns:
+        A table of the same library with a column per part; null where the date is.
+
+    Raises:
+        DataError: no such column, not dates, or a new column's name is taken.
+        ConfigError: an unknown part.
     """
-    moments = as_moments(series, with_time=with_time).dt
-    parts = {
-        "year": moments.year(),
-        "month": moments.month(),
-        "week": moments.week(),
-        "day": moments.day(),
-        "day_of_week": moments.weekday(),
-        "day_of_year": moments.ordinal_day(),
-    }
-    if with_time:
-        parts["hour"] = moments.hour()
-    return {f"{series.name}.{part}": values.alias(f"{series.name}.{part}") for part, values in parts.items()}
+    return _added(table, AddDateparts(column, parts=parts, prefix=prefix))
 
 
-def date_parts_of(value: Any, name: str, *, with_time: bool) -> dict[str, int | None]:
-    """What `date_parts` makes of one value: a date, a datetime (Python's, pandas' or numpy's), ISO text or None."""
-    if is_missing(value):
-        names = (*CATEGORICAL_PARTS[: None if with_time else -1], *CONTINUOUS_PARTS)
-        return {f"{name}.{part}": None for part in names}
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]").item()
-    if isinstance(value, str):
-        value = _read_iso(value, name)
-    if not isinstance(value, datetime.date):
-        raise DataError(f"column {name!r}: expected a date, as in the training rows, but got {value!r}")
-    parts: dict[str, int | None] = {
-        f"{name}.year": value.year,
-        f"{name}.month": value.month,
-        f"{name}.week": value.isocalendar()[1],
-        f"{name}.day": value.day,
-        f"{name}.day_of_week": value.isoweekday(),
-        f"{name}.day_of_year": value.timetuple().tm_yday,
-    }
-    if with_time:
-        parts[f"{name}.hour"] = getattr(value, "hour", 0)
-    return parts
+def add_elapsed(
+    table: Table,
+    events: Events,
+    *,
+    date: str,
+    group: str | Sequence[str] | None = None,
+    cap: int | None = None,
+    until: bool = True,
+    names: tuple[str, str] = ("After{event}", "Before{event}"),
+) -> Table:
+    """Adds the days since the last event and until the next one; 0 on the day of an event itself.
+
+    **Source:** ``get_elapsed`` in fast.ai's notebook of Rossmann's sales. We differ where no event was before or is to
+    come: there it had numbers such as -9e18, later 0, which says "today". Here it is null, or ``cap``. Days until the
+    next event are positive.
+
+    Args:
+        table: any table, rows in any order; it is not changed.
+        events: columns of booleans or numbers (an event where not 0), or a mapping of names to SQL conditions, such as
+            ``{"StateHoliday": "StateHoliday <> '0'"}``. A missing value is no event.
+        date: the column of dates or times. A row without one gets null, and its event is left out.
+        group: the column, or columns, of what has its own events (a shop); None: all rows are one.
+        cap: the largest number of days; also stands where there is no event on that side. None: no limit, and null.
+        until: also the days until the next event: only for what is known in advance.
+        names: of the two new columns per event.
+
+    Returns:
+        A table of the same library; Int32 days, or Float64 for times.
+
+    Raises:
+        DataError: no such column, text as an event, no dates, or a new column's name is taken.
+        ConfigError: a cap, name or condition that makes no sense.
+    """
+    return _added(table, AddElapsed(events, date=date, group=group, cap=cap, until=until, names=names))
 
 
-def _read_iso(text: str, name: str) -> datetime.datetime:
-    found = _ISO_VALUE.fullmatch(text)
-    try:
-        if found is None:
-            raise ValueError
-        return datetime.datetime.fromisoformat(f"{found[1]}T{found[2] or '00:00'}{found[3] or ''}")
-    except ValueError:  # no date by its form, or the 31st of June
-        raise DataError(f"column {name!r}: expected dates such as 2015-06-20, but got {text!r}") from None
+def add_rolling(
+    table: Table,
+    events: Events,
+    *,
+    date: str,
+    group: str | Sequence[str] | None = None,
+    window: int = 7,
+    unit: Unit = "rows",
+    forward: bool = True,
+    present: bool = True,
+    names: tuple[str, str] = ("{event}_bw", "{event}_fw"),
+) -> Table:
+    """Adds how many events lie in a window before each row, and in one after it. Numbers are summed.
+
+    **Source:** ``rolling(7, min_periods=1).sum()`` over dates ascending and descending, in fast.ai's notebook of
+    Rossmann's sales: the present row counts as one of the seven, and shorter windows at the ends are not filled.
+
+    Args:
+        table: as for `add_elapsed`.
+        events: as for `add_elapsed`; numbers count as what they are, missing values as 0.
+        date: as for `add_elapsed`.
+        group: as for `add_elapsed`.
+        window: how many rows or days, the present one counted if it takes part.
+        unit: ``"rows"`` (a shop's previous rows, whatever lies between them) or ``"days"``.
+        forward: also the window after the row: only for what is known in advance.
+        present: whether the row itself takes part; with days all rows of its group and moment.
+        names: of the two new columns per event.
+
+    Returns:
+        A table of the same library; Int64, or Float64 where the numbers have fractions.
+
+    Raises:
+        DataError: as for `add_elapsed`.
+        ConfigError: a window, unit, name or condition that makes no sense.
+    """
+    step = AddRolling(
+        events, date=date, group=group, window=window, unit=unit, forward=forward, present=present, names=names
+    )
+    return _added(table, step)
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """How a table's features are made, step by step; given to `TabularData.from_table`, it is saved with the model.
+
+    The steps look along time, so they are applied to a whole table: training, validation and new rows with the rows
+    before (and, for what is planned, after) them. That leaks nothing as long as each column that a step looks at ahead
+    (`ahead`) is known in advance.
+
+    Args:
+        steps: `AddDateparts`, `AddElapsed` and `AddRolling`; later ones may use what earlier ones add.
+    """
+
+    steps: Sequence[Step]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, Sequence) or not self.steps:
+            raise ConfigError(f"a recipe needs a list of steps such as AddElapsed; got {self.steps!r}")
+        for step in self.steps:
+            if not isinstance(step, AddDateparts | AddElapsed | AddRolling):
+                raise ConfigError(f"a recipe's steps are AddDateparts, AddElapsed and AddRolling; got {step!r}")
+        object.__setattr__(self, "steps", tuple(self.steps))
+        twice = [name for name, count in Counter(self.outputs).items() if count > 1]
+        if twice:
+            raise ConfigError(f"two steps of the recipe add a column {twice[0]!r}: give one of them other names=")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that a table must have."""
+        return self._of_table("inputs")
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """The columns whose present or later values are used, so that they must be known in advance."""
+        return self._of_table("ahead")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The columns that it adds."""
+        return tuple(name for step in self.steps for name in step.outputs)
+
+    def apply(self, table: Table) -> Table:
+        """A table of the same library with all features, its rows in their order.
+
+        Args:
+            table: any table that holds the rows' history; it is not changed.
+
+        Raises:
+            DataError: a column is missing or cannot be what a step needs, or a feature's name is taken.
+        """
+        frame = read_table(table)
+        made: list[pl.Series] = []
+        for step in self.steps:
+            _check_free(frame, step.outputs)
+            new = step.make(frame)
+            made += new
+            frame = frame.with_columns(new)
+        return with_new_columns(table, made)
+
+    def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with all features: as it is if it has them already, else made here.
+
+        Raises:
+            DataError: it has some of them; and as for `apply`.
+        """
+        there = [name for name in self.outputs if name in frame.columns]
+        if len(there) == len(self.outputs):
+            return frame
+        if there:
+            lacking = next(name for name in self.outputs if name not in frame.columns)
+            raise DataError(
+                f"the table has the recipe's feature {there[0]!r} but not {lacking!r}: give it with all of them, as"
+                " recipe.apply(table) makes it, or with none"
+            )
+        made: pl.DataFrame = self.apply(frame)
+        return made
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """What `from_json` takes."""
+        kinds = {step: kind for kind, step in STEPS.items()}
+        settings = ({name: list(said) if isinstance(said, tuple) else said for name, said in vars(step).items()}
+                    for step in self.steps)  # fmt: skip
+        return [{"step": kinds[type(step)], **said} for step, said in zip(self.steps, settings, strict=True)]
+
+    @classmethod
+    def from_json(cls, record: Sequence[Mapping[str, Any]]) -> FeatureRecipe:
+        """What `to_json` gave."""
+        steps = [dict(step) for step in record]
+        return cls([STEPS[step.pop("step")](**step) for step in steps])
+
+    def _of_table(self, attribute: str) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        made: set[str] = set()
+        for step in self.steps:
+            found |= dict.fromkeys(name for name in getattr(step, attribute) if name not in made)
+            made |= set(step.outputs)
+        return tuple(found)
+
+
+def _added(table: Table, step: Step) -> Table:
+    frame = read_table(table)
+    _check_free(frame, step.outputs)
+    return with_new_columns(table, step.make(frame))
+
+
+def _check_free(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        if name in frame.columns:
+            raise DataError(f"the table has a column {name!r} already, and the new feature has that name: rename one")

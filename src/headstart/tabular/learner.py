@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from headstart.core.callbacks import Callback
-from headstart.core.data import Data
+from headstart.core.data import Data, TensorLoader
 from headstart.core.display import Verbosity
 from headstart.core.engine import Engine
 from headstart.core.ensemble import Ensemble
@@ -20,12 +20,17 @@ from headstart.core.metrics import Metric
 from headstart.core.optim import OptimizerFactory
 from headstart.core.saving import Json, load_weights, read_folder, reading
 from headstart.core.tables import Table, read_table, to_source
-from headstart.core.target import Loss, Number
+from headstart.core.target import Loss, Number, Quantiles
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, table_loader
+from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.model import TabularModel, embedding_size
+from headstart.tabular.numeric import bin_edges
+from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 
-__all__ = ["TabularLearner"]
+__all__ = ["NumericEmbedding", "TabularLearner"]
+
+NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
 
 
 class TabularLearner(Learner):
@@ -33,7 +38,11 @@ class TabularLearner(Learner):
 
     Args:
         data: from `TabularData.from_table`.
-        hidden: width of each hidden layer.
+        hidden: width of each hidden layer, of each member.
+        members: how many networks in one, which share embeddings and weights (see `TabularModel`).
+        numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
+            ``"periodic"``; or None, as they are. With ``members=1, numeric_embedding=None, dropout=0.1`` the network is
+            the lesson's.
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -58,6 +67,8 @@ class TabularLearner(Learner):
         data: TabularData,
         *,
         hidden: Sequence[int] = (200, 100),
+        members: int = 4,
+        numeric_embedding: NumericEmbedding | None = "piecewise_linear",
         dropout: float | Sequence[float] = 0.1,
         embedding_dropout: float = 0.0,
         embedding_sizes: Mapping[str, int] | None = None,
@@ -80,12 +91,14 @@ class TabularLearner(Learner):
             "continuous": data.codec.numbers,
             "outputs": target.outputs,
             "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
+            "members": members,
+            **_numeric(data, numeric_embedding),
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
-            "output_range": target.output_range() if isinstance(target, Number) else None,
+            "output_range": target.output_range() if isinstance(target, Number | Quantiles) else None,
         }
-        self.members = ensemble
+        self.ensemble = ensemble
         super().__init__(
             _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics, optimizer=optimizer,
             weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks, seed=seed,
@@ -121,10 +134,102 @@ class TabularLearner(Learner):
         """``valid_loss`` and the metrics over all rows of a table that has the target."""
         return self.validate(table_loader(self.codec, read_table(table), self.engine, with_target=True))
 
+    def embeddings(self, column: str) -> Embeddings:
+        """The vectors that the model has learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
+
+        Of an ensemble those of all members stand side by side, since each member has a space of its own.
+
+        Args:
+            column: its name; of a date one of its parts, such as ``Date.month``.
+
+        Raises:
+            ConfigError: no categorical column.
+        """
+        return embeddings_of(self.model, self.codec, column)
+
+    def transform(self, rows: Table) -> Any:
+        """Embeddings and numbers as features for another model, such as gradient boosting.
+
+        Args:
+            rows: a table, as for `predict`.
+
+        Returns:
+            One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
+            column, then the numbers in their own unit with gaps filled, then ``<column>_na`` where training had gaps.
+        """
+        return to_source(embedded_features(self.model, self.codec, read_table(rows)), rows)
+
+    def feature_importance(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        metric: str | Metric | None = None,
+        repeats: int = 5,
+        rows: int | None = None,
+        seed: int = 0,
+    ) -> Importance:
+        """How much worse the model predicts validation rows when a column is shuffled: a ``frame()`` and a ``plot()``.
+
+        Columns that say the same share their importance: shuffling one leaves the other to rely on.
+
+        **Source:** Breiman, "Random Forests" (2001), section 10; over repeats as in Fisher, Rudin and Dominici, "All
+        Models are Wrong, but Many are Useful" (2019).
+
+        Args:
+            columns: None: all. A date is shuffled with all its parts; a part such as ``Date.month`` can be named.
+            metric: a name or function; ``"valid_loss"``; None: the learner's first metric.
+            repeats: how often each column is shuffled.
+            rows: at most so many validation rows, drawn by the seed; None: all.
+            seed: of the shuffling.
+
+        Raises:
+            ConfigError: an unknown column or metric, or one of which it is not known whether more is better.
+        """
+        return feature_importance(
+            self, self.codec, self._valid(), columns=columns, metric=metric, repeats=repeats, rows=rows, seed=seed,
+            progress=self.progress,
+        )  # fmt: skip
+
+    def partial_dependence(
+        self, column: str, *, values: int = 20, rows: int | None = 2_000, seed: int = 0
+    ) -> Dependence:
+        """The mean prediction if all validation rows had one value in a column: a ``frame()`` and a ``plot()``.
+
+        Where columns go together (heat and month), some of these rows cannot be: read it with care.
+
+        **Source:** Friedman, "Greedy Function Approximation" (2001), section 8.2.
+
+        Args:
+            column: a category (its most frequent values are tried), or a number, also a category of whole numbers
+                (quantiles of the validation rows' values are).
+            values: how many values are tried at most.
+            rows: at most so many validation rows, drawn by the seed; None: all.
+            seed: of the draw.
+
+        Raises:
+            ConfigError: an unknown column, or a date: one of its parts is meant.
+        """
+        return partial_dependence(self, self.codec, self._valid(), column, values=values, rows=rows, seed=seed)
+
+    def interpret(self, table: Table | None = None) -> Interpretation:
+        """Where the model is wrong: rows with the largest error, residuals, confusion matrix.
+
+        Args:
+            table: rows with the target; None: the validation rows.
+        """
+        if table is None:
+            prediction, true = self.predict_with_targets()
+            return Interpretation.of(self.codec, prediction, true, self._table_data().valid_rows)
+        rows = read_table(table)
+        loader = table_loader(self.codec, rows, self.engine, with_target=True)
+        assert loader.target is not None
+        true = self.codec.target.original(loader.target)
+        return Interpretation.of(self.codec, self.predict_batches(loader), true, rows)
+
     def record(self) -> Json:
         """What ``learner.json`` says of this learner."""
         return super().record() | {
-            "model": {"class": "TabularModel", "members": self.members, **self.design},
+            "model": {"class": "TabularModel", "ensemble": self.ensemble, **self.design},
             "codec": self.codec.to_json(),
         }
 
@@ -135,9 +240,9 @@ class TabularLearner(Learner):
         with reading(folder):
             learner.codec = TableCodec.from_json(record["codec"])
             learner.design = dict(record["model"])
-            learner.members = learner.design.pop("members")
+            learner.ensemble = learner.design.pop("ensemble")
             learner.design.pop("class")
-            model = _make_model(learner.design, learner.members, seed=0)
+            model = _make_model(learner.design, learner.ensemble, seed=0)
         load_weights(model, tensors, folder)
         Learner.__init__(learner, model, None, engine=engine, target=learner.codec.target)
         learner.take_over(record, folder)
@@ -158,6 +263,9 @@ class TabularLearner(Learner):
         super().load(folder)
 
     def _own_data(self) -> Data:
+        return self._table_data()
+
+    def _table_data(self) -> TabularData:
         data = super()._own_data()
         if not isinstance(data, TabularData) or data.codec != self.codec:
             raise ConfigError(
@@ -165,6 +273,11 @@ class TabularLearner(Learner):
                 " make it with TabularData.from_table(..., codec=learner.codec)"
             )
         return data
+
+    def _valid(self) -> TensorLoader:
+        valid = self._table_data().valid
+        assert isinstance(valid, TensorLoader)
+        return valid
 
     def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
         categorical, continuous = self.codec.encode_one(row)
@@ -178,10 +291,19 @@ class TabularLearner(Learner):
         return self.codec.target.prediction(outputs)
 
 
-def _make_model(design: Json, members: int, seed: int) -> TabularModel | Ensemble:
-    model = Ensemble.of(lambda: TabularModel(**design), members, seed)
+def _make_model(design: Json, ensemble: int, seed: int) -> TabularModel | Ensemble:
+    model = Ensemble.of(lambda: TabularModel(**design), ensemble, seed)
     assert isinstance(model, TabularModel | Ensemble)
     return model
+
+
+def _numeric(data: TabularData, asked: NumericEmbedding | None) -> Json:
+    if asked not in (None, "piecewise_linear", "periodic"):
+        raise ConfigError(f"numeric_embedding must be 'piecewise_linear', 'periodic' or None; got {asked!r}")
+    assert isinstance(data.train, TensorLoader)
+    numbers = data.train.inputs[1].cpu()
+    bins = [bin_edges(column) for column in numbers.T] if asked == "piecewise_linear" and numbers.shape[1] else None
+    return {"bins": bins, "periodic": asked == "periodic"}
 
 
 def _embedding_sizes(codec: TableCodec, asked: Mapping[str, int]) -> list[int]:

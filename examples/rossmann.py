@@ -1,0 +1,195 @@
+"""Rossmann's sales, the lesson's whole way: from seven raw tables to the sales of each shop and day.
+
+    python examples/rossmann.py --fast           # a few shops, one epoch: seconds
+    python examples/rossmann.py --protocol A     # the lesson's: 2014-08-01 to 2014-09-17 validate
+    python examples/rossmann.py --protocol B     # harder and fairer: the last six weeks, and nothing they do not know
+
+The tables are those of ``headstart datasets get rossmann`` (Kaggle's, and what its participants shared: the shops'
+states, the weather by state, the search trend by state and week).
+
+**Protocol A** is that of fast.ai's lesson: days with sales, the logarithm as target, seven weeks in the middle of the
+history as validation, all other rows (later ones too) as training. It uses the weather and the search interest of the
+day, as the lesson does.
+
+**Protocol B** predicts 2015-06-20 to 2015-07-31 from what lies before. Left out is what nobody knows six weeks ahead:
+the number of customers, the weather of the day, the search trend. What stays is planned or on the calendar: promotions,
+public and school holidays, the shop's own data. Features that look ahead (days until the next holiday, promotions of
+the next seven days) use only these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from headstart import TabularData, TabularLearner, datasets, features, splits
+
+EVENTS = {"SchoolHoliday": "SchoolHoliday = 1", "StateHoliday": "StateHoliday <> '0'", "Promo": "Promo = 1"}
+
+RECIPE = features.FeatureRecipe(
+    [
+        features.AddDateparts("Date", parts=["year", "month", "week", "day", "day_of_year"], prefix=""),
+        # A public holiday is at most some 100 days away; 60 also stands for "not in these tables any more".
+        features.AddElapsed(EVENTS, date="Date", group="Store", cap=60),
+        features.AddRolling(EVENTS, date="Date", group="Store", window=7),
+    ]
+)
+
+STATES = {
+    "BadenWuerttemberg": "BW", "Bayern": "BY", "Berlin": "BE", "Brandenburg": "BB", "Bremen": "HB", "Hamburg": "HH",
+    "Hessen": "HE", "MecklenburgVorpommern": "MV", "Niedersachsen": "HB,NI", "NordrheinWestfalen": "NW",
+    "RheinlandPfalz": "RP", "Saarland": "SL", "Sachsen": "SN", "SachsenAnhalt": "ST", "SchleswigHolstein": "SH",
+    "Thueringen": "TH",
+}  # fmt: skip
+"""The weather's names of the states, and the shops'. The shops of Bremen and Lower Saxony have one name."""
+
+KNOWN_CATEGORIES = (
+    "Store", "DayOfWeek", "year", "month", "week", "day", "StateHoliday", "CompetitionMonthsOpen", "Promo2Weeks",
+    "StoreType", "Assortment", "PromoInterval", "CompetitionOpenSinceYear", "Promo2SinceYear", "State", "Promo_fw",
+    "Promo_bw", "StateHoliday_fw", "StateHoliday_bw", "SchoolHoliday_fw", "SchoolHoliday_bw", "Promo", "SchoolHoliday",
+)  # fmt: skip
+KNOWN_NUMBERS = (
+    "CompetitionDistance", "day_of_year", "AfterStateHoliday", "BeforeStateHoliday", "AfterSchoolHoliday",
+    "BeforeSchoolHoliday", "AfterPromo", "BeforePromo",
+)  # fmt: skip
+WEATHER = (
+    "Max_TemperatureC", "Mean_TemperatureC", "Min_TemperatureC", "Max_Humidity", "Mean_Humidity", "Min_Humidity",
+    "Max_Wind_SpeedKm_h", "Mean_Wind_SpeedKm_h", "CloudCover",
+)  # fmt: skip
+TREND = ("trend", "trend_DE")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is predicted from what.
+
+    Attributes:
+        first: first day that validates.
+        last: the last one.
+        categorical: columns of names.
+        continuous: columns of numbers.
+    """
+
+    first: str
+    last: str
+    categorical: tuple[str, ...]
+    continuous: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """All that the model sees, and what the split and the target need."""
+        return [*self.categorical, *self.continuous, "Date", "Sales"]
+
+    @property
+    def validates(self) -> str:
+        """The rows that validate, as SQL."""
+        return f"Date >= '{self.first}' AND Date <= '{self.last}'"
+
+    def data(self, frame: pl.DataFrame, *, batch_size: int = 512, seed: int = 0) -> TabularData:
+        """Training and validation rows of what `joined` gave: days with sales, the logarithm as target."""
+        return TabularData.from_table(
+            frame.filter(pl.col("Sales") > 0).select(self.columns), "Sales", log_target=True,
+            split=splits.by_condition(self.validates), categorical=self.categorical, continuous=self.continuous,
+            exclude=["Date"], recipe=RECIPE, batch_size=batch_size, seed=seed,
+        )  # fmt: skip
+
+
+PROTOCOLS = {
+    "A": Protocol("2014-08-01", "2014-09-17", (*KNOWN_CATEGORIES, "Events"), (*KNOWN_NUMBERS, *WEATHER, *TREND)),
+    "B": Protocol("2015-06-20", "2015-07-31", KNOWN_CATEGORIES, KNOWN_NUMBERS),
+}
+
+
+def joined(folder: Path, *, stores: int | None = None) -> pl.DataFrame:
+    """All tables as one, a row per shop and day, with all features: 1,017,209 rows, also those of closed days.
+
+    Args:
+        folder: what ``datasets.get("rossmann")`` gives.
+        stores: only the first ones; None: all.
+    """
+    train, store, store_states, weather, googletrend = (
+        pl.read_parquet(folder / f"{name}.parquet")
+        for name in ("train", "store", "store_states", "weather", "googletrend")
+    )
+    if stores is not None:
+        train = train.filter(pl.col("Store") <= stores)
+
+    # Join: each shop has a state, each state and day a weather, each state and week a search trend.
+    shops = store.join(store_states, on="Store").with_columns(pl.col("Store").cast(pl.Int16))
+    weather = weather.select(
+        pl.col("file").replace_strict(STATES).alias("State"), pl.col("Date").str.to_date(), *WEATHER, "Events"
+    )
+    # A week of the trend begins on a Sunday. The lesson's join by year and ISO week gave a day the trend of the week
+    # after it, and the last days of December that of January; here a day has its own week's.
+    searched = googletrend.select(
+        region=pl.col("file").str.split("_").list.get(2, null_on_oob=True).replace("NI", "HB,NI").fill_null("DE"),
+        sunday=pl.col("week").str.slice(0, 10).str.to_date(),
+        trend="trend",
+    )
+    national = searched.filter(pl.col("region") == "DE").select("sunday", trend_DE="trend")
+    frame = (
+        train.join(shops, on="Store", how="left", maintain_order="left")
+        .join(weather, on=["State", "Date"], how="left", maintain_order="left")
+        .with_columns(sunday=pl.col("Date") - pl.duration(days=pl.col("Date").dt.weekday() % 7))
+        .join(searched, left_on=["State", "sunday"], right_on=["region", "sunday"], how="left", maintain_order="left")
+        .join(national, on="sunday", how="left", maintain_order="left")
+        .drop("sunday")
+    )
+    return RECIPE.apply(frame.with_columns(*competition(), *promo2()))
+
+
+def competition() -> list[pl.Expr]:
+    """For how many months the nearest competitor has been there: 0 to 24; 0 also where nobody knows."""
+    year, month = pl.col("CompetitionOpenSinceYear").cast(pl.Int32), pl.col("CompetitionOpenSinceMonth").cast(pl.Int32)
+    since = pl.date(pl.when(year >= 1990).then(year), month, 15)
+    months = (pl.col("Date") - since).dt.total_days() // 30
+    return [months.clip(0, 24).fill_null(0).cast(pl.Int8).alias("CompetitionMonthsOpen"), year]
+
+
+def promo2() -> list[pl.Expr]:
+    """For how many weeks the shop has taken part in the continued promotion: 0 to 25; 0 also where it does not."""
+    year, week = pl.col("Promo2SinceYear").cast(pl.Int32), pl.col("Promo2SinceWeek").cast(pl.Int32)
+    fourth = pl.date(year, 1, 4)  # of January: always in the first ISO week
+    since = fourth - pl.duration(days=fourth.dt.weekday() - 1) + pl.duration(weeks=week - 1)
+    weeks = (pl.col("Date") - since).dt.total_days() // 7
+    return [weeks.clip(0, 25).fill_null(0).cast(pl.Int8).alias("Promo2Weeks"), year]
+
+
+def main() -> None:
+    """Trains by a protocol and says how far off it is (RMSPE: 0.10 is ten percent)."""
+    parser = argparse.ArgumentParser(description="Rossmann's sales, the lesson's whole way")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="A")
+    parser.add_argument("--fast", action="store_true", help="a few shops and one epoch, to see that all works")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=None, help="of one cycle; None: 10, with --fast 1")
+    parser.add_argument("--out", type=Path, default=None, help="a folder for the model")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    frame = joined(datasets.get("rossmann"), stores=12 if options.fast else None)
+    data = PROTOCOLS[options.protocol].data(frame, batch_size=128 if options.fast else 512, seed=options.seed)
+    prepared = time.perf_counter() - started
+    print(f"{data.train.rows:,} rows train, {data.valid.rows:,} validate; prepared in {prepared:.1f} s", flush=True)
+    learner = TabularLearner(data, hidden=(1000, 500), seed=options.seed)
+    epochs = options.epochs or (1 if options.fast else 10)
+    history = learner.fit_one_cycle(0.01 if options.fast else 0.003, epochs)
+    if options.out is not None:
+        learner.save(options.out)
+    seconds = time.perf_counter() - started
+    print(f"RMSPE {history[-1]['rmspe']:.4f} after {epochs} epochs, {seconds:.0f} s in all")
+    if options.json:
+        metrics = {name: value for name, value in history[-1].items() if name not in ("epoch", "fit", "seconds")}
+        said = {
+            "protocol": options.protocol, "seed": options.seed, "epochs": epochs, "train_rows": data.train.rows,
+            "valid_rows": data.valid.rows, "metrics": metrics, "prepared": prepared, "seconds": seconds,
+        }  # fmt: skip
+        print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""`PiecewiseLinear` and `Periodic`: numbers as vectors, so that a network can bend at every value. Needs only torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.errors import ConfigError
+
+__all__ = ["Periodic", "PiecewiseLinear", "bin_edges"]
+
+
+def bin_edges(values: Tensor, bins: int = 32) -> list[float]:
+    """The edges of at most ``bins`` bins with as many rows each, ascending; equal ones are merged, 2 at least remain.
+
+    Args:
+        values: a column's numbers in the training rows, ``(rows,)``.
+        bins: how many, at least 1.
+    """
+    ordered = values.double().sort().values
+    places = torch.linspace(0, len(ordered) - 1, bins + 1, dtype=torch.float64).round().long()
+    edges: list[float] = sorted(set(ordered[places].float().tolist()))
+    return edges if len(edges) > 1 else [edges[0], edges[0] + 1.0]
+
+
+class PiecewiseLinear(nn.Module):
+    """Each number as its normal score and as a vector that is a piecewise linear function of it.
+
+    A number's encoding is, for each bin, how far it lies inside: 0 below the bin, 1 above, straight in between. The
+    vector is a linear function of that. The normal score, where the number would stand if the training rows were
+    normally distributed, tames long tails; beyond the outer edges both stay as they are there.
+
+    **Source:** Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning" (2022), section 3.2,
+    with quantiles as edges; we differ in that the score, their quantile transform, is read off the same encoding.
+
+    **Shape:**
+    - Input: ``(rows, columns)``
+    - Output: ``(rows, columns * (1 + size))``, the scores first
+
+    >>> PiecewiseLinear([[0.0, 1.0, 5.0], [-1.0, 1.0]], 4)(torch.zeros(3, 2)).shape
+    torch.Size([3, 10])
+
+    Args:
+        edges: each column's edges of bins, ascending, 2 at least; `bin_edges` finds them.
+        size: length of the vector.
+
+    Raises:
+        ConfigError: edges that do not ascend, or fewer than 2 of them.
+    """
+
+    def __init__(self, edges: Sequence[Sequence[float]], size: int = 8) -> None:
+        super().__init__()
+        for number, of_column in enumerate(edges):
+            if len(of_column) < 2 or any(low >= high for low, high in pairwise(of_column)):
+                raise ConfigError(f"bins must be 2 or more ascending edges; column {number} has {list(of_column)[:5]}")
+        columns, most = len(edges), max(len(of_column) for of_column in edges) - 1
+        low = torch.zeros(columns, most)
+        slope = torch.zeros(columns, most)  # 0: no such bin, always "not inside"
+        rise = torch.zeros(columns, most)
+        lowest = torch.zeros(columns)
+        for number, of_column in enumerate(edges):
+            found = torch.tensor(of_column)
+            count = len(of_column) - 1
+            level = torch.linspace(0.5 / (count + 1), 1 - 0.5 / (count + 1), count + 1)
+            score = math.sqrt(2.0) * torch.erfinv(2 * level - 1)
+            low[number, :count] = found[:-1]
+            slope[number, :count] = 1.0 / (found[1:] - found[:-1])
+            rise[number, :count] = score[1:] - score[:-1]
+            lowest[number] = score[0]
+        for name, buffer in (("low", low), ("slope", slope), ("rise", rise), ("lowest", lowest)):
+            self.register_buffer(name, buffer, persistent=False)  # they follow from the edges
+        self.low: Tensor
+        self.slope: Tensor
+        self.rise: Tensor
+        self.lowest: Tensor
+        self.size = size
+        self.weight = nn.Parameter(torch.zeros(columns, most, size))  # the bends; straight at the start
+        self.straight = nn.Parameter(torch.randn(columns, size) * 0.3)
+        self.bias = nn.Parameter(torch.zeros(columns, size))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Scores and vectors, ``(rows, columns * (1 + size))``."""
+        inside = ((numbers.unsqueeze(2) - self.low) * self.slope).clamp(0, 1)  # (rows, columns, bins)
+        score = (inside * self.rise).sum(2) + self.lowest  # (rows, columns)
+        vectors = torch.bmm(inside.transpose(0, 1), self.weight).transpose(0, 1)  # (rows, columns, size)
+        vectors = vectors + score.unsqueeze(2) * self.straight + self.bias
+        return torch.cat([score, vectors.flatten(1)], 1)
+
+
+class Periodic(nn.Module):
+    """Each number beside a vector of sines and cosines of it, of learnt frequencies, through a shared layer.
+
+    **Source:** Gorishniy et al. (2022), section 3.3, in the "lite" form of their package: one linear layer and ReLU for
+    all columns.
+
+    **Shape:**
+    - Input: ``(rows, columns)``
+    - Output: ``(rows, columns * (1 + size))``, the numbers themselves first
+
+    >>> Periodic(2, 4)(torch.zeros(3, 2)).shape
+    torch.Size([3, 10])
+
+    Args:
+        columns: how many numbers.
+        size: length of the vector.
+        frequencies: per number.
+        spread: standard deviation of the first frequencies, in turns per standard deviation of the number.
+    """
+
+    def __init__(self, columns: int, size: int = 8, *, frequencies: int = 16, spread: float = 0.3) -> None:
+        super().__init__()
+        self.size = size
+        self.frequencies = nn.Parameter(torch.randn(columns, frequencies) * spread)
+        self.mix = nn.Linear(2 * frequencies, size)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Numbers and vectors, ``(rows, columns * (1 + size))``."""
+        angles = 2 * math.pi * numbers.unsqueeze(2) * self.frequencies  # (rows, columns, frequencies)
+        waves = torch.cat([angles.cos(), angles.sin()], 2)
+        return torch.cat([numbers, self.mix(waves).relu().flatten(1).to(numbers.dtype)], 1)

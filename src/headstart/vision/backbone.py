@@ -1,0 +1,162 @@
+"""`Backbone`: any of timm's models by name, from images to feature maps, with its own normalisation and size."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.errors import ConfigError, did_you_mean
+
+__all__ = ["Backbone", "import_timm", "native_size"]
+
+DEFAULT = "tf_efficientnet_lite0"
+"""Small, quick on a processor, good on photos, and its weights come with pip."""
+
+_ALIVE: list[Any] = []
+"""What torch must not collect: the definitions below hold as long as their library object does."""
+
+
+def import_timm() -> ModuleType:
+    """timm, also where torchvision's compiled part does not fit the torch that is installed.
+
+    timm imports torchvision for image transforms that headstart does not use. The torchvision of the package index is
+    compiled for CUDA; beside a torch for processors its library does not load, and its import then fails with
+    "operator torchvision::nms does not exist", because it describes operators that its library would have defined.
+    Declaring their signatures is enough for the import to succeed; nobody here calls them. Where torchvision imports
+    by itself, nothing is done.
+
+    Raises:
+        ConfigError: timm or torchvision is not installed, or cannot be imported for another reason.
+    """
+    if "timm" in sys.modules:
+        return sys.modules["timm"]
+    try:
+        try:
+            importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+            _declare_operators()
+            importlib.import_module("torchvision")
+        return importlib.import_module("timm")
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(
+            f"images need timm, torchvision and pillow ({error}): pip install 'headstart[vision]'"
+        ) from error
+
+
+def _declare_operators() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import left
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's
+    for signature in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    ):
+        library.define(signature)  # type: ignore[no-untyped-call]  # torch's
+    _ALIVE.append(library)
+
+
+class Backbone(nn.Module):
+    """One of timm's models without its classifier, behind its own normalisation.
+
+    **Shape:** images, uint8 or float from 0 to 1, ``(batch, 3, height, width)``, to feature maps
+    ``(batch, channels, height, width)``; those of transformers are ``(batch, channels, tokens, 1)``.
+
+    Args:
+        name: as in ``timm.list_models()``.
+        size: side of the images in pixels; None: the one that its weights were trained at. Only models with a fixed
+            number of positions (plain vision transformers) are built for it; all others take any size.
+
+    Attributes:
+        channels: of the feature maps.
+        size: side of the images that it is meant for.
+
+    Raises:
+        ConfigError: timm has no such model, or it offers no feature maps.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, name: str, *, size: int | None = None) -> None:
+        super().__init__()
+        self.name = name
+        own = native_size(name)
+        self.size = own if size is None else size
+        timm: Any = import_timm()
+        arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+        if self.size != own and _settings(name).get("fixed_input_size"):
+            arguments["img_size"] = self.size
+        try:
+            self.body: Any = timm.create_model(name, **arguments)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            raise ConfigError(f"backbone {name!r} cannot be built for images of {self.size} pixels: {error}") from error
+        self.channels = int(getattr(self.body, "head_hidden_size", None) or self.body.num_features)
+        settings = _settings(name)
+        self.register_buffer("mean", torch.tensor(settings["mean"])[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(settings["std"])[:, None, None], persistent=False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch leaves out
+
+    def groups(self) -> tuple[list[nn.Module | nn.Parameter], list[nn.Module | nn.Parameter]]:
+        """The early and the late half of the layers, by their number; positions and class tokens are early."""
+        units: list[nn.Module] = []
+        for child in self.body.children():
+            units.extend(child.children() if isinstance(child, nn.Sequential | nn.ModuleList) else [child])
+        with_parameters = [number for number, unit in enumerate(units) if any(True for _ in unit.parameters())]
+        cut = with_parameters[len(with_parameters) // 2] if with_parameters else 0
+        return [*self.body.parameters(recurse=False), *units[:cut]], list(units[cut:])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps of images."""
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        images = images.float() if images.dtype == torch.uint8 else images
+        images = (images - self.mean * scale) / (self.deviation * scale)
+        maps: Tensor = self.body(images.contiguous(memory_format=torch.channels_last))
+        return self._as_maps(maps)
+
+    def _as_maps(self, found: Tensor) -> Tensor:
+        channels = self.channels
+        if found.ndim == 4 and found.shape[1] == channels:
+            return found
+        if found.ndim == 4 and found.shape[3] == channels:  # (batch, height, width, channels): Swin and its kin
+            return found.permute(0, 3, 1, 2)
+        if found.ndim == 3 and found.shape[2] == channels:  # (batch, tokens, channels), class tokens first
+            first = int(getattr(self.body, "num_prefix_tokens", 0))
+            return found[:, first:].transpose(1, 2).unsqueeze(3)
+        if found.ndim == 2 and found.shape[1] == channels:
+            return found[:, :, None, None]
+        raise ConfigError(
+            f"backbone {self.name!r} gives {tuple(found.shape)}, which are no feature maps of {channels} channels:"
+            " choose another backbone"
+        )
+
+
+def native_size(name: str) -> int:
+    """Side in pixels of the images that a backbone's weights were trained with.
+
+    Raises:
+        ConfigError: timm has no such model.
+    """
+    return int(_settings(name)["input_size"][-1])
+
+
+def _settings(name: str) -> dict[str, Any]:
+    timm: Any = import_timm()
+    if not isinstance(name, str) or not timm.is_model(name):
+        raise ConfigError(f"backbone: timm has no model {name!r}; {did_you_mean(name, timm.list_models())}")
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ConfigError(f"backbone: timm has no model {name!r}: {error}") from error
+    found = {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    if settings is None:
+        return found
+    if settings.input_size[0] != 3:
+        raise ConfigError(f"backbone {name!r} takes images of {settings.input_size[0]} channels; here they have 3")
+    return {**found, **settings.to_dict()}

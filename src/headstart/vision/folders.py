@@ -1,0 +1,100 @@
+"""From a folder of pictures to a table of paths and labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import polars as pl
+
+from headstart.core.errors import ConfigError, DataError
+from headstart.vision.decoding import ENDINGS
+
+__all__ = ["SPLIT", "folder_table", "image_files"]
+
+SPLIT = "split"
+
+VALID_NAMES = ("valid", "val", "validation")
+
+
+def image_files(folder: Path) -> tuple[list[Path], int]:
+    """All image files below a folder, sorted, and how many others there are; hidden ones count as neither.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    images: list[Path] = []
+    others = 0
+    for home, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                if Path(name).suffix.lower() in ENDINGS:
+                    images.append(Path(home) / name)
+                else:
+                    others += 1
+    return sorted(images), others
+
+
+def folder_table(folder: Path, group: str | None = None) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Paths and labels of the pictures in a folder per class, with a split where the folders say it.
+
+    Args:
+        folder: holds a folder per class, or ``train`` and ``valid`` with those inside.
+        group: a regular expression whose first group is found in the path relative to the folder.
+
+    Returns:
+        A table with ``path`` (relative), ``label``, perhaps ``split`` and ``group``; and what a user should know.
+
+    Raises:
+        DataError: no pictures, or no folder per class.
+        ConfigError: ``group`` is no regular expression with a group, or is not found in a path.
+    """
+    files, others = image_files(folder)
+    if not files:
+        raise DataError(f"{folder} holds no images; known endings are {', '.join(sorted(ENDINGS))}")
+    parts = [path.relative_to(folder).parts for path in files]
+    top = {part[0].lower() for part in parts if len(part) > 1}
+    sided = "train" in top and any(name in top for name in VALID_NAMES)
+    depth = 1 if sided else 0
+    unused = [part for part in parts if sided and part[0].lower() not in ("train", *VALID_NAMES)]
+    parts = [part for part in parts if not (sided and part[0].lower() not in ("train", *VALID_NAMES))]
+    unlabelled = ["/".join(part) for part in parts if len(part) < depth + 2]
+    parts = [part for part in parts if len(part) >= depth + 2]
+    if not parts:
+        raise DataError(
+            f"{folder} holds {len(files)} images but no folder for each class; put them into one, or give a table of"
+            " paths and labels"
+        )
+    table = pl.DataFrame({"path": ["/".join(part) for part in parts], "label": [part[depth] for part in parts]})
+    if sided:
+        sides = ["train" if part[0].lower() == "train" else "valid" for part in parts]
+        table = table.with_columns(pl.Series(SPLIT, sides))
+    if group is not None:
+        table = table.with_columns(pl.Series("group", [_group(group, path) for path in table["path"]]))
+    notes = []
+    if unlabelled:
+        notes.append(f"{len(unlabelled):,} images lie in no class's folder and were left out, such as {unlabelled[0]}")
+    if unused:
+        notes.append(f"{len(unused):,} images beside train and valid were left out, such as {'/'.join(unused[0])}")
+    if others:
+        notes.append(f"{others:,} files with endings that are no image's were left out")
+    return table, tuple(notes)
+
+
+def _group(pattern: str, path: str) -> str:
+    try:
+        found = re.search(pattern, path)
+        return str(found[1]) if found is not None else _not_found(pattern, path)
+    except (re.error, IndexError) as error:
+        raise ConfigError(
+            f"group must be a regular expression with a group in brackets, such as '(person_\\d+)'; got {pattern!r}"
+            f" ({error})"
+        ) from None
+
+
+def _not_found(pattern: str, path: str) -> str:
+    raise ConfigError(f"group: {pattern!r} is not found in {path!r}; it must be found in each path")

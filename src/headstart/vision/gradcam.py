@@ -1,0 +1,45 @@
+"""Grad-CAM: where in a picture the model saw what it says.
+
+**Source:** Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017),
+equations 1 and 2. We differ in scaling each picture's map to a largest value of 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from headstart.vision.model import ImageModel, concat_pool
+
+__all__ = ["grad_cam"]
+
+
+def grad_cam(model: ImageModel, images: Tensor, classes: Tensor) -> Tensor:
+    """How much each place of each picture speaks for a class.
+
+    Args:
+        model: in evaluation mode afterwards; its weights and their gradients are left as they are.
+        images: uint8, or float from 0 to 1, ``(batch, 3, height, width)``.
+        classes: int64 ``(batch,)``: for each picture the number of the output that is asked about.
+
+    Returns:
+        Float from 0 to 1, ``(batch, height, width)``; 0 throughout where nothing speaks for the class.
+    """
+    model.eval()
+    with torch.no_grad():
+        maps = model.maps(images)
+    with torch.enable_grad():
+        maps = maps.detach().float().requires_grad_()
+        outputs = model.head(concat_pool(maps))
+        asked = outputs.gather(1, classes[:, None]).sum()
+        (slopes,) = torch.autograd.grad(asked, maps)
+    seen = (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()  # (batch, 1, height, width)
+    if seen.shape[3] == 1 and seen.shape[2] > 1:  # a transformer's tokens, row by row
+        side = math.isqrt(seen.shape[2])
+        if side * side == seen.shape[2]:
+            seen = seen.reshape(len(seen), 1, side, side)
+    seen = F.interpolate(seen, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
+    return seen / seen.amax((1, 2), keepdim=True).clamp_min(1e-12)

@@ -1,0 +1,91 @@
+"""The example goes the whole way: from the raw tables to a trained model, and its features are the lesson's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+
+import headstart
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "rossmann.py"
+FOLDER = Path(os.environ.get("HEADSTART_DATA", "")) / "rossmann"
+
+pytestmark = pytest.mark.skipif(
+    not (FOLDER / "train.parquet").is_file(), reason="HEADSTART_DATA has no rossmann/train.parquet"
+)
+
+
+@pytest.fixture(scope="module")
+def rossmann() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("rossmann", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["rossmann"] = module  # where its dataclass looks for its own module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def frame(rossmann: ModuleType) -> pl.DataFrame:
+    return rossmann.joined(FOLDER, stores=40)
+
+
+@pytest.mark.parametrize("protocol", ["A", "B"])
+def test_the_fast_mode_runs(protocol: str, tmp_path: Path) -> None:
+    """A process of its own, some 5 seconds: what a newcomer types."""
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--fast",
+        "--protocol",
+        protocol,
+        "--json",
+        "--out",
+        str(tmp_path / "model"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["protocol"] == protocol and said["train_rows"] > 8_000 and said["valid_rows"] > 400
+    assert said["metrics"]["rmspe"] < 0.3
+    assert headstart.load(tmp_path / "model").codec.recipe is not None
+
+
+def test_the_columns_are_the_lesson_s(frame: pl.DataFrame) -> None:
+    assert frame["CompetitionMonthsOpen"].is_between(0, 24).all() and frame["Promo2Weeks"].is_between(0, 25).all()
+    assert frame["Promo_bw"].max() == 5 and frame["StateHoliday_fw"].max() == 2
+    assert frame.select("State", "trend", "trend_DE", "Max_TemperatureC").null_count().row(0) == (0, 0, 0, 0)
+    shop = frame.filter(pl.col("Store") == 1).sort("Date")
+    monday = shop.filter(pl.col("Date") == pl.date(2015, 7, 27)).row(0, named=True)  # a week of promotion begins
+    assert (monday["AfterPromo"], monday["BeforePromo"], monday["Promo_bw"], monday["Promo_fw"]) == (0, 0, 1, 5)
+    sunday = shop.filter(pl.col("Date") == pl.date(2015, 7, 26)).row(0, named=True)
+    assert (sunday["AfterPromo"], sunday["BeforePromo"], sunday["Promo_bw"], sunday["Promo_fw"]) == (9, 1, 0, 5)
+
+
+def test_the_trend_is_that_of_the_day_s_own_week(frame: pl.DataFrame) -> None:
+    raw = pl.read_parquet(FOLDER / "googletrend.parquet").filter(pl.col("file") == "Rossmann_DE")
+    for day in ("2014-12-27", "2014-12-28", "2015-01-02"):  # a Saturday, a Sunday, and a Friday of another year
+        weeks = raw.filter(pl.col("week").str.slice(0, 10) <= day, pl.col("week").str.slice(13) >= day)
+        found = frame.filter(pl.col("Date").cast(pl.String) == day)["trend_DE"].unique().to_list()
+        assert found == weeks["trend"].to_list()
+
+
+def test_protocol_b_sees_nothing_that_nobody_knows_six_weeks_ahead(rossmann: ModuleType, frame: pl.DataFrame) -> None:
+    unknown = {"Customers", "Open", "Events", *rossmann.WEATHER, *rossmann.TREND}
+    assert unknown.isdisjoint(rossmann.PROTOCOLS["B"].columns) and "Customers" not in rossmann.PROTOCOLS["A"].columns
+    assert "Sales" not in rossmann.RECIPE.inputs
+    data = rossmann.PROTOCOLS["B"].data(frame)
+    assert str(data.valid_rows["Date"].min()) == "2015-06-20" and str(data.valid_rows["Date"].max()) == "2015-07-31"
+    blind = frame.with_columns(
+        pl.when(pl.col("Date") >= pl.date(2015, 6, 20)).then(None).otherwise(pl.col(name)).alias(name)
+        for name in unknown
+    )
+    for first, second in zip(rossmann.PROTOCOLS["B"].data(blind).valid.inputs, data.valid.inputs, strict=True):
+        assert first.equal(second)

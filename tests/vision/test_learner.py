@@ -1,0 +1,392 @@
+"""`ImageLearner`: precompute and back, fine-tuning, prediction, saving, interpretation."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+import headstart
+import vision_toys as toys
+from headstart.core.engine import Engine
+from headstart.core.errors import ArtifactError, ConfigError, DataError, HeadstartWarning, NotFittedError
+from headstart.vision import Augment, ImageData, ImageLearner, side_on
+from headstart.vision.precompute import Activations
+from headstart.vision.store import RowStore
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.make_folder(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ImageLearner:
+    data = toys.make_data(folder, tmp_path_factory.mktemp("cache"))
+    learner = toys.make_learner(data, precompute=True)
+    learner.fit_one_cycle(0.02, 20)
+    return learner
+
+
+def stores(cache: Path) -> set[str]:
+    return {path.name for path in cache.iterdir() if path.name.startswith("activations")}
+
+
+def test_the_head_learns_from_activations_and_gives_the_same_from_pictures(trained: ImageLearner) -> None:
+    assert trained.history[-1]["accuracy"] == 1.0 and trained.history[-1]["train_loss"] < 0.3
+    assert len(trained.groups) == 3 and not trained.groups.parameters[0]
+    from_activations, target = trained.predict_with_targets()
+    trained.precompute = False
+    assert trained.model is trained.whole
+    from_pictures, same = trained.predict_with_targets()
+    trained.precompute = True
+    assert torch.equal(target, same) and float((from_activations - from_pictures).abs().max()) < 1e-4
+
+
+def test_training_the_head_either_way_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    """From pictures the frozen backbone gives in training what it gives in evaluation."""
+    each = []
+    for precompute in (True, False):
+        learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=precompute, dropout=0.0)
+        learner.freeze()
+        learner.fit(0.01, 2)
+        each.append(learner.predict_with_targets()[0])
+    assert float((each[0] - each[1]).abs().max()) < 1e-3
+
+
+def test_precompute_then_pictures_then_fine_tuning(folder: Path, tmp_path: Path) -> None:
+    learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+    rates = [1e-4, 1e-3, 1e-2]
+    learner.fit(rates, 1)
+    before = {name: tensor.clone() for name, tensor in learner.whole.backbone.state_dict().items()}
+    assert learner.precompute is True and learner.activations is not None
+    learner.precompute = False
+    assert learner.precompute is False and learner.activations is None
+    learner.unfreeze()
+    learner.fit(rates, 1)
+    after = learner.whole.backbone.state_dict()
+    assert not torch.equal(before["body.conv_stem.weight"], after["body.conv_stem.weight"])
+    other = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+    other.unfreeze()  # by itself it goes back to pictures: a backbone cannot train from its own outputs
+    assert other.precompute is False and all(parameter.requires_grad for parameter in other.model.parameters())
+    tuned = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+    tuned.freeze()
+    assert tuned.precompute is True
+    assert len(tuned.fine_tune(1e-2, 1)) == 2 and tuned.precompute is False
+
+
+def test_pretrained_learners_start_frozen_and_random_ones_do_not(folder: Path, tmp_path: Path) -> None:
+    random = toys.make_learner(toys.make_data(folder, tmp_path), weights=False)
+    pretrained = toys.make_learner(toys.make_data(folder, tmp_path))
+    assert all(parameter.requires_grad for parameter in random.model.parameters())
+    assert not any(parameter.requires_grad for parameter in pretrained.whole.backbone.parameters())
+    assert all(parameter.requires_grad for parameter in pretrained.whole.head.parameters())
+
+
+def test_activations_are_keyed_by_all_that_they_depend_on(folder: Path, tmp_path: Path) -> None:
+    own, cache = tmp_path / "own", tmp_path / "cache"
+    shutil.copytree(folder, own)
+
+    def count(**options: Any) -> int:
+        keys = ("weights", "hidden", "precompute")
+        learner_options = {key: options.pop(key) for key in keys if key in options}
+        data = toys.make_data(own, cache, **options)
+        toys.make_learner(data, **{"precompute": True, **learner_options})
+        return len(stores(cache))
+
+    assert count() == 1
+    assert count(hidden=[4]) == 1, "the head makes no difference"
+    for path in own.rglob("*.png"):
+        path.touch()
+    assert count() == 1, "nor do dates"
+    assert count(split=lambda frame: headstart.splits.by_random(0.5)(frame)) == 1, "nor does the split"
+    assert count(weights=False) == 2, "weights do"
+    assert count(size=48) == 3
+    assert count(resize="pad") == 4
+    assert count(engine=Engine("cpu", "bf16")) == 5
+    assert count(augment=Augment(flip=0.5), precompute=3) == 7, "two changed copies; the plain one is there"
+    assert count(augment=Augment(flip=0.6), precompute=2) == 8
+    Image.fromarray(toys.drawn("red", 999)).save(next(own.rglob("red_*.png")))
+    assert count() == 9, "a file's content does"
+
+
+def test_an_interrupted_computation_goes_on_where_it_was(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = toys.make_data(folder, tmp_path)
+    write, written = RowStore.write, []
+
+    def stopping(self: RowStore, places: Any, values: Any) -> None:
+        if self.folder.name.startswith("activations"):
+            if len(written) == 1:
+                raise KeyboardInterrupt
+            written.append(len(places))
+        write(self, places, values)
+
+    monkeypatch.setattr(RowStore, "write", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        toys.make_learner(data, precompute=True)
+
+    def counting(self: RowStore, places: Any, values: Any) -> None:
+        if self.folder.name.startswith("activations"):
+            written.append(len(places))
+        write(self, places, values)
+
+    monkeypatch.setattr(RowStore, "write", counting)
+    learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+    assert sum(written) == 24, "each picture once"
+    assert learner.activations is not None and learner.activations.nbytes == 24 * 512 * 4
+    fresh = toys.make_learner(toys.make_data(folder, tmp_path / "fresh"), precompute=True)
+    rows = np.arange(24)
+    assert fresh.activations is not None
+    assert torch.equal(learner.activations.take(rows, rows * 0), fresh.activations.take(rows, rows * 0))
+
+
+def test_activations_come_from_disk_without_a_look_at_the_pictures(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(Activations, "_fast_body", never)
+    toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
+
+
+def test_augmentation_and_precompute_together_are_spoken_of(folder: Path, tmp_path: Path) -> None:
+    data = toys.make_data(folder, tmp_path, augment=side_on())
+    with pytest.warns(
+        HeadstartWarning,
+        match="augmentation does not act on precomputed activations: .* Give precompute=4, say.*or set learner.precompute = False",
+    ):
+        toys.make_learner(data, precompute=True)
+    learner = toys.make_learner(data, precompute=3)
+    assert learner.precompute == 3
+    with pytest.raises(
+        ConfigError, match=r"precompute=2 asks for changed copies, but the data have no augmentation.*side_on\(\)"
+    ):
+        toys.make_learner(toys.make_data(folder, tmp_path), precompute=2)
+    with pytest.raises(ConfigError, match="precompute must be True, False or a number of copies; got -1"):
+        learner.precompute = -1
+
+
+def test_each_epoch_sees_one_copy_of_each_row(folder: Path, tmp_path: Path) -> None:
+    learner = toys.make_learner(toys.make_data(folder, tmp_path, augment=Augment(rotate=30)), precompute=3)
+    assert learner.activations is not None and learner.data is not None
+    rows = learner.data.sides.train
+    copies = torch.stack([learner.activations.take(rows, np.full(len(rows), copy)) for copy in range(3)])
+    used = set()
+    for epoch in range(6):
+        batches = list(learner.data.train.batches(epoch))
+        index, found = torch.cat([b.index for b in batches]), torch.cat([b.inputs[0] for b in batches])
+        assert sorted(index.tolist()) == list(range(len(rows)))
+        which = (copies[:, index] == found).all(2).float().argmax(0)
+        assert torch.equal(copies[which, index], found)
+        used |= set(which.tolist())
+    assert used == {0, 1, 2}
+
+
+def test_a_saved_model_needs_neither_hub_nor_activations(trained: ImageLearner, folder: Path, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    expected = trained.predict(folder)
+    code = (
+        "import sys, headstart\n"
+        "from headstart.vision import weights\n"
+        "def never(*a): raise SystemExit('asked for weights')\n"
+        "weights.load_backbone = weights._from_hub = never\n"
+        "sys.stdout.write(headstart.load(sys.argv[1]).predict(sys.argv[2]).write_csv())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model", folder], capture_output=True, text=True, check=False,
+        env={"PATH": "", "HEADSTART_CACHE": str(tmp_path / "nothing"), "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = pl.read_csv(done.stdout.encode())
+    assert found["prediction"].equals(expected["prediction"]) and not (tmp_path / "nothing").exists()
+    loaded = headstart.load(tmp_path / "model", device="cpu")
+    assert loaded.predict(folder).equals(expected), "to the bit"
+    assert (
+        loaded.history == trained.history
+        and loaded.codec == trained.codec
+        and "one of blue, red" in loaded.describe()[1]
+    )
+    with pytest.raises(NotFittedError, match="loaded without data"):
+        loaded.validate()
+    loaded.data = toys.make_data(folder, tmp_path / "more", codec=loaded.codec, size=None)
+    loaded.fit(0.001, 1)
+
+
+def test_predictions_for_everything_that_can_be_a_picture(trained: ImageLearner, folder: Path) -> None:
+    paths = sorted(folder.rglob("*.png"))
+    table = trained.predict(folder)
+    assert table.columns == ["path", "prediction", "probability_blue", "probability_red"]
+    assert table["path"].to_list() == [str(path.relative_to(folder)) for path in paths]
+    assert (table["prediction"] == [path.parent.name for path in paths]).mean() == 1.0
+    one = trained.predict(paths[0])
+    assert one["prediction"] == table["prediction"][0] and one["probability_red"] == pytest.approx(
+        table["probability_red"][0], abs=1e-5
+    )
+    image = Image.open(paths[0])
+    same = [paths[0].read_bytes(), image, np.asarray(image), torch.from_numpy(np.array(image))]
+    assert all(trained.predict(picture) == one for picture in same)
+    several = trained.predict(paths[:3])
+    assert several["path"].to_list() == [str(path) for path in paths[:3]]
+    many = trained.predict(np.stack([np.asarray(Image.open(path)) for path in paths]))
+    assert np.allclose(many["probability_red"], table["probability_red"], atol=1e-5)
+    frame = pd.DataFrame({"path": [str(path.relative_to(folder)) for path in paths]}, index=range(5, 5 + len(paths)))
+    answers = trained.predict(frame, folder=folder)
+    assert isinstance(answers, pd.DataFrame) and list(answers.index) == list(frame.index)
+    assert answers["prediction"].tolist() == table["prediction"].to_list()
+    assert trained.predict([]).is_empty()
+    figures = trained.evaluate(folder)
+    assert figures["accuracy"] == 1.0 and "valid_loss" in figures
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours(trained: ImageLearner, folder: Path) -> None:
+    paths = sorted(folder.rglob("*.png"))
+    alone = trained.predict(paths[3:4])["probability_red"][0]
+    assert trained.predict(paths)["probability_red"][3] == pytest.approx(alone, abs=1e-6)
+
+
+def test_test_time_augmentation_averages_views(trained: ImageLearner, folder: Path, tmp_path: Path) -> None:
+    plain, several = trained.predict(folder), trained.predict(folder, tta=4)
+    assert not np.allclose(plain["probability_red"], several["probability_red"], atol=1e-6)
+    assert np.allclose(several["probability_red"] + several["probability_blue"], 1, atol=1e-5)
+    assert 0 <= trained.predict(next(folder.rglob("*.png")), tta=3)["probability_red"] <= 1
+    learner = toys.make_learner(toys.make_data(folder, tmp_path, augment=Augment(flip=1.0)), precompute=2)
+    mirrored, target = learner.predict_with_targets(tta=2)
+    assert mirrored.shape == (5, 2) and len(target) == 5
+    learner.precompute = False
+    from_pictures, _ = learner.predict_with_targets(tta=2)
+    assert torch.allclose(mirrored, from_pictures, atol=1e-4), "a mirror image is one, however it was drawn"
+    with pytest.raises(ConfigError, match="tta must be a whole number of views, at least 1; got 0"):
+        trained.predict(folder, tta=0)
+
+
+def test_pictures_that_cannot_be_predicted(trained: ImageLearner, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "red" / "red_00.png", tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no image")
+    with pytest.raises(DataError, match="b.png is no image that pillow knows"):
+        trained.predict(tmp_path)
+    found = trained.predict(tmp_path, on_error="skip")
+    assert (
+        found["prediction"].to_list() == ["red", None] and "no image" in found["error"][1] and found["error"][0] is None
+    )
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "c.png").write_text("none")
+    assert trained.predict(tmp_path / "bad", on_error="skip")["prediction"].to_list() == [None]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty holds no images"):
+        trained.predict(tmp_path / "empty")
+    with pytest.raises(DataError, match="there is no column 'path'"):
+        trained.predict(pl.DataFrame({"file": ["a.png"]}))
+    with pytest.raises(DataError, match="none.png cannot be read: No such file"):
+        trained.predict(tmp_path / "none.png")
+
+
+def test_interpretation_and_its_pictures(trained: ImageLearner, tmp_path: Path) -> None:
+    seen = trained.interpret()
+    assert seen.table.columns == ["path", "truth", "prediction", "probability", "loss"] and len(seen.table) == 5
+    worst = seen.top_losses(2)
+    assert worst["loss"].to_list() == sorted(seen.table["loss"], reverse=True)[:2]
+    assert seen.least_certain(1)["probability"][0] == seen.table["probability"].min()
+    assert seen.most_certain(1)["probability"][0] == seen.table["probability"].max()
+    assert seen.most_certain(3, wrong=True).is_empty()
+    matrix = seen.confusion_matrix()
+    assert matrix.drop("class").to_numpy().sum() == 5 and seen.most_confused().is_empty()
+    plots = [
+        seen.plot_top_losses(3),
+        seen.plot_least_certain(2),
+        seen.plot_most_certain(1),
+        seen.plot_confusion(),
+        trained.show_batch(4),
+    ]
+    for number, plot in enumerate(plots):
+        plot.savefig(tmp_path / f"{number}.png")
+        assert len(np.unique(np.asarray(Image.open(tmp_path / f"{number}.png")).reshape(-1, 4), axis=0)) > 50
+    with pytest.raises(ConfigError, match="count must be a whole number of at least 1; got 0"):
+        seen.top_losses(0)
+    with pytest.raises(ConfigError, match="there are no pictures to show"):
+        seen.plot_most_certain(3, wrong=True)
+
+
+def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) -> None:
+    """A model that counts red: its map must lie where the red square is."""
+    from headstart.vision.gradcam import grad_cam
+    from headstart.vision.model import Head, ImageModel
+
+    class Red(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            pixels = images.float() / 255
+            return torch.nn.functional.avg_pool2d(pixels[:, :1] - pixels[:, 1:2], 4)
+
+        def groups(self) -> Any:
+            return [], []
+
+    model = ImageModel(Red(), Head(2, 2, hidden=[], dropout=0.0))
+    with torch.no_grad():
+        model.head.layers[1].weight.copy_(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
+    pixels = torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)
+    pixels[0, :, 4:16, 16:28] = torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None]
+    for_red, for_blue = grad_cam(model, pixels, torch.tensor([1])), grad_cam(model, pixels, torch.tensor([0]))
+    assert for_red.shape == (1, 32, 32) and float(for_red[0, 6:14, 18:26].min()) > 0.9
+    assert float(for_red[0, 20:].max()) < 0.05 and float(for_blue.max()) < 0.05
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_several_labels_per_picture(tmp_path: Path) -> None:
+    images, colours = toys.arrays()
+    labels = [[colour, "warm"] if colour == "red" else [] for colour in colours]
+    data = ImageData.from_arrays(images, labels, size=32, cache=tmp_path, batch_size=8)
+    learner = toys.make_learner(data, precompute=True, label_smoothing=0.05)
+    learner.fit_one_cycle(0.02, 15)
+    found = learner.predict(images[:2])
+    assert found["prediction"].to_list() == [[], ["red", "warm"]]
+    seen = learner.interpret()
+    assert set(seen.confusion_matrix().columns) >= {"class", "precision", "recall"}
+    seen.plot_top_losses(2)
+    with pytest.raises(ConfigError, match="with several labels per picture no class is taken for another"):
+        seen.plot_confusion()
+
+
+def test_label_smoothing_keeps_the_model_from_being_too_sure(folder: Path, tmp_path: Path) -> None:
+    losses = []
+    for smoothing in (0.0, 0.3):
+        learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True, label_smoothing=smoothing)
+        losses.append(learner.fit(0.02, 15)[-1]["train_loss"])
+    assert losses[1] > losses[0] + 0.1
+
+
+def test_a_set_at_another_size_and_the_backbone_s_own(folder: Path, tmp_path: Path) -> None:
+    data = toys.make_data(folder, tmp_path, size=None)
+    assert toys.make_learner(data).codec.sizing.size == 160, "the size of the backbone's weights"
+    assert next(data.at_size(24).train.batches(0)).inputs[0].shape[2:] == (24, 24)
+    learner = toys.make_learner(toys.make_data(folder, tmp_path))
+    learner.data = toys.make_data(folder, tmp_path, size=48)
+    with pytest.raises(ConfigError, match=r"learner.data has another codec than the learner .*codec=learner.codec"):
+        learner.validate()
+
+
+def test_learners_check_their_options_and_what_they_load(trained: ImageLearner, folder: Path, tmp_path: Path) -> None:
+    data = toys.make_data(folder, tmp_path)
+    with pytest.raises(ConfigError, match="label_smoothing is a share from 0 to below 1; got 1"):
+        toys.make_learner(data, label_smoothing=1)
+    with pytest.raises(ConfigError, match="timm has no model"):
+        toys.make_learner(data, backbone="test_effcientnet")
+    trained.save(tmp_path / "model")
+    other = toys.make_learner(toys.make_data(folder, tmp_path, size=48))
+    with pytest.raises(ArtifactError, match="was trained with another codec"):
+        other.load(tmp_path / "model")
+    same = toys.make_learner(data, precompute=True, seed=9)
+    same.load(tmp_path / "model")
+    assert torch.equal(same.predict_with_targets()[0], trained.predict_with_targets()[0])
