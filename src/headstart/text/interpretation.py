@@ -94,13 +94,15 @@ def interpret(
         probabilities = codec.target.prediction(model(ids, length)[0])[0].tolist()
         vectors = model.encoder.embedding(ids)  # (1, time, embedding)
     place = _place(codec, of, probabilities)
-    total = torch.zeros_like(vectors)
+    empty = torch.zeros_like(vectors)
+    empty[:, [0, -1]] = vectors[:, [0, -1]]  # <bos> and <eos> stand there too
+    way, total = vectors - empty, torch.zeros_like(vectors)
     for step in range(STEPS):
-        point = (vectors * ((step + 0.5) / STEPS)).requires_grad_()
+        point = (empty + way * ((step + 0.5) / STEPS)).requires_grad_()
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN's has no gradient in evaluation
             odds = _log_odds(model(ids, length, point)[0], place, one_class=isinstance(codec.target, Label))
             total += torch.autograd.grad(odds, point)[0]
-    each = (total / STEPS * vectors).sum(2)[0].tolist()
+    each = (total / STEPS * way).sum(2)[0].tolist()
     tokens = codec.vocabulary.decode(ids[0].tolist())[1:-1]
     words, contributions = tokens, each[1:-1]
     if codec.backward:
