@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
-import subprocess
 import sys
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
 
 from headstart import datasets
+from headstart.cli import main
 from headstart.demos import DEMOS
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from headstart.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=90)
+def run(*arguments: object) -> Done:
+    """In this process: tests/cli runs the command in one of its own, which takes seconds to import torch."""
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.argv, warnings.showwarning
+    sys.argv = ["headstart", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        sys.argv, warnings.showwarning = before
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def last_json(text: str) -> dict[str, Any]:
@@ -60,7 +73,6 @@ def test_a_language_model_is_trained_and_writes(folder: Path) -> None:
 
 
 def test_a_classifier_is_trained_with_and_without_it(folder: Path) -> None:
-    """Some 15 seconds: seven commands, each of which imports torch."""
     columns = ("--text", "review", "--label", "stars", "--epochs", 2, "--json")
     done = run(
         "train", "text", folder / "reviews.csv", *columns, "--language-model", folder / "lm", "--out", folder / "m"
