@@ -17,6 +17,7 @@ from headstart import datasets
 from headstart.cli import main
 from headstart.demos import DEMOS
 
+
 class Done(NamedTuple):
     returncode: int
     stdout: str

@@ -278,6 +278,10 @@ def test_the_worst_come_first(classifier: TextLearner) -> None:
     row = worst.row(0, named=True)
     assert row["loss"] == pytest.approx(-np.log(row[f"probability_{row['label']}"]), abs=1e-4)
     assert row["text"] in reviews()["text"].to_list()
+    matrix = classifier.confusion_matrix()
+    assert matrix.columns == ["class", "predicted_neg", "predicted_pos"]
+    assert matrix.drop("class").sum_horizontal().sum() == classifier.data.valid.rows
+    assert len(classifier.plot_confusion().axes) >= 1
 
 
 def test_several_labels_class_weights_and_several_columns() -> None:

@@ -16,11 +16,12 @@ from headstart.core.data import Data
 from headstart.core.display import Verbosity
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.core.evaluation import run_model
 from headstart.core.history import History
+from headstart.core.interpretation import confusion_matrix, label_counts
 from headstart.core.learner import Learner
 from headstart.core.metrics import Metric
 from headstart.core.optim import OptimizerFactory
+from headstart.core.plots import Plot, plot_confusion, plot_label_counts
 from headstart.core.saving import Json, load_weights, reading
 from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Label, Labels, Loss
@@ -194,19 +195,25 @@ class TextLearner(EncoderLearner):
         Returns:
             Texts and label, ``prediction``, ``probability_<class>`` for each class, and ``loss``.
         """
-        data = self._own_data()
-        if not isinstance(data, TextData) or data.valid is None:
-            raise ConfigError("top losses are looked for in the validation texts; learner.data has none")
-        found = run_model(self.model, data.valid, self.engine)
-        assert found.target is not None
-        prediction = self._target.prediction(found.outputs).cpu()
-        true = found.target.cpu()
+        rows, (prediction, true) = self._judged_rows(), self.predict_with_targets()
+        prediction, true = prediction.cpu(), true.cpu()
         if isinstance(self._target, Label):
             losses = -prediction.gather(1, true[:, None]).squeeze(1).clamp_min(1e-12).log()
         else:
             losses = nn.functional.binary_cross_entropy(prediction, true, reduction="none").mean(1)
         answers = pl.DataFrame([*self._target.decode(prediction).values(), pl.Series("loss", losses.numpy())])
-        return pl.concat([data.valid_rows, answers], how="horizontal").sort("loss", descending=True).head(n)
+        return pl.concat([rows, answers], how="horizontal").sort("loss", descending=True).head(n)
+
+    def confusion_matrix(self) -> pl.DataFrame:
+        """How many validation texts of each class were taken for which; of several labels per text, each one's hits."""
+        self._judged_rows()
+        count = label_counts if isinstance(self._target, Labels) else confusion_matrix
+        return count(*self.predict_with_targets(), self._target.classes)
+
+    def plot_confusion(self) -> Plot:
+        """The confusion matrix as a picture; for several labels per text, precision and recall of each."""
+        counted = self.confusion_matrix()
+        return plot_label_counts(counted) if isinstance(self._target, Labels) else plot_confusion(counted)
 
     def describe(self) -> list[str]:
         """Lines for ``headstart info``."""
@@ -249,6 +256,14 @@ class TextLearner(EncoderLearner):
                 " with TextData.from_table(..., codec=learner.codec)"
             )
         return data
+
+    def _judged_rows(self) -> pl.DataFrame:
+        data = self._own_data()
+        if not isinstance(data, TextData):
+            raise ConfigError(
+                "errors are looked for in the validation texts of TextData; learner.data is of another kind"
+            )
+        return data.valid_rows
 
     def _frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
         if len(self.codec.columns) != 1:
