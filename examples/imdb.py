@@ -10,9 +10,9 @@ language-model   on all reviews but a tenth of the unlabelled (perplexity is jud
 classifier       on the 25,000 of the training side, judged on the 25,000 of the test side, by gradual unfreezing
 ensemble         forward and backward together, once both were trained
 
-Full size needs a GPU. ``--minutes M`` ends a run after the epoch that passes M minutes; run it again to go on: all state
-is in the folder's checkpoints. ``--fast`` takes a few hundred reviews and tiny models, in seconds, to see that everything
-works.
+Full size needs a GPU. ``--minutes M`` ends a run after the epoch that passes M minutes; run it again to go on: all
+state is in the folder's checkpoints. ``--fast`` takes a few hundred reviews and tiny models, in seconds, to see that
+everything works.
 """
 
 from __future__ import annotations

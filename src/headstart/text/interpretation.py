@@ -76,8 +76,8 @@ def interpret(
 
     The model reads the text once for each word, some at a time, so that a long text takes a while.
 
-    **Source:** Li et al., "Understanding Neural Networks through Representation Erasure" (2016), with ``<unk>`` in place
-    of the word, which a language model has met, where they erase its vector.
+    **Source:** Li et al., "Understanding Neural Networks through Representation Erasure" (2016), with ``<unk>`` in
+    place of the word, which a language model has met, where they erase its vector.
 
     Args:
         model: left in evaluation mode.
