@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.protocol import Task, read_task, serve
 from headstart import Callback, TabularData, TabularLearner
 from headstart.core.progress import Progress
+from headstart.tabular import LESSON_NETWORK
 
 __all__ = ["make_learner"]
 
@@ -35,7 +36,7 @@ class Clock(Callback):
 
 
 def make_learner(task: Task) -> TabularLearner:
-    """A learner of the task's own sizes, without dropout."""
+    """A learner of the lesson's network in the task's own sizes, without dropout."""
     data = TabularData.from_table(
         task.train,
         task.target,
@@ -45,8 +46,9 @@ def make_learner(task: Task) -> TabularLearner:
         batch_size=task.batch_size,
     )
     return TabularLearner(
-        data, hidden=task.hidden, dropout=0.0, embedding_sizes=task.embedding_sizes, metrics=[], progress="none"
-    )
+        data, embedding_sizes=task.embedding_sizes, metrics=[], progress="none",
+        **LESSON_NETWORK | {"hidden": task.hidden, "dropout": 0.0},
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -114,9 +114,15 @@ def train_tabular(
         str | None, typer.Option(help="Predict these quantiles of a number, with commas: 0.1,0.5,0.9.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of one cycle; by the number of rows.")] = None,
-    lr: Annotated[float, typer.Option(help="Top learning rate.")] = 0.01,
+    lr: Annotated[
+        float | None, typer.Option(help="Top learning rate; 0.003, or 0.01 for the lesson's network.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step; by the number of rows.")] = None,
-    hidden: Annotated[str, typer.Option(help="Width of each hidden layer, with commas.")] = "200,100",
+    hidden: Annotated[str | None, typer.Option(help="Width of each hidden layer, with commas; 256,128.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help="Networks in one, which share weights; their answers are averaged; 4.")
+    ] = None,
+    lesson: Annotated[bool, typer.Option("--lesson", help="The lesson's network instead of the default one.")] = False,
     ensemble: Annotated[int, typer.Option(help="How many models to average.")] = 1,
     seed: Annotated[int, typer.Option(help="Of weights, dropout, order and random split.")] = 0,
     device: Device = "auto",
@@ -125,10 +131,14 @@ def train_tabular(
     """Train on a table; print the metrics of the validation rows."""
     from headstart.core.engine import Engine
     from headstart.core.saving import check_writable
-    from headstart.tabular import TabularData, TabularLearner, suggested_epochs
+    from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner, suggested_epochs, suggested_lr
 
     started = time.perf_counter()
-    widths = _widths(hidden)
+    network = dict(LESSON_NETWORK) if lesson else {}
+    network |= {} if hidden is None else {"hidden": _widths(hidden)}
+    network |= {} if members is None else {"members": members}
+    if lr is None:
+        lr = 0.01 if lesson else suggested_lr()
     check_writable(out, "learner")
     data = TabularData.from_table(
         table, names(target) if "," in target else target,
@@ -137,7 +147,7 @@ def train_tabular(
         target_kind=cast("TargetKind | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
         batch_size=batch_size, seed=seed, engine=Engine(device),
     )  # fmt: skip
-    learner = TabularLearner(data, hidden=widths, ensemble=ensemble, seed=seed)
+    learner = TabularLearner(data, **network, ensemble=ensemble, seed=seed)
     if learner.engine.is_main:
         for line in (*_describe_columns(learner), *data.notes):
             typer.echo(line, err=True)

@@ -28,21 +28,29 @@ from headstart.tabular.model import TabularModel, embedding_size
 from headstart.tabular.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 
-__all__ = ["NumericEmbedding", "TabularLearner"]
+__all__ = ["LESSON_NETWORK", "NumericEmbedding", "TabularLearner"]
 
 NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+
+LESSON_NETWORK: dict[str, Any] = {
+    "hidden": (200, 100), "members": 1, "numeric_embedding": None, "batch_norm": True, "dropout": 0.1,
+    "embedding_dropout": 0.0,
+}  # fmt: skip
+"""The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``; its usual top rate is 0.01."""
 
 
 class TabularLearner(Learner):
     """A `TabularModel`, or an ensemble of them, on a table.
+
+    The defaults are what won in `benchmarks/tabular_study.py`; `LESSON_NETWORK` has the lesson's.
 
     Args:
         data: from `TabularData.from_table`.
         hidden: width of each hidden layer, of each member.
         members: how many networks in one, which share embeddings and weights (see `TabularModel`).
         numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
-            ``"periodic"``; or None, as they are. With ``members=1, numeric_embedding=None, dropout=0.1`` the network is
-            the lesson's.
+            ``"periodic"``; or None, as they are.
+        batch_norm: of the numbers, and after each hidden layer.
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -66,11 +74,12 @@ class TabularLearner(Learner):
         self,
         data: TabularData,
         *,
-        hidden: Sequence[int] = (200, 100),
+        hidden: Sequence[int] = (256, 128),
         members: int = 4,
         numeric_embedding: NumericEmbedding | None = "piecewise_linear",
-        dropout: float | Sequence[float] = 0.1,
-        embedding_dropout: float = 0.0,
+        batch_norm: bool = False,
+        dropout: float | Sequence[float] = 0.3,
+        embedding_dropout: float = 0.1,
         embedding_sizes: Mapping[str, int] | None = None,
         ensemble: int = 1,
         loss: Loss | None = None,
@@ -93,6 +102,7 @@ class TabularLearner(Learner):
             "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
             "members": members,
             **_numeric(data, numeric_embedding),
+            "batch_norm": batch_norm,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),

@@ -34,9 +34,9 @@ class TabularModel(nn.Module):
     biases and a head of its own, and each learns for itself. The answer is the mean of their outputs.
 
     **Source:** members: Gorishniy et al., "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling"
-    (2024), section 3. We differ in three points that save time: the first layer's product is made once, so that the
-    members part after it, by signs drawn at random; batch norm, one per member, multiplies what enters the next layer;
-    and there are fewer members.
+    (2024), section 3. We differ in what saves time: the first layer's product is made once, so that the
+    members part after it, by signs drawn at random; what enters a layer is not multiplied, what leaves it is; and there
+    are fewer members.
 
     **Shape:**
     - Input: ids, int32 or int64, ``(rows, categorical columns)``; numbers, float32, ``(rows, continuous columns)``
@@ -55,6 +55,7 @@ class TabularModel(nn.Module):
         members: how many networks in one.
         bins: each continuous column's edges for `PiecewiseLinear`; None: the numbers enter as they are.
         periodic: the numbers also enter by `Periodic`; not together with bins.
+        batch_norm: of the numbers, and after each hidden layer (the lesson's).
         embedding_dropout: probability of dropping an embedding's number, 0 to 1.
         dropout: after each hidden layer: one probability, or one per layer.
         output_range: lowest and highest value of each output, reached by a sigmoid; None: unbounded.
@@ -74,6 +75,7 @@ class TabularModel(nn.Module):
         members: int = 1,
         bins: Sequence[Sequence[float]] | None = None,
         periodic: bool = False,
+        batch_norm: bool = True,
         embedding_dropout: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         output_range: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -98,12 +100,14 @@ class TabularModel(nn.Module):
         elif continuous and periodic:
             self.numeric = Periodic(continuous)
         numbers = continuous if self.numeric is None else continuous * (1 + self.numeric.size)
-        self.normalise = nn.BatchNorm1d(numbers) if continuous else None
+        self.normalise = nn.BatchNorm1d(numbers) if continuous and batch_norm else None
         layers: list[nn.Module] = []
         width = sum(sizes) + numbers
         for size, probability in zip(hidden, dropouts, strict=True):
             layers.append(nn.Linear(width, size) if members == 1 else MemberLinear(width, size, members, not layers))
-            layers += [nn.ReLU(inplace=True), nn.BatchNorm1d(size * members)]
+            layers.append(nn.ReLU(inplace=True))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(size * members))
             if probability > 0:
                 layers.append(Dropout(probability))
             width = size
@@ -138,9 +142,9 @@ class TabularModel(nn.Module):
             parts = self.embeddings(categorical)  # each (rows, sizes of some columns)
             if self.embedding_dropout.probability > 0:
                 parts = [self.embedding_dropout(torch.cat(parts, 1))]  # (rows, all embedding sizes)
-        if self.normalise is not None:
+        if continuous.shape[1]:
             numbers = continuous if self.numeric is None else self.numeric(continuous)
-            parts.append(self.normalise(numbers))
+            parts.append(numbers if self.normalise is None else self.normalise(numbers))
         outputs: Tensor = self.head(self._body(torch.cat(parts, 1)))  # (rows, outputs), or (members, rows, outputs)
         if self.lowest is not None and self.highest is not None:
             outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()

@@ -14,7 +14,7 @@ from headstart.text.codec import TextCodec
 from headstart.text.model import LanguageModel, State
 from headstart.text.tokens import BOS, EOS, PAD, UNKNOWN
 
-__all__ = ["Continuation", "beam_search", "generate", "next_words"]
+__all__ = ["Continuation", "beam_search", "generate", "next_words", "write"]
 
 WINDOW = 256
 """Tokens of a prompt that are read at a time, so that a long one needs no more memory."""
@@ -67,6 +67,22 @@ def generate(
     Raises:
         ConfigError: an option out of its range.
     """
+    words = write(model, codec, prompt, n_words, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    return codec.join(words[:-1] if words[-1:] == [EOS] else words)
+
+
+def write(
+    model: LanguageModel,
+    codec: TextCodec,
+    prompt: str = "",
+    n_words: int = 50,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+) -> list[str]:
+    """The tokens of `generate`, in the order in which they are drawn; ``<eos>`` is the last where the text ends."""
     _check_words(n_words)
     if not (isinstance(temperature, int | float) and temperature >= 0):
         raise ConfigError(f"temperature must be a number of 0 or more; got {temperature!r}")
@@ -80,11 +96,11 @@ def generate(
         logits, state = _read(model, codec, prompt)
         for _ in range(n_words):
             word = _drawn(_allowed(logits, codec)[0].cpu(), temperature, top_k, top_p, random)
+            words.append(word)
             if word == end:
                 break
-            words.append(word)
             logits, state = _step(model, torch.tensor([[word]]), state)
-    return codec.join(codec.vocabulary.decode(words))
+    return codec.vocabulary.decode(words)
 
 
 def beam_search(

@@ -18,7 +18,7 @@ from headstart.core.progress import Progress
 from headstart.core.saving import Json, read_folder, write_folder
 from headstart.core.schedules import OneCycle
 from headstart.text.codec import TextCodec
-from headstart.text.model import AWDLSTM, Dropouts
+from headstart.text.model import AWDLSTM, Dropouts, Windows
 from headstart.text.pretrained import Pretrained, read_pretrained, save_record
 
 __all__ = ["ActivationPenalty", "EncoderLearner", "make_encoder", "text_adam"]
@@ -41,8 +41,16 @@ class ActivationPenalty(Callback):
         self.alpha, self.beta = alpha, beta
 
     def on_loss(self, progress: Progress, batch: Batch, outputs: Any, loss: Tensor) -> Tensor:
-        """Adds both, the mean over the windows."""
-        windows = outputs[1]
+        """Adds both."""
+        return self.penalised(outputs[1], loss)
+
+    def penalised(self, windows: Windows, loss: Tensor) -> Tensor:
+        """The loss with both added, the mean over the windows.
+
+        Args:
+            windows: activations before and after output dropout, ``(batch, time, embedding)``, window after window.
+            loss: a scalar.
+        """
         for raw, dropped in windows:
             if self.alpha:
                 loss = loss + self.alpha / len(windows) * dropped.float().square().mean()
