@@ -30,8 +30,8 @@ def demo_text(folder: Path, console: Console) -> None:
     data = LanguageModelData.from_table(table, "text", batch_size=32, bptt=40, min_freq=2, engine=engine)
     console.print(f"{len(table):,} sentences out of film reviews. {data.notes[0]}.")
     console.print("First a language model learns English from them: it guesses every next word, no label is needed.")
-    language_model = LanguageModelLearner(data, embedding_size=96, hidden=160, layers=2, dropout=0.5, sampled=500)
-    language_model.fit_one_cycle(1e-2, 4)
+    language_model = LanguageModelLearner(data, embedding_size=64, hidden=96, layers=2, dropout=0.4, sampled=500)
+    language_model.fit_one_cycle(1e-2, 3)
     language_model.save(folder / "language-model")
     for prompt in ("the film", "a movie that"):
         written = language_model.generate(prompt, 20, temperature=0.7, seed=3)
@@ -42,11 +42,11 @@ def demo_text(folder: Path, console: Console) -> None:
     console.print("Then its encoder becomes a classifier, layer by layer; 'from scratch' is the same without it.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
-    learner = TextLearner(texts)
-    learner.fine_tune(1e-2, 2)
+    learner = TextLearner(texts, dropout=0.6)
+    learner.fine_tune(2e-2, 2)
     fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
-    scratch = TextLearner(fresh, embedding_size=96, hidden=160, layers=2, progress="none")
-    scratch.fit_one_cycle(1e-2, 5)
+    scratch = TextLearner(fresh, dropout=0.6, embedding_size=64, hidden=96, layers=2, progress="none")
+    scratch.fit_one_cycle(1e-2, 3)
     figures = Table("for a fifth of the sentences, held out", "accuracy", "AUC", title="Does the head start help?")
     for name, own in (("from the language model", learner), ("from scratch", scratch)):
         last = own.history[-1]
