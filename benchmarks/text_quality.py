@@ -89,18 +89,18 @@ def classifier(
     if language_model is None:
         learner.fit_one_cycle(settings["scratch_lr"], settings["scratch_epochs"])
     else:
-        learner.fine_tune(settings["lr"], settings["epochs"])
+        learner.fine_tune(settings["lr"], settings["epochs"], frozen_epochs=settings["frozen_epochs"])
     return learner
 
 
 SNIPPETS: dict[str, Any] = {
-    "lm_batch": 32, "lm_bptt": 40, "lm_dropout": 0.6, "lm_lr": 5e-3, "lm_epochs": 3, "backward": False,
-    "batch": 32, "dropouts": (0.05, 0.4, 0.5, 0.3, 0.4), "dropout": 1.0, "lr": 1e-2, "epochs": 2,
-    "scratch_lr": 1e-2, "scratch_epochs": 5, "class_weight": None,
+    "lm_batch": 32, "lm_bptt": 40, "lm_dropout": 0.4, "lm_lr": 5e-3, "lm_epochs": 2, "backward": False,
+    "batch": 32, "dropouts": (0.05, 0.4, 0.5, 0.3, 0.4), "dropout": 0.6, "lr": 5e-3, "epochs": 3, "frozen_epochs": 0,
+    "scratch_lr": 1e-2, "scratch_epochs": 3, "class_weight": None,
 }  # fmt: skip
 CLOTHING: dict[str, Any] = {
-    **SNIPPETS, "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.5, "lm_lr": 1e-2, "lm_epochs": 2, "batch": 32,
-    "epochs": 1, "class_weight": "balanced",
+    **SNIPPETS, "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.3, "lm_lr": 1e-2, "lm_epochs": 2, "batch": 32,
+    "epochs": 2, "class_weight": "balanced",
 }  # fmt: skip
 
 
@@ -159,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backward-start", type=Path, help="the same, backward")
     parser.add_argument("--only", choices=list(GOALS))
     parser.add_argument("--splits", type=int, help="how many; 5 for snippets, 3 for clothing")
+    parser.add_argument("--first", type=int, default=0, help="number of the first split")
     parser.add_argument("--no-scratch", action="store_true", help="leave the classifier from scratch out")
     parser.add_argument("--set", default="{}", help="other settings, as JSON, to try")
     asked = parser.parse_args(arguments)
@@ -170,9 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 parser.error("snippets need --start: python -m scripts.make_language_model --out START")
             starts = [start for start in (asked.start, asked.backward_start) if start is not None]
             settings = SNIPPETS | json.loads(asked.set)
-            found = measure_snippets(starts, range(asked.splits or 5), settings, scratch=not asked.no_scratch)
+            splits = range(asked.first, asked.first + (asked.splits or 5))
+            found = measure_snippets(starts, splits, settings, scratch=not asked.no_scratch)
         else:
-            found = measure_clothing(range(asked.splits or 3), CLOTHING | json.loads(asked.set))
+            splits = range(asked.first, asked.first + (asked.splits or 3))
+            found = measure_clothing(splits, CLOTHING | json.loads(asked.set))
         for figure in found[0]:
             values = [figures[figure] for figures in found]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0

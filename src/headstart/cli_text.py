@@ -157,13 +157,13 @@ def train_text(
         learner: TextLearner = TransformerLearner(data, transformer, seed=seed)
         learner.fine_tune(lr or 2e-4, epochs or 2, frozen_epochs=0)
     elif language_model is not None:
-        learner = TextLearner(data, dropout=1.0 if dropout is None else dropout, seed=seed)
+        learner = TextLearner(data, dropout=0.6 if dropout is None else dropout, seed=seed)
         learner.fine_tune(lr or 0.01, epochs or 3)
     else:
         learner = TextLearner(
-            data, embedding_size=160, hidden=320, layers=2, dropout=1.0 if dropout is None else dropout, seed=seed
+            data, embedding_size=64, hidden=96, layers=2, dropout=0.6 if dropout is None else dropout, seed=seed
         )
-        learner.fit_one_cycle(lr or 0.01, epochs or 5)
+        learner.fit_one_cycle(lr or 0.01, epochs or 3)
     _check_finite(learner.history[-1]["train_loss"], lr)
     learner.save(out)
     if learner.engine.is_main:

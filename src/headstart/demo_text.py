@@ -43,7 +43,7 @@ def demo_text(folder: Path, console: Console) -> None:
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
     learner = TextLearner(texts, dropout=0.6)
-    learner.fine_tune(2e-2, 2)
+    learner.fine_tune(2e-2, 3)
     fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
     scratch = TextLearner(fresh, dropout=0.6, embedding_size=64, hidden=96, layers=2, progress="none")
     scratch.fit_one_cycle(1e-2, 3)

@@ -39,8 +39,10 @@ __all__ = ["CLASSIFIER_DROPOUTS", "TextLearner"]
 CLASSIFIER_DROPOUTS = Dropouts(embedding=0.05, input=0.4, weight=0.5, hidden=0.3, output=0.4)
 """fastai's for classifiers."""
 
-DEPTH = 2.6
-"""Each group's rate is the next one's divided by this (Howard and Ruder, 2018, section 3.2)."""
+DEPTH = 1.5
+"""Each group's rate is the next one's divided by this. Howard and Ruder (2018, section 3.2) divide by 2.6; the smaller
+language models that a processor can make want more change: accuracy .804 with 1.5 on a split of movie-snippets where the
+rates of 2.6, at a quarter of the top, gave .769."""
 
 
 class TextLearner(EncoderLearner):
@@ -125,22 +127,21 @@ class TextLearner(EncoderLearner):
     ) -> History:
         """Gradual unfreezing: the head alone, then one group more, then two, then everything at rates per group.
 
-        **Source:** Howard and Ruder (2018), section 3.3; each earlier group has the rate of the next divided by 2.6.
+        **Source:** Howard and Ruder (2018), section 3.3. We divide the rates from group to group by less (`DEPTH`).
 
         Args:
-            lr: the head's top rate in the first stage; half of it in the second, a quarter from then on.
+            lr: the head's top rate in the first stage; half of it from the second on.
             epochs: of the last stage.
-            frozen_epochs: of each stage before it; 0: everything at once.
+            frozen_epochs: of each stage before it; 0: everything at once, at ``lr`` itself.
             callbacks: for all stages.
         """
         started, count = len(self.history), len(self.groups)
-        stages = [(1, lr), (2, lr / 2), (3, lr / 4)] if frozen_epochs else []
-        for trained, rate in stages:
+        for trained, rate in ((1, lr), (2, lr / 2), (3, lr / 2)) if frozen_epochs else ():
             if trained < count:
                 self.freeze_to(-trained)
                 self.fit_one_cycle(_rates(rate, count), frozen_epochs, callbacks=callbacks)
         self.unfreeze()
-        self.fit_one_cycle(_rates(lr / 4 if frozen_epochs else lr, count), epochs, callbacks=callbacks)
+        self.fit_one_cycle(_rates(lr / 2 if frozen_epochs else lr, count), epochs, callbacks=callbacks)
         return History(self.history[started:])
 
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table, *, snapshot: str | None = None) -> Any:
