@@ -41,8 +41,8 @@ CLASSIFIER_DROPOUTS = Dropouts(embedding=0.05, input=0.4, weight=0.5, hidden=0.3
 
 DEPTH = 1.5
 """Each group's rate is the next one's divided by this. Howard and Ruder (2018, section 3.2) divide by 2.6; the smaller
-language models that a processor can make want more change: accuracy .804 with 1.5 on a split of movie-snippets where the
-rates of 2.6, at a quarter of the top, gave .769."""
+language models that a processor can make want more change: on a split of movie-snippets 1.5 gave an accuracy of .804,
+and 2.6, from a quarter of the top on, .769."""
 
 
 class TextLearner(EncoderLearner):
