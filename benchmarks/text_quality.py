@@ -43,7 +43,6 @@ from headstart.text import Dropouts, LanguageModelData, LanguageModelLearner, Te
 from headstart.text.pretrained import read_codec
 
 GOALS = {"snippets": {"accuracy": 0.80}, "clothing": {"auc": 0.972, "balanced_accuracy": 0.88}}
-SCRATCH: dict[str, Any] = {"embedding_size": 160, "hidden": 320, "layers": 2}
 
 
 def engine() -> Engine:
@@ -62,7 +61,7 @@ def tuned_language_model(texts: list[str], start: Path | None, out: Path, seed: 
         backward=settings["backward"] if codec is None else codec.backward, batch_size=settings["lm_batch"],
         bptt=settings["lm_bptt"], seed=seed, engine=engine(),
     )  # fmt: skip
-    sizes: dict[str, Any] = SCRATCH if start is None else {}
+    sizes: dict[str, Any] = settings["sizes"] if start is None else {}
     learner = LanguageModelLearner(
         data, language_model=start, dropout=settings["lm_dropout"], sampled=1000, seed=seed, progress="none", **sizes
     )
@@ -82,7 +81,7 @@ def classifier(
         table, "text", "label", split=by_indices(valid), language_model=language_model, min_freq=2,
         class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=engine(),
     )  # fmt: skip
-    sizes: dict[str, Any] = SCRATCH if language_model is None else {}
+    sizes: dict[str, Any] = settings["sizes"] if language_model is None else {}
     learner = TextLearner(
         data, dropouts=Dropouts(*settings["dropouts"]), dropout=settings["dropout"], seed=seed, progress="none", **sizes
     )
@@ -97,10 +96,11 @@ SNIPPETS: dict[str, Any] = {
     "lm_batch": 32, "lm_bptt": 40, "lm_dropout": 0.4, "lm_lr": 5e-3, "lm_epochs": 2, "backward": False,
     "batch": 32, "dropouts": (0.05, 0.4, 0.5, 0.3, 0.4), "dropout": 0.6, "lr": 5e-3, "epochs": 3, "frozen_epochs": 0,
     "scratch_lr": 1e-2, "scratch_epochs": 3, "class_weight": None,
+    "sizes": {"embedding_size": 160, "hidden": 320, "layers": 2},
 }  # fmt: skip
 CLOTHING: dict[str, Any] = {
-    **SNIPPETS, "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.3, "lm_lr": 1e-2, "lm_epochs": 2, "batch": 32,
-    "epochs": 2, "class_weight": "balanced",
+    **SNIPPETS, "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.3, "lm_lr": 1e-2, "lm_epochs": 1, "batch": 32,
+    "epochs": 2, "lr": 1e-2, "class_weight": "balanced", "sizes": {"embedding_size": 64, "hidden": 96, "layers": 2},
 }  # fmt: skip
 
 
