@@ -133,7 +133,7 @@ def measure_snippets(
     return found
 
 
-def measure_clothing(splits: Sequence[int], settings: dict[str, Any]) -> list[dict[str, float]]:
+def measure_clothing(start: Path | None, splits: Sequence[int], settings: dict[str, Any]) -> list[dict[str, float]]:
     table = pl.read_parquet(datasets.get("clothing-reviews")).filter(pl.col("label").is_not_null())
     found = []
     for seed in splits:
@@ -141,7 +141,7 @@ def measure_clothing(splits: Sequence[int], settings: dict[str, Any]) -> list[di
         train_texts = table["text"].gather(np.setdiff1d(np.arange(len(table)), valid)).to_list()
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            tuned_language_model(train_texts, None, Path(folder) / "lm", seed, settings)
+            tuned_language_model(train_texts, start, Path(folder) / "lm", seed, settings)
             prediction, target = answers(classifier(table, valid, Path(folder) / "lm", seed, settings))
         figures: dict[str, float] = {
             "split": seed, "auc": auc(prediction, target), "balanced_accuracy": balanced_accuracy(prediction, target),
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = measure_snippets(starts, splits, settings, scratch=not asked.no_scratch)
         else:
             splits = range(asked.first, asked.first + (asked.splits or 3))
-            found = measure_clothing(splits, CLOTHING | json.loads(asked.set))
+            found = measure_clothing(asked.start, splits, CLOTHING | json.loads(asked.set))
         for figure in found[0]:
             values = [figures[figure] for figures in found]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
