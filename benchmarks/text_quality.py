@@ -10,9 +10,9 @@ snippets   movie-snippets without the sentences of score 0. Split s: numpy's Ran
            unlabelled IMDB reviews, and is fine-tuned on the split's training texts; its encoder becomes the classifier.
            ``scratch`` is the same classifier on the same split with fresh weights and its own vocabulary. With
            --backward-start a second, backward chain is averaged in.
-clothing   clothing-reviews without those of rating 3, the text alone; positive is above 3. Splits likewise. The language
-           model is fine-tuned from --start (without it: made) on the training texts with their own vocabulary, whose
-           known words keep their vectors; then the classifier with class_weight="balanced".
+clothing   clothing-reviews without those of rating 3, the text alone; positive is above 3. Splits likewise. The
+           language model is fine-tuned from --start (without it: made) on the training texts with their own vocabulary,
+           whose known words keep their vectors; then the classifier with class_weight="balanced".
 
 The seconds of each split are its own CPU time; the starting model's cost is to be added to each.
 Reference figures, measured on such a machine: snippets TF-IDF and logistic regression .786 +- .005, with character
