@@ -39,11 +39,11 @@ def demo_text(folder: Path, console: Console) -> None:
     guessed = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
     console.print(f"  after 'one of the' it expects: {guessed}", highlight=False)
 
-    console.print("Then its encoder becomes a classifier, layer by layer; 'from scratch' is the same without it.")
+    console.print("Then its encoder becomes a classifier; 'from scratch' is the same without it.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
     learner = TextLearner(texts, dropout=0.6)
-    learner.fine_tune(2e-2, 3)
+    learner.fine_tune(1e-2, 3, frozen_epochs=0)
     fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
     scratch = TextLearner(fresh, dropout=0.6, embedding_size=64, hidden=96, layers=2, progress="none")
     scratch.fit_one_cycle(1e-2, 3)
