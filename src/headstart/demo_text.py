@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
 from headstart import datasets
 from headstart.core.engine import Engine
@@ -39,19 +38,17 @@ def demo_text(folder: Path, console: Console) -> None:
     guessed = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
     console.print(f"  after 'one of the' it expects: {guessed}", highlight=False)
 
-    console.print("Then its encoder becomes a classifier; 'from scratch' is the same without it.")
+    console.print("Then its encoder becomes a classifier.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
     learner = TextLearner(texts, dropout=0.6)
     learner.fine_tune(1e-2, 3, frozen_epochs=0)
-    fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
-    scratch = TextLearner(fresh, dropout=0.6, embedding_size=64, hidden=96, layers=2, progress="none")
-    scratch.fit_one_cycle(1e-2, 3)
-    figures = Table("for a fifth of the sentences, held out", "accuracy", "AUC", title="Does the head start help?")
-    for name, own in (("from the language model", learner), ("from scratch", scratch)):
-        last = own.history[-1]
-        figures.add_row(name, f"{last['accuracy']:.3f}", f"{last['auc']:.3f}")
-    console.print(figures)
+    last = learner.history[-1]
+    console.print(
+        f"Of the sentences held out, a fifth, {last['accuracy']:.1%} are judged rightly (AUC {last['auc']:.3f}).\n"
+        "A language model that has read ten thousand sentences alone is no head start: from scratch one gets as far.\n"
+        "One that has read 36,000 unlabelled reviews is: .806 against .785, the mean of five splits (docs/text.md)."
+    )
     learner.save(folder / "model")
     learner.history.plot().savefig(folder / "loss.png", dpi=110)
 
