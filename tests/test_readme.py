@@ -58,3 +58,14 @@ def test_the_readme_s_images_example_runs(tmp_path: Path, monkeypatch: pytest.Mo
     exec(block("ImageData.from_folder"), {})
     assert (tmp_path / "top-losses.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "model" / "learner.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_readme_s_text_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some 20 seconds: one epoch of four, and of three, on all ten thousand sentences."""
+    monkeypatch.chdir(tmp_path)
+    code = block("LanguageModelData.from_table").replace("fit_one_cycle(1e-2, 4)", "fit_one_cycle(1e-2, 1)")
+    exec(code.replace("fine_tune(1e-2, 3, ", "fine_tune(1e-2, 1, "), {})
+    assert "'prediction': " in capsys.readouterr().out

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vision_toys
+from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner
 from headstart.collab import CollabLearner, RatingsData
 from headstart.core.batch import Batch
 from headstart.core.callbacks import Callback
@@ -304,7 +305,34 @@ def activation_learner(engine: Engine) -> Learner:
     return picture_learner(engine, precompute=True)
 
 
+# ---- text: a language model, and a classifier
+
+
+SENTENCES = [f"the {word} film was {'not ' * (n % 2)}{'good' if n % 3 else 'bad'} ." for n, word in enumerate(
+    ["old", "new", "long", "short"] * 8
+)]  # fmt: skip
+
+
+def language_model_learner(engine: Engine) -> LanguageModelLearner:
+    data = LanguageModelData.from_texts(
+        SENTENCES, valid=SENTENCES[:8], min_freq=1, batch_size=4, bptt=12, engine=engine
+    )
+    return LanguageModelLearner(
+        data, embedding_size=16, hidden=16, layers=2, dropout=0.01, alpha=0.0, beta=0.0, progress="none"
+    )
+
+
+def text_learner(engine: Engine) -> TextLearner:
+    table = pl.DataFrame({"text": SENTENCES, "label": ["neg" if n % 3 else "pos" for n in range(len(SENTENCES))]})
+    data = TextData.from_table(table, "text", "label", valid=table, min_freq=1, batch_size=8, engine=engine)
+    return TextLearner(
+        data, embedding_size=16, hidden=16, layers=1, dropout=0.01, head_hidden=0, alpha=0.0, beta=0.0, progress="none"
+    )
+
+
 LEARNERS = {
+    "language model": language_model_learner,
+    "text": text_learner,
     "stream": stream_learner,
     "tagging": tagging_learner,
     "pairs": pair_learner,

@@ -120,7 +120,9 @@ def train_text(
     balanced: Annotated[bool, typer.Option("--balanced", help="Each class counts the same in training.")] = False,
     dropout: Annotated[float | None, typer.Option(help="Factor on all dropouts.")] = None,
     epochs: Epochs = None,
-    lr: Annotated[float | None, typer.Option(help="Top learning rate; 0.01, of a transformer 0.0002.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Top learning rate; 0.01, from a start 0.005, of a transformer 0.0002.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts per step.")] = 32,
     seed: Seed = 0,
     device: Device = "auto",
@@ -157,13 +159,13 @@ def train_text(
         learner: TextLearner = TransformerLearner(data, transformer, seed=seed)
         learner.fine_tune(lr or 2e-4, epochs or 2, frozen_epochs=0)
     elif language_model is not None:
-        learner = TextLearner(data, dropout=1.0 if dropout is None else dropout, seed=seed)
-        learner.fine_tune(lr or 0.01, epochs or 3)
+        learner = TextLearner(data, dropout=0.6 if dropout is None else dropout, seed=seed)
+        learner.fine_tune(lr or 0.005, epochs or 3, frozen_epochs=0)
     else:
         learner = TextLearner(
-            data, embedding_size=160, hidden=320, layers=2, dropout=1.0 if dropout is None else dropout, seed=seed
+            data, embedding_size=64, hidden=96, layers=2, dropout=0.6 if dropout is None else dropout, seed=seed
         )
-        learner.fit_one_cycle(lr or 0.01, epochs or 5)
+        learner.fit_one_cycle(lr or 0.01, epochs or 3)
     _check_finite(learner.history[-1]["train_loss"], lr)
     learner.save(out)
     if learner.engine.is_main:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
 from headstart import datasets
 from headstart.core.engine import Engine
@@ -30,8 +29,8 @@ def demo_text(folder: Path, console: Console) -> None:
     data = LanguageModelData.from_table(table, "text", batch_size=32, bptt=40, min_freq=2, engine=engine)
     console.print(f"{len(table):,} sentences out of film reviews. {data.notes[0]}.")
     console.print("First a language model learns English from them: it guesses every next word, no label is needed.")
-    language_model = LanguageModelLearner(data, embedding_size=96, hidden=160, layers=2, dropout=0.5, sampled=500)
-    language_model.fit_one_cycle(1e-2, 4)
+    language_model = LanguageModelLearner(data, embedding_size=64, hidden=96, layers=2, dropout=0.4, sampled=500)
+    language_model.fit_one_cycle(1e-2, 3)
     language_model.save(folder / "language-model")
     for prompt in ("the film", "a movie that"):
         written = language_model.generate(prompt, 20, temperature=0.7, seed=3)
@@ -39,19 +38,17 @@ def demo_text(folder: Path, console: Console) -> None:
     guessed = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
     console.print(f"  after 'one of the' it expects: {guessed}", highlight=False)
 
-    console.print("Then its encoder becomes a classifier, layer by layer; 'from scratch' is the same without it.")
+    console.print("Then its encoder becomes a classifier.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
-    learner = TextLearner(texts)
-    learner.fine_tune(1e-2, 2)
-    fresh = TextData.from_table(labelled, "text", "label", min_freq=2, engine=engine)
-    scratch = TextLearner(fresh, embedding_size=96, hidden=160, layers=2, progress="none")
-    scratch.fit_one_cycle(1e-2, 5)
-    figures = Table("for a fifth of the sentences, held out", "accuracy", "AUC", title="Does the head start help?")
-    for name, own in (("from the language model", learner), ("from scratch", scratch)):
-        last = own.history[-1]
-        figures.add_row(name, f"{last['accuracy']:.3f}", f"{last['auc']:.3f}")
-    console.print(figures)
+    learner = TextLearner(texts, dropout=0.6)
+    learner.fine_tune(1e-2, 3, frozen_epochs=0)
+    last = learner.history[-1]
+    console.print(
+        f"Of the sentences held out, a fifth, {last['accuracy']:.1%} are judged rightly (AUC {last['auc']:.3f}).\n"
+        "A language model that has read ten thousand sentences alone is no head start: from scratch one gets as far.\n"
+        "One that has read 36,000 unlabelled reviews is: .806 against .785, the mean of five splits (docs/text.md)."
+    )
     learner.save(folder / "model")
     learner.history.plot().savefig(folder / "loss.png", dpi=110)
 

@@ -33,4 +33,4 @@ __all__ = [
     "spacy_tok",
     "to_np",
 ]
-__all__ += vision.__all__  # noqa: PLE0604
+__all__ += vision.__all__

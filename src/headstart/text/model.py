@@ -281,7 +281,7 @@ class LanguageModel(nn.Module):
         words = len(self.bias)
         random = torch.randint(words, (sampled,), device=target.device)
         known = target[target != IGNORED]
-        chosen = torch.unique(torch.cat([known, random]))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        chosen = torch.unique(torch.cat([known, random]))
         places = torch.full((words,), IGNORED, device=target.device)
         places[chosen] = torch.arange(len(chosen), device=target.device)
         frequency = 1 / ((chosen.double() + 1) * math.log(words + 1))

@@ -85,14 +85,15 @@ class TextClassifier(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and learning[number]):
                 given = None if embedded is None else embedded[:, start:end]
                 found, state = self.encoder(tokens[:, start:end], state, given)
-                own = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
-                kept = found.float() * own.unsqueeze(2)
-                total = total + kept.sum(1)
-                greatest = torch.maximum(greatest, found.float().masked_fill(~own.unsqueeze(2), -torch.inf).amax(1))
-                place = (lengths - 1 - start).clamp(0, end - start - 1)
-                here = (lengths > start) & (lengths <= end)
-                there = kept[torch.arange(batch, device=tokens.device), place]  # (batch, embedding)
-                last = torch.where(here[:, None], there, last)
+            # Outside, so that what earlier windows gave to a shorter text keeps its gradient.
+            own = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
+            kept = found.float() * own.unsqueeze(2)
+            total = total + kept.sum(1)
+            greatest = torch.maximum(greatest, found.float().masked_fill(~own.unsqueeze(2), -torch.inf).amax(1))
+            place = (lengths - 1 - start).clamp(0, end - start - 1)
+            here = (lengths > start) & (lengths <= end)
+            there = kept[torch.arange(batch, device=tokens.device), place]  # (batch, embedding)
+            last = torch.where(here[:, None], there, last)
             if self.training and learning[number]:
                 windows.append((kept, kept))
         pooled = torch.cat([last, greatest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,10 +163,29 @@ def _make_model(codec: TextCodec, backbone: Any, head_dropout: float, seed: int)
 
 
 def _library() -> Any:
+    """The `transformers` library, also where an installed torchvision does not fit the torch beside it.
+
+    The library imports torchvision wherever it is installed, for images; the one of the package index is compiled for
+    another torch than that for processors, and its import fails. It is then kept from the library's sight.
+    """
     try:
         import transformers
     except ImportError as error:
         raise ConfigError(
             "a transformer needs a package that is not installed: pip install 'headstart[transformers]'"
         ) from error
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library: Any = transformers.utils.import_utils
+        hidden: dict[str, Any] = {"torchvision": None}
+        sys.modules.update(hidden)  # the import system takes None for "there is none"
+        try:
+            for look in (library.is_torchvision_available, library.is_torchvision_v2_available):
+                look.cache_clear()  # in case it has looked already
+                look()  # looks once, and remembers
+        finally:
+            del sys.modules["torchvision"]
     return transformers

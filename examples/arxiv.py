@@ -1,0 +1,77 @@
+"""The lesson on arXiv: a language model of papers on computer science, which writes by category, and titles.
+
+    python examples/arxiv.py --out FOLDER [--fast] [--minutes M]
+
+Each paper is read as ``<cat> cs lg <summ> its abstract <title> its title``. Full size (45,000 papers, 400/1152/3) needs
+a GPU: a run ends after the epoch that passes ``--minutes``, and the same command goes on from the folder's checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from headstart import Callback, Engine, LanguageModelData, LanguageModelLearner, datasets
+from headstart.core.progress import Progress
+
+PROMPTS = [
+    "<cat> cs ni <summ> algorithms that",
+    "<cat> cs cv <summ> algorithms that",
+    "<cat> cs cv <summ> algorithms. <title> on",
+    "<cat> cs ni <summ> algorithms. <title> towards",
+]
+
+
+class Deadline(Callback):
+    """Ends a fit, after an epoch, when its time is up."""
+
+    def __init__(self, ends: float) -> None:
+        self.ends, self.reached = ends, False
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Looks at the clock."""
+        if time.perf_counter() > self.ends and progress.epoch < progress.epochs:
+            progress.stop = self.reached = True
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="The lesson on arXiv.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--fast", action="store_true", help="a few hundred papers, a tiny model")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after the epoch that passes this time")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args(arguments)
+    deadline = Deadline(time.perf_counter() + 60 * asked.minutes)
+    papers = pl.read_parquet(datasets.get("arxiv-cs"))
+    papers = papers.with_columns(pl.col("primary").str.replace(".", " ", literal=True).alias("category"))
+    data = LanguageModelData.from_table(
+        papers.head(300) if asked.fast else papers, {"category": "cat", "abstract": "summ", "title": "title"},
+        min_freq=3 if asked.fast else 5, batch_size=8 if asked.fast else 64, bptt=30 if asked.fast else 72,
+        engine=Engine(asked.device, asked.precision),
+    )  # fmt: skip
+    print(*data.notes, sep="\n", flush=True)
+    sizes = (
+        {"embedding_size": 16, "hidden": 24, "layers": 2}
+        if asked.fast
+        else {"embedding_size": 400, "hidden": 1152, "layers": 3}
+    )
+    learner = LanguageModelLearner(data, dropout=0.3, progress="lines", **sizes)
+    learner.fit(
+        3e-3, 1 if asked.fast else 4, cycle_len=1, cycle_mult=2, callbacks=[deadline],
+        checkpoint=asked.out / "checkpoint", resume=True,
+    )  # fmt: skip
+    for prompt in PROMPTS:
+        print(f"{prompt} ... {learner.generate(prompt, 40, temperature=0.7, seed=0)}")
+    if deadline.reached:
+        print(f"stopped after epoch {len(learner.history)}; run the same again to go on")
+    else:
+        learner.save(asked.out / "language-model")
+
+
+if __name__ == "__main__":
+    main()
