@@ -246,7 +246,7 @@ def test_the_usual_cache_is_the_systems(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delenv("HEADSTART_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert "headstart" in datasets._usual_cache().relative_to(tmp_path).parts
+    assert "headstart" in datasets.usual_cache().relative_to(tmp_path).parts
 
 
 # A folder that only the user can provide
