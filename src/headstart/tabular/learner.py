@@ -42,7 +42,8 @@ LESSON_NETWORK: dict[str, Any] = {
 class TabularLearner(Learner):
     """A `TabularModel`, or an ensemble of them, on a table.
 
-    The defaults are what won in `benchmarks/tabular_study.py`; `LESSON_NETWORK` has the lesson's.
+    The defaults were ahead on flights and adult in `benchmarks/tabular_study.py`, one seed each (docs/tables.md has all
+    figures, also where they are behind); `LESSON_NETWORK` has the lesson's network.
 
     Args:
         data: from `TabularData.from_table`.
