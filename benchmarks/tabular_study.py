@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from benchmarks.quality_tasks import TASKS, QualityTask
 from headstart import Callback, TabularLearner
 from headstart.core.progress import Progress
 from headstart.core.schedules import FlatCosine, OneCycle, Schedule
-from headstart.tabular import LESSON_NETWORK, suggested_epochs, suggested_lr
+from headstart.tabular import MEMBERS_NETWORK, suggested_epochs, suggested_lr
 
 __all__ = ["VARIANTS", "Variant"]
 
@@ -42,18 +42,20 @@ class Variant:
     flat: bool = False
 
 
+MEMBERS = Variant(MEMBERS_NETWORK, batch_size=512, lr=0.003)
+
 VARIANTS = {
     "default": Variant(),
-    "lesson": Variant(LESSON_NETWORK, batch_size=256, lr=0.01),
-    "one member": Variant({"members": 1}),
-    "eight members": Variant({"members": 8}),
-    "numbers as they are": Variant({"numeric_embedding": None}),
-    "periodic numbers": Variant({"numeric_embedding": "periodic"}),
-    "batch norm": Variant({"batch_norm": True}),
-    "little dropout": Variant({"dropout": 0.1, "embedding_dropout": 0.0}),
-    "flat, then cosine": Variant(flat=True, lr=0.002),
+    "members": MEMBERS,
+    "eight members": replace(MEMBERS, network=MEMBERS_NETWORK | {"members": 8}),
+    "members, numbers as they are": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": None}),
+    "members, periodic numbers": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": "periodic"}),
+    "members, batch norm": replace(MEMBERS, network=MEMBERS_NETWORK | {"batch_norm": True}),
+    "members, little dropout": replace(MEMBERS, network=MEMBERS_NETWORK | {"dropout": 0.1, "embedding_dropout": 0.0}),
+    "piecewise linear numbers": Variant({"numeric_embedding": "piecewise_linear"}),
+    "flat, then cosine": Variant(flat=True, lr=0.005),
 }
-"""By name; each but the lesson's changes one thing in the default."""
+"""By name; each but the first two changes one thing in one of them."""
 
 
 class StepClock(Callback):

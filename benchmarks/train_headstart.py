@@ -14,7 +14,6 @@ from typing import Any
 from benchmarks.protocol import Task, read_task, serve
 from headstart import Callback, TabularData, TabularLearner
 from headstart.core.progress import Progress
-from headstart.tabular import LESSON_NETWORK
 
 __all__ = ["make_learner"]
 
@@ -47,7 +46,8 @@ def make_learner(task: Task) -> TabularLearner:
     )
     return TabularLearner(
         data, embedding_sizes=task.embedding_sizes, metrics=[], progress="none",
-        **LESSON_NETWORK | {"hidden": task.hidden, "dropout": 0.0},
+        hidden=task.hidden,
+        dropout=0.0,
     )  # fmt: skip
 
 

@@ -114,15 +114,14 @@ def train_tabular(
         str | None, typer.Option(help="Predict these quantiles of a number, with commas: 0.1,0.5,0.9.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of one cycle; by the number of rows.")] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Top learning rate; 0.003, or 0.01 for the lesson's network.")
-    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Top learning rate; 0.01, or 0.003 with --members.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step; by the number of rows.")] = None,
-    hidden: Annotated[str | None, typer.Option(help="Width of each hidden layer, with commas; 256,128.")] = None,
-    members: Annotated[
-        int | None, typer.Option(help="Networks in one, which share weights; their answers are averaged; 4.")
+    hidden: Annotated[
+        str | None, typer.Option(help="Width of each hidden layer, with commas; 200,100, or 256,128 with --members.")
     ] = None,
-    lesson: Annotated[bool, typer.Option("--lesson", help="The lesson's network instead of the default one.")] = False,
+    members: Annotated[
+        int | None, typer.Option(help="Instead of the lesson's network so many in one, which share weights: 4, say.")
+    ] = None,
     ensemble: Annotated[int, typer.Option(help="How many models to average.")] = 1,
     seed: Annotated[int, typer.Option(help="Of weights, dropout, order and random split.")] = 0,
     device: Device = "auto",
@@ -131,14 +130,13 @@ def train_tabular(
     """Train on a table; print the metrics of the validation rows."""
     from headstart.core.engine import Engine
     from headstart.core.saving import check_writable
-    from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner, suggested_epochs, suggested_lr
+    from headstart.tabular import MEMBERS_NETWORK, TabularData, TabularLearner, suggested_epochs, suggested_lr
 
     started = time.perf_counter()
-    network = dict(LESSON_NETWORK) if lesson else {}
+    network = {} if members is None else MEMBERS_NETWORK | {"members": members}
     network |= {} if hidden is None else {"hidden": _widths(hidden)}
-    network |= {} if members is None else {"members": members}
     if lr is None:
-        lr = 0.01 if lesson else suggested_lr()
+        lr = suggested_lr() if members is None else 0.003
     check_writable(out, "learner")
     data = TabularData.from_table(
         table, names(target) if "," in target else target,

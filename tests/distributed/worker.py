@@ -18,7 +18,6 @@ from headstart.core.data import tensor_data
 from headstart.core.learner import Learner
 from headstart.core.optim import sgd
 from headstart.core.progress import Progress
-from headstart.tabular import LESSON_NETWORK
 
 SCHEDULE = {"cycle_len": 1, "cycle_mult": 2}
 
@@ -69,7 +68,7 @@ def table_learner(engine: Engine, out: Path) -> TabularLearner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HeadstartWarning)
         data = TabularData.from_table(table, "y", batch_size=8, engine=engine)
-        learner = TabularLearner(data, **LESSON_NETWORK, progress="none")
+        learner = TabularLearner(data, progress="none")
     assert learner.codec.categorical[0].vocab.values == ("a", "b", "c", "d")
     learner.fit_one_cycle(0.01, 2)
     learner.save(out / "table")

@@ -2,9 +2,10 @@
 
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr
-from headstart.tabular.learner import LESSON_NETWORK, TabularLearner
+from headstart.tabular.learner import MEMBERS_NETWORK, TabularLearner
 from headstart.tabular.model import TabularModel
 
 __all__ = [
-    "LESSON_NETWORK", "TableCodec", "TabularData", "TabularLearner", "TabularModel", "suggested_epochs", "suggested_lr",
+    "MEMBERS_NETWORK", "TableCodec", "TabularData", "TabularLearner", "TabularModel",
+    "suggested_epochs", "suggested_lr",
 ]  # fmt: skip
