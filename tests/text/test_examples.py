@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from headstart import DataError, datasets
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -22,10 +21,8 @@ def example(name: str) -> ModuleType:
 
 
 def needs(name: str) -> None:
-    try:
-        datasets.get(name)
-    except DataError as error:
-        pytest.skip(str(error))
+    if not (Path(os.environ.get("HEADSTART_DATA", "")) / name).is_dir():
+        pytest.skip(f"HEADSTART_DATA has no folder {name}")
 
 
 def test_imdb_forward_backward_and_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,8 @@ class StructuredLearner(ClassicLearner):
         test: rows to predict that are in neither part; None if there are none.
     """
 
+    learner: TabularLearner
+
     def __init__(self, learner: TabularLearner, test: pd.DataFrame | None) -> None:
         super().__init__(learner)
         self._test = test
@@ -226,7 +228,7 @@ class StructuredLearner(ClassicLearner):
             return super().predict()
         if self._test is None:
             raise ConfigError("there are no test rows: give from_data_frame(..., test_df=)")
-        found: NDArray[np.float32] = self.learner.predict(self._test)["prediction"].to_numpy()  # type: ignore[attr-defined]  # a TabularLearner's
+        found: NDArray[np.float32] = self.learner.predict(self._test)["prediction"].to_numpy()
         return found
 
 

@@ -173,9 +173,9 @@ class ImplicitDotProductBias(DotProductBias):
         by_user: tuple[Any, Any] = (self.user_starts, self.user_members)
         by_item: tuple[Any, Any] = (self.item_starts, self.item_members)
         # What a user's items add to the user, (users, factors), and an item's users to the item.
-        # (torch leaves apply untyped)
-        of_items: Tensor = _MemberSums.apply(*by_user, *by_item, self.item_implicit)  # type: ignore[no-untyped-call]
-        of_users: Tensor = _MemberSums.apply(*by_item, *by_user, self.user_implicit)  # type: ignore[no-untyped-call]
+        sums: Any = _MemberSums.apply  # torch leaves it untyped
+        of_items: Tensor = sums(*by_user, *by_item, self.item_implicit)
+        of_users: Tensor = sums(*by_item, *by_user, self.user_implicit)
         tables = (
             torch.cat([self.user_table + of_items, self.user_bias[:, None]], 1),
             torch.cat([self.item_table + of_users, self.item_bias[:, None]], 1),
