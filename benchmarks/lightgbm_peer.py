@@ -1,15 +1,15 @@
 """LightGBM on the tables that quality is judged on, with the same columns, tuned in good faith.
 
-It gets the columns that headstart's codec makes (ids as categories, numbers, indicators of gaps). Twenty sets of
-parameters are drawn; the inner split chooses among them and says after how many trees to stop. Then it is fitted to all
-training rows, with a tenth more trees, and judged by the outer split, for three seeds. One thread:
-``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer rossmann-100 flights adult california-housing``.
+It gets the columns that headstart's codec makes (ids as categories, numbers, indicators of gaps). Sets of parameters
+are drawn, for numbers the loss too (squared or Huber's); the inner split chooses among them and says after how many
+trees to stop. Then it is fitted to all training rows, with a tenth more trees, and judged by the outer split, for three
+seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [TASK ...]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -24,7 +24,6 @@ from headstart.core.data import TensorLoader
 from headstart.core.metrics import METRICS
 from headstart.core.target import Number
 
-DRAWS = 20
 SEEDS = (0, 1, 2)
 MOST_TREES = 3000
 Side = tuple[NDArray[np.float32], NDArray[np.float64]]
@@ -40,9 +39,11 @@ def sides(data: TabularData) -> tuple[Side, Side]:
     return found[0], found[1]
 
 
-def parameters(random: np.random.Generator) -> dict[str, Any]:
+def parameters(random: np.random.Generator, *, number: bool) -> dict[str, Any]:
     """One draw."""
+    objective = {"objective": str(random.choice(["regression", "huber"])), "alpha": 0.3} if number else {}
     return {
+        **objective,
         "num_leaves": int(random.choice([15, 31, 63, 127, 255])),
         "min_data_in_leaf": int(random.choice([5, 20, 50, 100])),
         "feature_fraction": float(random.choice([0.4, 0.6, 0.8, 1.0])),
@@ -59,8 +60,7 @@ def parameters(random: np.random.Generator) -> dict[str, Any]:
 def train(data: TabularData, options: dict[str, Any], trees: int, *, stop: bool) -> lightgbm.Booster:
     """A booster on the training rows; with ``stop`` the validation rows say when it has enough trees."""
     (features, target), (valid_features, valid_target) = sides(data)
-    number = isinstance(data.codec.target, Number)
-    fixed = {"objective": "regression" if number else "binary", "verbosity": -1, "num_threads": 1}
+    fixed = {"objective": "binary", "verbosity": -1, "num_threads": 1}
     categories = list(range(len(data.codec.categorical)))
     rows = lightgbm.Dataset(features, target, categorical_feature=categories)
     judges = [lightgbm.Dataset(valid_features, valid_target, reference=rows)] if stop else []
@@ -78,12 +78,12 @@ def judge(booster: lightgbm.Booster, data: TabularData, metric: str) -> float:
     return METRICS[metric](torch.stack([1 - found, found], 1), torch.from_numpy(target).long())
 
 
-def measure(name: str, task: QualityTask) -> None:
+def measure(name: str, task: QualityTask, draws: int) -> None:
     """Tunes on the inner split of the first seed, then fits and judges for every seed."""
     random, inner, started = np.random.default_rng(0), task.inner_data(0), time.process_time()
     best: tuple[float, dict[str, Any], int] | None = None
-    for _ in range(DRAWS):
-        options = parameters(random)
+    for _ in range(draws):
+        options = parameters(random, number=isinstance(inner.codec.target, Number))
         booster = train(inner, {**options, "seed": 0}, MOST_TREES, stop=True)
         score = judge(booster, inner, task.metric) * (-1 if task.higher_is_better else 1)
         if best is None or score < best[0]:
@@ -105,8 +105,12 @@ def measure(name: str, task: QualityTask) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or list(TASKS):
-        measure(name, TASKS[name])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all if none is named")
+    parser.add_argument("--draws", type=int, default=20)
+    asked = parser.parse_args()
+    for name in asked.tasks or list(TASKS):
+        measure(name, TASKS[name], asked.draws)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ day, as the lesson does.
 
 **Protocol B** predicts 2015-06-20 to 2015-07-31 from what lies before. Left out is what nobody knows six weeks ahead:
 the number of customers, the weather of the day, the search trend. What stays is planned or on the calendar: promotions,
-public and school holidays, the shop's own data. Features that look ahead (days until the next holiday, promotions of
+public and school holidays, the days that a shop is closed (Kaggle gives them with the days to predict), the shop's own
+data. Features that look ahead (days until the next holiday, promotions of
 the next seven days) use only these.
 """
 
@@ -30,7 +31,12 @@ import polars as pl
 from headstart import TabularData, TabularLearner, datasets, features, splits
 from headstart.tabular import suggested_lr
 
-EVENTS = {"SchoolHoliday": "SchoolHoliday = 1", "StateHoliday": "StateHoliday <> '0'", "Promo": "Promo = 1"}
+EVENTS = {
+    "SchoolHoliday": "SchoolHoliday = 1", "StateHoliday": "StateHoliday <> '0'", "Promo": "Promo = 1",
+    "Closed": "Open = 0 AND DayOfWeek < 7",
+}  # fmt: skip
+"""Closed is what the lesson does not have: a holiday of that shop alone, or weeks of rebuilding, after which its sales
+differ."""
 
 RECIPE = features.FeatureRecipe(
     [
@@ -52,11 +58,12 @@ STATES = {
 KNOWN_CATEGORIES = (
     "Store", "DayOfWeek", "year", "month", "week", "day", "StateHoliday", "CompetitionMonthsOpen", "Promo2Weeks",
     "StoreType", "Assortment", "PromoInterval", "CompetitionOpenSinceYear", "Promo2SinceYear", "State", "Promo_fw",
-    "Promo_bw", "StateHoliday_fw", "StateHoliday_bw", "SchoolHoliday_fw", "SchoolHoliday_bw", "Promo", "SchoolHoliday",
+    "Promo_bw", "StateHoliday_fw", "StateHoliday_bw", "SchoolHoliday_fw", "SchoolHoliday_bw", "Closed_fw", "Closed_bw",
+    "Promo", "SchoolHoliday",
 )  # fmt: skip
 KNOWN_NUMBERS = (
     "CompetitionDistance", "day_of_year", "AfterStateHoliday", "BeforeStateHoliday", "AfterSchoolHoliday",
-    "BeforeSchoolHoliday", "AfterPromo", "BeforePromo",
+    "BeforeSchoolHoliday", "AfterPromo", "BeforePromo", "AfterClosed", "BeforeClosed",
 )  # fmt: skip
 WEATHER = (
     "Max_TemperatureC", "Mean_TemperatureC", "Min_TemperatureC", "Max_Humidity", "Mean_Humidity", "Min_Humidity",

@@ -13,9 +13,13 @@ from headstart.core.errors import ConfigError
 
 __all__ = ["Periodic", "PiecewiseLinear", "bin_edges"]
 
+LEAST_WIDTH = torch.finfo(torch.float32).tiny
+
 
 def bin_edges(values: Tensor, bins: int = 32) -> list[float]:
     """The edges of at most ``bins`` bins with as many rows each, ascending; equal ones are merged, 2 at least remain.
+
+    Equal are also those so close that float32 has no number for one by their distance.
 
     Args:
         values: a column's numbers in the training rows, ``(rows,)``.
@@ -23,7 +27,10 @@ def bin_edges(values: Tensor, bins: int = 32) -> list[float]:
     """
     ordered = values.double().sort().values
     places = torch.linspace(0, len(ordered) - 1, bins + 1, dtype=torch.float64).round().long()
-    edges: list[float] = sorted(set(ordered[places].float().tolist()))
+    edges: list[float] = []
+    for edge in ordered[places].float().tolist():
+        if not edges or edge - edges[-1] >= LEAST_WIDTH:
+            edges.append(edge)
     return edges if len(edges) > 1 else [edges[0], edges[0] + 1.0]
 
 
@@ -39,7 +46,7 @@ class PiecewiseLinear(nn.Module):
 
     **Shape:**
     - Input: ``(rows, columns)``
-    - Output: ``(rows, columns * (1 + size))``, the scores first
+    - Output: ``(rows, columns * (1 + size))``, each column's score and then its vector
 
     >>> PiecewiseLinear([[0.0, 1.0, 5.0], [-1.0, 1.0]], 4)(torch.zeros(3, 2)).shape
     torch.Size([3, 10])
@@ -55,21 +62,21 @@ class PiecewiseLinear(nn.Module):
     def __init__(self, edges: Sequence[Sequence[float]], size: int = 8) -> None:
         super().__init__()
         for number, of_column in enumerate(edges):
-            if len(of_column) < 2 or any(low >= high for low, high in pairwise(of_column)):
+            if len(of_column) < 2 or any(high - low < LEAST_WIDTH for low, high in pairwise(of_column)):
                 raise ConfigError(f"bins must be 2 or more ascending edges; column {number} has {list(of_column)[:5]}")
         columns, most = len(edges), max(len(of_column) for of_column in edges) - 1
-        low = torch.zeros(columns, most)
-        slope = torch.zeros(columns, most)  # 0: no such bin, always "not inside"
-        rise = torch.zeros(columns, most)
-        lowest = torch.zeros(columns)
+        low = torch.zeros(columns, most, 1)
+        slope = torch.zeros(columns, most, 1)  # 0: no such bin, always "not inside"
+        rise = torch.zeros(columns, 1, most)
+        lowest = torch.zeros(columns, 1, 1)
         for number, of_column in enumerate(edges):
             found = torch.tensor(of_column)
             count = len(of_column) - 1
             level = torch.linspace(0.5 / (count + 1), 1 - 0.5 / (count + 1), count + 1)
             score = math.sqrt(2.0) * torch.erfinv(2 * level - 1)
-            low[number, :count] = found[:-1]
-            slope[number, :count] = 1.0 / (found[1:] - found[:-1])
-            rise[number, :count] = score[1:] - score[:-1]
+            low[number, :count, 0] = found[:-1]
+            slope[number, :count, 0] = 1.0 / (found[1:] - found[:-1])
+            rise[number, 0, :count] = score[1:] - score[:-1]
             lowest[number] = score[0]
         for name, buffer in (("low", low), ("slope", slope), ("rise", rise), ("lowest", lowest)):
             self.register_buffer(name, buffer, persistent=False)  # they follow from the edges
@@ -78,17 +85,19 @@ class PiecewiseLinear(nn.Module):
         self.rise: Tensor
         self.lowest: Tensor
         self.size = size
-        self.weight = nn.Parameter(torch.zeros(columns, most, size))  # the bends; straight at the start
-        self.straight = nn.Parameter(torch.randn(columns, size) * 0.3)
-        self.bias = nn.Parameter(torch.zeros(columns, size))
+        self.weight = nn.Parameter(torch.zeros(columns, size, most))  # the bends; straight at the start
+        self.straight = nn.Parameter(torch.randn(columns, size, 1) * 0.3)
+        self.bias = nn.Parameter(torch.zeros(columns, size, 1))
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Scores and vectors, ``(rows, columns * (1 + size))``."""
-        inside = ((numbers.unsqueeze(2) - self.low) * self.slope).clamp(0, 1)  # (rows, columns, bins)
-        score = (inside * self.rise).sum(2) + self.lowest  # (rows, columns)
-        vectors = torch.bmm(inside.transpose(0, 1), self.weight).transpose(0, 1)  # (rows, columns, size)
-        vectors = vectors + score.unsqueeze(2) * self.straight + self.bias
-        return torch.cat([score, vectors.flatten(1)], 1)
+        values = numbers.t().unsqueeze(1)  # (columns, 1, rows); rows last: the product is five times faster so
+        inside = (values - self.low).mul_(self.slope).clamp_(0, 1)  # (columns, bins, rows)
+        # Score and vector are both linear in `inside`: one product for the two.
+        weight = torch.cat([self.rise, torch.addcmul(self.weight, self.straight, self.rise)], 1)
+        bias = torch.cat([self.lowest, torch.addcmul(self.bias, self.straight, self.lowest)], 1)
+        found = torch.bmm(weight, inside) + bias  # (columns, 1 + size, rows)
+        return found.flatten(0, 1).t()
 
 
 class Periodic(nn.Module):
