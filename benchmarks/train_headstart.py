@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.protocol import Task, read_task, serve
 from headstart import Callback, TabularData, TabularLearner
 from headstart.core.progress import Progress
+from headstart.tabular import LESSON_NETWORK
 
 __all__ = ["make_learner"]
 
@@ -48,6 +49,7 @@ def make_learner(task: Task) -> TabularLearner:
         data, embedding_sizes=task.embedding_sizes, metrics=[], progress="none",
         hidden=task.hidden,
         dropout=0.0,
+        **LESSON_NETWORK,
     )  # fmt: skip
 
 

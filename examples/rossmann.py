@@ -25,8 +25,10 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from torch import Tensor
 
 from headstart import TabularData, TabularLearner, datasets, features, splits
 from headstart.tabular import suggested_lr
@@ -37,6 +39,12 @@ EVENTS = {
 }  # fmt: skip
 """Closed is what the lesson does not have: a holiday of that shop alone, or weeks of rebuilding, after which its sales
 differ."""
+
+NETWORK: dict[str, Any] = {
+    "hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1, "numeric_embedding": "piecewise_linear",
+}  # fmt: skip
+"""Chosen on other weeks (2014-03-20 to 2014-05-06) of protocol A's training rows. The days of its history are few, so
+that more than three or four epochs learn them by heart; the mean of several short-trained models is better."""
 
 RECIPE = features.FeatureRecipe(
     [
@@ -168,13 +176,29 @@ def promo2() -> list[pl.Expr]:
     return [weeks.clip(0, 25).fill_null(0).cast(pl.Int8).alias("Promo2Weeks"), year]
 
 
+def by_batches(prediction: Tensor, target: Tensor, size: int = 256) -> float:
+    """RMSPE as the lesson reports it: that of each batch of validation rows in their order, then the mean.
+
+    fastai 0.7 averaged its metrics so, over batches twice as long as in training. A mean of roots is below the root of
+    the mean: a few shops that are far off weigh in their own batches alone. It is by this that the lesson has 0.0971.
+
+    Args:
+        prediction: sales, ``(rows,)``.
+        target: true sales, ``(rows,)``.
+        size: of a batch.
+    """
+    errors = ((prediction.double() - target) / target).square().split(size)
+    return sum(float(batch.mean().sqrt()) * len(batch) for batch in errors) / len(target)
+
+
 def main() -> None:
     """Trains by a protocol and says how far off it is (RMSPE: 0.10 is ten percent)."""
     parser = argparse.ArgumentParser(description="Rossmann's sales, the lesson's whole way")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="A")
     parser.add_argument("--fast", action="store_true", help="a few shops and one epoch, to see that all works")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=None, help="of one cycle; None: 10, with --fast 1")
+    parser.add_argument("--epochs", type=int, default=None, help="of one cycle; 3 if nothing is said, with --fast 1")
+    parser.add_argument("--ensemble", type=int, default=None, help="models to average; 8, with --fast 1")
     parser.add_argument("--out", type=Path, default=None, help="a folder for the model")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
@@ -183,18 +207,25 @@ def main() -> None:
     data = PROTOCOLS[options.protocol].data(frame, batch_size=64 if options.fast else 512, seed=options.seed)
     prepared = time.perf_counter() - started
     print(f"{data.train.rows:,} rows train, {data.valid.rows:,} validate; prepared in {prepared:.1f} s", flush=True)
-    learner = TabularLearner(data, seed=options.seed)
-    epochs = options.epochs or (1 if options.fast else 10)
-    history = learner.fit_one_cycle(0.01 if options.fast else suggested_lr(), epochs)
+    epochs = options.epochs or (1 if options.fast else 3)
+    learner = TabularLearner(
+        data, ensemble=options.ensemble or (1 if options.fast else 8), seed=options.seed, **NETWORK
+    )
+    history = learner.fit_one_cycle(suggested_lr(), epochs)
     if options.out is not None:
         learner.save(options.out)
     seconds = time.perf_counter() - started
-    print(f"RMSPE {history[-1]['rmspe']:.4f} after {epochs} epochs, {seconds:.0f} s in all")
+    lesson = by_batches(*learner.predict_with_targets())
+    print(
+        f"RMSPE {history[-1]['rmspe']:.4f} ({lesson:.4f} as the lesson averages it) after {epochs} epochs,"
+        f" {seconds:.0f} s in all"
+    )
     if options.json:
         metrics = {name: value for name, value in history[-1].items() if name not in ("epoch", "fit", "seconds")}
         said = {
             "protocol": options.protocol, "seed": options.seed, "epochs": epochs, "train_rows": data.train.rows,
-            "valid_rows": data.valid.rows, "metrics": metrics, "prepared": prepared, "seconds": seconds,
+            "valid_rows": data.valid.rows, "metrics": metrics, "rmspe_as_the_lesson": lesson, "prepared": prepared,
+            "seconds": seconds,
         }  # fmt: skip
         print(json.dumps(said))
 

@@ -119,8 +119,9 @@ def train_tabular(
     hidden: Annotated[
         str | None, typer.Option(help="Width of each hidden layer, with commas; 200,100, or 256,128 with --members.")
     ] = None,
+    lesson: Annotated[bool, typer.Option("--lesson", help="The network of fast.ai's lesson.")] = False,
     members: Annotated[
-        int | None, typer.Option(help="Instead of the lesson's network so many in one, which share weights: 4, say.")
+        int | None, typer.Option(help="Instead of one network so many in one, which share weights: 4, say.")
     ] = None,
     ensemble: Annotated[int, typer.Option(help="How many models to average.")] = 1,
     seed: Annotated[int, typer.Option(help="Of weights, dropout, order and random split.")] = 0,
@@ -130,11 +131,20 @@ def train_tabular(
     """Train on a table; print the metrics of the validation rows."""
     from headstart.core.engine import Engine
     from headstart.core.saving import check_writable
-    from headstart.tabular import MEMBERS_NETWORK, TabularData, TabularLearner, suggested_epochs, suggested_lr
+    from headstart.tabular import (
+        LESSON_NETWORK,
+        MEMBERS_NETWORK,
+        TabularData,
+        TabularLearner,
+        suggested_epochs,
+        suggested_lr,
+    )
 
     started = time.perf_counter()
-    network = {} if members is None else MEMBERS_NETWORK | {"members": members}
-    network |= {} if hidden is None else {"hidden": _widths(hidden)}
+    if lesson and members is not None:
+        raise ConfigError("give --lesson or --members, not both")
+    network = LESSON_NETWORK if lesson else {} if members is None else MEMBERS_NETWORK | {"members": members}
+    network = network | ({} if hidden is None else {"hidden": _widths(hidden)})
     if lr is None:
         lr = suggested_lr() if members is None else 0.003
     check_writable(out, "learner")

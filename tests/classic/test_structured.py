@@ -16,6 +16,7 @@ from headstart import TabularData, TabularLearner, splits
 from headstart.classic import ColumnarModelData, add_datepart, get_cv_idxs, proc_df
 from headstart.classic.learner import optimizer_factory
 from headstart.core.errors import ConfigError, DataError, NotFittedError
+from headstart.tabular import LESSON_NETWORK
 
 VALID = list(range(0, 240, 5))
 
@@ -136,7 +137,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(tmp_path: Path, capsys:
     own = TabularLearner(
         own_data, hidden=[20, 10], dropout=[0.001, 0.01], embedding_dropout=0.04,
         embedding_sizes={"shop": 3, "event": 2}, optimizer=optimizer_factory(opt_fn), weight_decay=1e-3,
-        members=1, numeric_embedding=None, batch_norm=True, progress="none",
+        **LESSON_NETWORK, progress="none",
     )  # fmt: skip
     own.fit(0.01, 2, cycle_len=1)
     assert [row["train_loss"] for row in m.learner.history] == [row["train_loss"] for row in own.history]

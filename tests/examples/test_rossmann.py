@@ -12,6 +12,7 @@ from types import ModuleType
 
 import polars as pl
 import pytest
+import torch
 
 import headstart
 
@@ -78,6 +79,7 @@ def test_the_trend_is_that_of_the_day_s_own_week(frame: pl.DataFrame) -> None:
 
 
 def test_protocol_b_sees_nothing_that_nobody_knows_six_weeks_ahead(rossmann: ModuleType, frame: pl.DataFrame) -> None:
+    # On which days a shop opens is announced: what a row sees of it are days until and since, made before.
     unknown = {"Customers", "Open", "Events", *rossmann.WEATHER, *rossmann.TREND}
     assert unknown.isdisjoint(rossmann.PROTOCOLS["B"].columns) and "Customers" not in rossmann.PROTOCOLS["A"].columns
     assert "Sales" not in rossmann.RECIPE.inputs
@@ -89,3 +91,12 @@ def test_protocol_b_sees_nothing_that_nobody_knows_six_weeks_ahead(rossmann: Mod
     )
     for first, second in zip(rossmann.PROTOCOLS["B"].data(blind).valid.inputs, data.valid.inputs, strict=True):
         assert first.equal(second)
+
+
+def test_the_lesson_s_mean_over_batches_is_kinder_than_the_root_of_the_mean(rossmann: ModuleType) -> None:
+    target = torch.full((512,), 100.0)
+    prediction = target.clone()
+    prediction[0] = 200.0  # one shop is far off
+    assert rossmann.by_batches(prediction, target, size=512) == pytest.approx((1 / 512) ** 0.5)
+    assert rossmann.by_batches(prediction, target) == pytest.approx((1 / 256) ** 0.5 / 2)
+    assert rossmann.by_batches(prediction, target, size=500) == pytest.approx((1 / 500) ** 0.5 * 500 / 512)

@@ -30,6 +30,12 @@ def test_bins_hold_as_many_rows_each() -> None:
     assert (counts - 1250).abs().max() <= 5
 
 
+def test_edges_too_close_to_be_told_apart_are_one() -> None:
+    edges = bin_edges(torch.tensor([0.0, 1e-45, 1.0]), 2)
+    assert edges == [0.0, 1.0]
+    assert PiecewiseLinear([edges], 2)(torch.tensor([[0.0], [1e-45], [1.0]])).isfinite().all()
+
+
 @given(NUMBERS)
 def test_scores_rise_with_the_number_and_stop_at_the_outer_edges(values: list[float]) -> None:
     edges = bin_edges(torch.tensor(values), 8)

@@ -18,7 +18,7 @@ from headstart.core.data import Loader, TensorLoader
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.splits import by_indices
 from headstart.core.target import Number, checked_range
-from headstart.tabular import TabularData, TabularLearner
+from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner
 from headstart.tabular.features import add_dateparts
 
 __all__ = ["ColumnarModelData", "Scaler", "StructuredLearner", "add_datepart", "get_cv_idxs", "proc_df"]
@@ -335,7 +335,7 @@ class ColumnarModelData:
         data = replace(self.data, target=bounded, codec=replace(codec, target=bounded))
         learner = TabularLearner(
             data, hidden=szs, dropout=drops, embedding_dropout=emb_drop, seed=seed, progress="none",
-            members=1, numeric_embedding=None, batch_norm=True,
+            **LESSON_NETWORK,
             embedding_sizes={name: width for name, (_, width) in zip(names, emb_szs, strict=True)},
             optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
         )  # fmt: skip

@@ -2,10 +2,10 @@
 
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr
-from headstart.tabular.learner import MEMBERS_NETWORK, TabularLearner
+from headstart.tabular.learner import LESSON_NETWORK, MEMBERS_NETWORK, TabularLearner
 from headstart.tabular.model import TabularModel
 
 __all__ = [
-    "MEMBERS_NETWORK", "TableCodec", "TabularData", "TabularLearner", "TabularModel",
+    "LESSON_NETWORK", "MEMBERS_NETWORK", "TableCodec", "TabularData", "TabularLearner", "TabularModel",
     "suggested_epochs", "suggested_lr",
 ]  # fmt: skip

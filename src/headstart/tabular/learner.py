@@ -28,9 +28,12 @@ from headstart.tabular.model import TabularModel, embedding_size
 from headstart.tabular.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 
-__all__ = ["MEMBERS_NETWORK", "NumericEmbedding", "TabularLearner"]
+__all__ = ["LESSON_NETWORK", "MEMBERS_NETWORK", "NumericEmbedding", "TabularLearner"]
 
 NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+
+LESSON_NETWORK: dict[str, Any] = {"numeric_embedding": None, "norm_first": False}
+"""The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``."""
 
 MEMBERS_NETWORK: dict[str, Any] = {
     "hidden": (256, 128), "members": 4, "numeric_embedding": "piecewise_linear", "batch_norm": False, "dropout": 0.3,
@@ -42,8 +45,8 @@ MEMBERS_NETWORK: dict[str, Any] = {
 class TabularLearner(Learner):
     """A `TabularModel`, or an ensemble of them, on a table.
 
-    The defaults are the lesson's network. `MEMBERS_NETWORK` is slower, and was ahead of it on flights and adult and
-    behind on rossmann-100 (docs/tables.md).
+    The defaults are the lesson's network but for how numbers enter and where batch norm stands, by the figures of
+    docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
 
     Args:
         data: from `TabularData.from_table`.
@@ -51,7 +54,8 @@ class TabularLearner(Learner):
         members: how many networks in one, which share embeddings and weights (see `TabularModel`).
         numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
             ``"periodic"``; or None, as they are.
-        batch_norm: of the numbers, and after each hidden layer.
+        batch_norm: of each hidden layer, and of numbers that enter as they are.
+        norm_first: batch norm before the ReLU; False: after it, as in the lesson (see `TabularModel`).
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -77,8 +81,9 @@ class TabularLearner(Learner):
         *,
         hidden: Sequence[int] = (200, 100),
         members: int = 1,
-        numeric_embedding: NumericEmbedding | None = None,
+        numeric_embedding: NumericEmbedding | None = "piecewise_linear",
         batch_norm: bool = True,
+        norm_first: bool = True,
         dropout: float | Sequence[float] = 0.1,
         embedding_dropout: float = 0.0,
         embedding_sizes: Mapping[str, int] | None = None,
@@ -104,6 +109,7 @@ class TabularLearner(Learner):
             "members": members,
             **_numeric(data, numeric_embedding),
             "batch_norm": batch_norm,
+            "norm_first": norm_first,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),

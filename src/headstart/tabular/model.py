@@ -1,7 +1,7 @@
 """`TabularModel`: entity embeddings and numbers, through hidden layers, to the outputs. With `numeric` all one needs.
 
-**Source:** Guo and Berkhahn, "Entity Embeddings of Categorical Variables" (2016); the layers' order (linear, ReLU,
-batch norm, dropout) and the embedding sizes are those of fast.ai's lesson.
+**Source:** Guo and Berkhahn, "Entity Embeddings of Categorical Variables" (2016); the
+embedding sizes are those of fast.ai's lesson.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class TabularModel(nn.Module):
         members: how many networks in one.
         bins: each continuous column's edges for `PiecewiseLinear`; None: the numbers enter as they are.
         periodic: the numbers also enter by `Periodic`; not together with bins.
-        batch_norm: of the numbers, and after each hidden layer (the lesson's).
+        batch_norm: of each hidden layer, and of numbers that enter as they are.
+        norm_first: batch norm before the ReLU. False: after it, as in the lesson, where a unit that seldom fires has
+            next to no variance, so that a new row on which it does can be magnified hundreds of times.
         embedding_dropout: probability of dropping an embedding's number, 0 to 1.
         dropout: after each hidden layer: one probability, or one per layer.
         output_range: lowest and highest value of each output, reached by a sigmoid; None: unbounded.
@@ -76,6 +78,7 @@ class TabularModel(nn.Module):
         bins: Sequence[Sequence[float]] | None = None,
         periodic: bool = False,
         batch_norm: bool = True,
+        norm_first: bool = True,
         embedding_dropout: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         output_range: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -100,14 +103,13 @@ class TabularModel(nn.Module):
         elif continuous and periodic:
             self.numeric = Periodic(continuous)
         numbers = continuous if self.numeric is None else continuous * (1 + self.numeric.size)
-        self.normalise = nn.BatchNorm1d(numbers) if continuous and batch_norm else None
+        self.normalise = nn.BatchNorm1d(numbers) if continuous and batch_norm and bins is None else None
         layers: list[nn.Module] = []
         width = sum(sizes) + numbers
         for size, probability in zip(hidden, dropouts, strict=True):
             layers.append(nn.Linear(width, size) if members == 1 else MemberLinear(width, size, members, not layers))
-            layers.append(nn.ReLU(inplace=True))
-            if batch_norm:
-                layers.append(nn.BatchNorm1d(size * members))
+            norms = [nn.BatchNorm1d(size * members)] if batch_norm else []
+            layers += [*norms, nn.ReLU(inplace=True)] if norm_first else [nn.ReLU(inplace=True), *norms]
             if probability > 0:
                 layers.append(Dropout(probability))
             width = size
