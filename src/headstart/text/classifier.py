@@ -29,7 +29,7 @@ from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
 from headstart.text.interpretation import Interpretation, interpret
 from headstart.text.language_model import chosen_sizes, describe_codec
-from headstart.text.learner import ActivationPenalty, EncoderLearner, make_encoder, text_adam
+from headstart.text.learner import ActivationPenalty, EncoderLearner, check_precision, make_encoder, text_adam
 from headstart.text.model import Dropouts
 from headstart.text.pooling import TextClassifier
 from headstart.text.pretrained import read_pretrained
@@ -104,6 +104,7 @@ class TextLearner(EncoderLearner):
         folder: str | Path = "models",
         progress: Verbosity = "auto",
     ) -> None:
+        check_precision(data.engine)
         self.codec = data.codec
         start = language_model or data.language_model
         pretrained = None if start is None else read_pretrained(start)
