@@ -293,3 +293,7 @@ def _settings(model: dict[str, Any]) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     typer.echo(f"warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()
