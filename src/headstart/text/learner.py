@@ -162,8 +162,8 @@ def check_same_reading(saved: TextCodec, own: TextCodec, folder: Path) -> None:
     """
     if saved.tokenizer != own.tokenizer:
         raise ArtifactError(
-            f"the model in {folder} cuts texts into other tokens; make the data with language_model={str(folder)!r}"
-            " or with its tokenizer"
+            f"the model in {folder} cuts texts into other tokens than these data; make them with"
+            f" tokenizer=read_codec({str(folder)!r}).tokenizer, from headstart.text.pretrained"
         )
     if saved.backward != own.backward:
         directions: dict[bool, Literal["backward", "forward"]] = {True: "backward", False: "forward"}
