@@ -124,7 +124,14 @@ class TextLearner(EncoderLearner):
             self.take_pretrained(pretrained, Path(start))
 
     def fine_tune(
-        self, lr: float, epochs: int, *, frozen_epochs: int = 1, callbacks: Sequence[Callback] = ()
+        self,
+        lr: float,
+        epochs: int,
+        *,
+        frozen_epochs: int = 1,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
     ) -> History:
         """Gradual unfreezing: the head alone, then one group more, then two, then everything at rates per group.
 
@@ -135,14 +142,18 @@ class TextLearner(EncoderLearner):
             epochs: of the last stage.
             frozen_epochs: of each stage before it; 0: everything at once, at ``lr`` itself.
             callbacks: for all stages.
+            checkpoint: a folder that gets, in a folder for each stage, what is needed to go on.
+            resume: go on from there.
         """
         started, count = len(self.history), len(self.groups)
-        for trained, rate in ((1, lr), (2, lr / 2), (3, lr / 2)) if frozen_epochs else ():
-            if trained < count:
-                self.freeze_to(-trained)
-                self.fit_one_cycle(_rates(rate, count), frozen_epochs, callbacks=callbacks)
-        self.unfreeze()
-        self.fit_one_cycle(_rates(lr / 2 if frozen_epochs else lr, count), epochs, callbacks=callbacks)
+        stages = [(1, lr, frozen_epochs), (2, lr / 2, frozen_epochs), (3, lr / 2, frozen_epochs)]
+        stages = [stage for stage in stages if stage[0] < count] if frozen_epochs else []
+        for trained, rate, length in [*stages, (count, lr / 2 if frozen_epochs else lr, epochs)]:
+            self.freeze_to(-trained)
+            self.fit_one_cycle(
+                _rates(rate, count), length, callbacks=callbacks, resume=resume,
+                checkpoint=None if checkpoint is None else Path(checkpoint) / f"last-{trained}-groups",
+            )  # fmt: skip
         return History(self.history[started:])
 
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table, *, snapshot: str | None = None) -> Any:
