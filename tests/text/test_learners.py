@@ -343,6 +343,7 @@ def test_forward_and_backward_answer_together(classifier: TextLearner, folder: P
     assert both.validate().keys() == {"accuracy", "balanced_accuracy", "auc", "log_loss"}
     mean = (classifier.predict("Not bad.")["probability_pos"] + backward.predict("Not bad.")["probability_pos"]) / 2
     assert both.predict("Not bad.")["probability_pos"] == pytest.approx(mean, abs=1e-6)
+    assert both.predict(["Not bad.", "Dull."])["probability_pos"][0] == pytest.approx(mean, abs=1e-6)
     both.save(folder / "both")
     again = headstart.load(folder / "both")
     assert again.predict(reviews(20)).equals(both.predict(reviews(20))) and again.metrics == both.metrics

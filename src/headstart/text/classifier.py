@@ -174,8 +174,8 @@ class TextLearner(EncoderLearner):
         if isinstance(rows, str | Mapping):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over many texts; for one give a list of one")
-            return self._target.decode_one(self._probabilities_of(rows))
-        frame = self._frame_of(rows) if isinstance(rows, list | tuple) else read_table(rows)
+            return self._target.decode_one(self.probabilities_of_one(rows))
+        frame = self.frame_of(rows) if isinstance(rows, list | tuple) else read_table(rows)
         source: Any = frame if isinstance(rows, list | tuple) else rows
         return to_source(pl.DataFrame(self._target.decode(self.probabilities(frame, snapshot=snapshot))), source)
 
@@ -186,6 +186,26 @@ class TextLearner(EncoderLearner):
             return self._target.prediction(torch.zeros(0, self._target.outputs))
         loader = text_loader(self.codec, frame, self.engine, with_target=False, workers=None)
         return self.predict_batches(loader, snapshot=snapshot)
+
+    def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
+        """A list of texts as a table with this learner's column.
+
+        Raises:
+            ConfigError: several columns are read, or an entry is no text.
+        """
+        if len(self.codec.columns) != 1:
+            raise ConfigError(f"these texts are made of {', '.join(self.codec.columns)}: give a table, or a dictionary")
+        if not all(isinstance(text, str) for text in texts):
+            raise ConfigError("predict takes a list of texts; an entry is no text")
+        return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
+
+    def probabilities_of_one(self, text: str | Mapping[str, Any]) -> Tensor:
+        """Probabilities for one text, or a row as a dictionary, by the shortest path: ``(1, classes)``."""
+        ids = torch.from_numpy(self.codec.encode_one(text))[None].to(self.engine.device)
+        self.model.eval()
+        with torch.inference_mode(), self.engine.autocast():
+            outputs = self.model(ids, torch.tensor([ids.shape[1]], device=ids.device))[0]
+            return self._target.prediction(outputs)
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """``valid_loss`` and the metrics over all rows of a table that has the labels."""
@@ -277,20 +297,6 @@ class TextLearner(EncoderLearner):
                 "errors are looked for in the validation texts of TextData; learner.data is of another kind"
             )
         return data.valid_rows
-
-    def _frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
-        if len(self.codec.columns) != 1:
-            raise ConfigError(f"these texts are made of {', '.join(self.codec.columns)}: give a table, or a dictionary")
-        if not all(isinstance(text, str) for text in texts):
-            raise ConfigError("predict takes a list of texts; an entry is no text")
-        return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
-
-    def _probabilities_of(self, text: str | Mapping[str, Any]) -> Tensor:
-        ids = torch.from_numpy(self.codec.encode_one(text))[None].to(self.engine.device)
-        self.model.eval()
-        with torch.inference_mode(), self.engine.autocast():
-            outputs = self.model(ids, torch.tensor([ids.shape[1]], device=ids.device))[0]
-            return self._target.prediction(outputs)
 
 
 def _rates(top: float, count: int) -> list[float]:

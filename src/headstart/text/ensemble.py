@@ -49,11 +49,13 @@ class TextEnsemble:
         """Probabilities for a table's rows, ``(rows, classes)``."""
         return torch.stack([learner.probabilities(frame).cpu() for learner in self.learners]).mean(0)
 
-    def predict(self, rows: str | Mapping[str, Any] | Table) -> Any:
-        """Answers for one text, or a table: as `TextLearner.predict`."""
+    def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
+        """Answers for one text, a list of texts, or a table: as `TextLearner.predict`."""
         if isinstance(rows, str | Mapping):
-            found = torch.stack([learner._probabilities_of(rows).cpu() for learner in self.learners])
+            found = torch.stack([learner.probabilities_of_one(rows).cpu() for learner in self.learners])
             return self.target.decode_one(found.mean(0))
+        if isinstance(rows, list | tuple):
+            return pl.DataFrame(self.target.decode(self.probabilities(self.learners[0].frame_of(rows))))
         return to_source(pl.DataFrame(self.target.decode(self.probabilities(read_table(rows)))), rows)
 
     def validate(self) -> dict[str, float]:
