@@ -123,8 +123,9 @@ SNIPPETS: dict[str, Any] = {
     "sizes": {"embedding_size": 160, "hidden": 320, "layers": 2},
 }  # fmt: skip
 CLOTHING: dict[str, Any] = {
-    **SNIPPETS, "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.3, "lm_lr": 5e-3, "lm_epochs": 1, "batch": 32,
-    "epochs": 3, "lr": 5e-3, "class_weight": "balanced", "own_words": True,
+    **SNIPPETS, "sizes": {"embedding_size": 64, "hidden": 96, "layers": 2}, "own_words": True,
+    "lm_batch": 64, "lm_bptt": 72, "lm_dropout": 0.3, "lm_lr": 1e-2, "lm_epochs": 3,
+    "lr": 1e-2, "epochs": 3, "class_weight": "balanced", "members": 1,
 }  # fmt: skip
 
 

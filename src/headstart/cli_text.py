@@ -14,9 +14,11 @@ from headstart.cli_report import report
 from headstart.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headstart.text import LanguageModelData, TextData
 
-__all__ = ["generate", "train_language_model", "train_text"]
+__all__ = ["generate", "rows_to_predict", "train_language_model", "train_text"]
 
 Source = Annotated[Path, typer.Argument(help="A CSV or Parquet file, or a folder of .txt files.")]
 Out = Annotated[Path, typer.Option(help="Folder for the model; an earlier model there is replaced.")]
@@ -197,6 +199,20 @@ def generate(
         return
     written = learner.generate(prompt, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     typer.echo(" ".join(filter(None, (written, prompt) if learner.codec.backward else (prompt, written))))
+
+
+def rows_to_predict(learner: Any, source: Path) -> pl.DataFrame:
+    """The rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
+    from headstart.core.tables import read_table
+
+    if source.is_dir():
+        from headstart.text.classifier import TextLearner
+        from headstart.text.ensemble import TextEnsemble
+        from headstart.text.folders import find_texts, read_texts
+
+        if isinstance(learner, TextLearner | TextEnsemble):
+            return read_texts(find_texts(source))
+    return read_table(source, "input")
 
 
 def _columns(text: str) -> str | list[str]:

@@ -141,6 +141,10 @@ def test_a_folder_of_files_is_read(folder: Path) -> None:
             (folder / "files" / label / f"{number}.txt").write_text(f"It was {'great' if label == 'pos' else 'dull'}.")
     done = run("train", "text", folder / "files", "--epochs", 1, "--json", "--out", folder / "of-files")
     assert done.returncode == 0, done.stderr
+    judged = run("evaluate", folder / "of-files", folder / "files", "--json")
+    assert "accuracy" in last_json(judged.stdout)["metrics"], judged.stderr
+    assert run("predict", folder / "of-files", folder / "files", "--out", folder / "f.parquet").returncode == 0
+    assert {"path", "text", "prediction"} <= set(pl.read_parquet(folder / "f.parquet").columns)
     done = run("train", "text", folder / "files", "--where", "label = 'pos'", "--out", folder / "x")
     assert done.returncode == 2 and "are for tables; the input is a folder" in done.stderr
 

@@ -27,6 +27,7 @@ from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Label, Labels, Loss
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
+from headstart.text.folders import labelled_rows
 from headstart.text.interpretation import Interpretation, interpret
 from headstart.text.language_model import chosen_sizes, describe_codec
 from headstart.text.learner import ActivationPenalty, EncoderLearner, check_precision, make_encoder, text_adam
@@ -208,8 +209,9 @@ class TextLearner(EncoderLearner):
             return self._target.prediction(outputs)
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        """``valid_loss`` and the metrics over all rows of a table that has the labels."""
-        return self.validate(text_loader(self.codec, read_table(table), self.engine, with_target=True, workers=None))
+        """``valid_loss`` and the metrics over all rows of a table that has the labels, or of a folder per label."""
+        rows = labelled_rows(table)
+        return self.validate(text_loader(self.codec, rows, self.engine, with_target=True, workers=None))
 
     def interpret(self, text: str | Mapping[str, Any], of: Any = None) -> Interpretation:
         """What each word contributes to an answer: see `headstart.text.interpretation.interpret`.

@@ -178,5 +178,5 @@ def notes_on(codec: TextCodec, train: Corpus, valid: Corpus | None, unknown: flo
     notes = [f"{size}; vocabulary {len(codec.vocabulary):,}, {unknown:.2%} of the {side} words unknown"]
     empty = int((train.lengths == 2).sum())
     if empty:
-        notes.append(f"{empty:,} training texts are empty")
+        notes.append(f"empty training texts: {empty:,}")
     return tuple(notes)
