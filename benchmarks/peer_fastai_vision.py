@@ -18,7 +18,7 @@ for signature in (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 ):
-    library.define(signature)  # type: ignore[no-untyped-call]  # see headstart.vision.backbone.import_timm
+    library.define(signature)  # type: ignore[no-untyped-call]  # see headstart.core.torchvision
 
 from fastai.vision.all import Callback, ImageDataLoaders, Resize, vision_learner  # noqa: E402
 

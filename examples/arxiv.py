@@ -9,14 +9,13 @@ a GPU: a run ends after the epoch that passes ``--minutes``, and the same comman
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from headstart import Callback, Engine, LanguageModelData, LanguageModelLearner, datasets
-from headstart.core.progress import Progress
+from headstart import Engine, LanguageModelData, LanguageModelLearner, datasets
+from headstart.core.callbacks import Deadline
 
 PROMPTS = [
     "<cat> cs ni <summ> algorithms that",
@@ -24,18 +23,6 @@ PROMPTS = [
     "<cat> cs cv <summ> algorithms. <title> on",
     "<cat> cs ni <summ> algorithms. <title> towards",
 ]
-
-
-class Deadline(Callback):
-    """Ends a fit, after an epoch, when its time is up."""
-
-    def __init__(self, ends: float) -> None:
-        self.ends, self.reached = ends, False
-
-    def on_epoch_end(self, progress: Progress) -> None:
-        """Looks at the clock."""
-        if time.perf_counter() > self.ends and progress.epoch < progress.epochs:
-            progress.stop = self.reached = True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args(arguments)
-    deadline = Deadline(time.perf_counter() + 60 * asked.minutes)
+    deadline = Deadline(asked.minutes)
     papers = pl.read_parquet(datasets.get("arxiv-cs"))
     papers = papers.with_columns(pl.col("primary").str.replace(".", " ", literal=True).alias("category"))
     data = LanguageModelData.from_table(

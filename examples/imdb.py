@@ -18,33 +18,14 @@ everything works.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from headstart import Callback, Engine, LanguageModelData, LanguageModelLearner, TextData, TextLearner, datasets, load
-from headstart.core.progress import Progress
+from headstart import Engine, LanguageModelData, LanguageModelLearner, TextData, TextLearner, datasets, load
+from headstart.core.callbacks import Deadline
 from headstart.text import TextEnsemble
-
-
-class Deadline(Callback):
-    """Ends a fit, after an epoch, when its time is up; the checkpoint has all that is needed to go on."""
-
-    def __init__(self, ends: float) -> None:
-        self.ends = ends
-        self.reached = False
-
-    def on_epoch_end(self, progress: Progress) -> None:
-        """Looks at the clock."""
-        if time.perf_counter() > self.ends and progress.epoch < progress.epochs:
-            progress.stop = self.reached = True
-
-    def state(self) -> dict[str, Any]:
-        """Nothing of it belongs in a checkpoint."""
-        return {}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args(arguments)
-    deadline = Deadline(time.perf_counter() + 60 * asked.minutes)
+    deadline = Deadline(asked.minutes)
     reviews = pl.read_parquet(datasets.get("imdb"))
     if asked.fast:
         reviews = pl.concat(
@@ -68,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.only in (None, "language-model") and not (where / "language-model").exists():
         train_language_model(reviews, where, engine, deadline, asked)
     if asked.only in (None, "classifier") and not deadline.reached and not (where / "classifier").exists():
-        train_classifier(reviews, where, engine, asked)
+        train_classifier(reviews, where, engine, deadline, asked)
     if asked.only == "ensemble":
         both = TextEnsemble([load(asked.out / side / "classifier") for side in ("forward", "backward")])
         print("ensemble", both.evaluate(reviews.filter(pl.col("split") == "test")))
@@ -90,7 +71,6 @@ def train_language_model(
         else {"embedding_size": 400, "hidden": 1152, "layers": 3}
     )
     learner = LanguageModelLearner(data, dropout=0.3, progress="lines", **sizes)
-    started, before = time.perf_counter(), len(learner.history)
     learner.fit(
         3e-3, 1 if asked.fast else 4, cycle_len=1, cycle_mult=2, callbacks=[deadline],
         checkpoint=where / "language-model-checkpoint", resume=True,
@@ -98,19 +78,26 @@ def train_language_model(
     if deadline.reached:
         print(f"stopped after epoch {len(learner.history)}; run the same again to go on")
         return
-    seconds = time.perf_counter() - started
-    print(f"{data.train.rows * max(1, len(learner.history) - before) / seconds:,.0f} tokens/s, validation included")
+    seconds = sum(epoch["seconds"] for epoch in learner.history)
+    print(f"{data.train.rows * len(learner.history) / seconds:,.0f} tokens/s, validation included")
     print("the best of it:", learner.generate("the best", 30, temperature=0.7, seed=0))
     learner.save(where / "language-model")
 
 
-def train_classifier(reviews: pl.DataFrame, where: Path, engine: Engine, asked: argparse.Namespace) -> None:
+def train_classifier(
+    reviews: pl.DataFrame, where: Path, engine: Engine, deadline: Deadline, asked: argparse.Namespace
+) -> None:
     data = TextData.from_table(
         reviews.filter(pl.col("split") == "train"), "text", "label", valid=reviews.filter(pl.col("split") == "test"),
         language_model=where / "language-model", batch_size=16 if asked.fast else 64, engine=engine,
     )  # fmt: skip
     learner = TextLearner(data, dropout=0.5, progress="lines")
-    learner.fine_tune(2e-2, 1 if asked.fast else 4)
+    learner.fine_tune(
+        2e-2, 1 if asked.fast else 4, callbacks=[deadline], checkpoint=where / "classifier-checkpoint", resume=True
+    )
+    if deadline.reached:
+        print(f"stopped after epoch {len(learner.history)}; run the same again to go on")
+        return
     print(learner.history)
     learner.save(where / "classifier")
 

@@ -22,6 +22,7 @@ import torch
 from headstart import Engine, datasets
 from headstart.core.saving import check_writable
 from headstart.text import LanguageModelData, LanguageModelLearner
+from headstart.text.model import lstm_runs_in_bf16
 
 JUDGED = 500
 
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dropout", type=float, default=0.1, help="factor on AWD-LSTM's dropouts")
     parser.add_argument("--backward", action="store_true", help="read each review from its end")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "fp16"])
+    fastest = "bf16" if lstm_runs_in_bf16() else "fp32"
+    parser.add_argument("--precision", default=fastest, choices=["fp32", "bf16", "fp16"], help="bf16 where possible")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="folder to go on from after an interruption")

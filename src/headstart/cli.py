@@ -19,7 +19,7 @@ import typer
 from headstart.cli_collab import recommend, train_collab
 from headstart.cli_options import AsJson, Device, Folder, Input, names, numbers, split_of
 from headstart.cli_report import metrics_of, print_metrics, report
-from headstart.cli_text import generate, train_language_model, train_text
+from headstart.cli_text import generate, rows_to_predict, train_language_model, train_text
 from headstart.cli_vision import predict_vision, train_vision
 from headstart.core.errors import ConfigError, HeadstartError
 
@@ -185,9 +185,9 @@ def predict(
     ] = "raise",
     device: Device = "auto",
 ) -> None:
-    """Predict each row of a table, or each image of a folder: its columns, and beside them the predictions."""
+    """Predict each row of a table, or each image or text of a folder: its columns, and beside them the predictions."""
     from headstart import load
-    from headstart.core.tables import check_output, read_table
+    from headstart.core.tables import check_output
 
     if out is not None:
         check_output(out)
@@ -196,7 +196,7 @@ def predict(
         result = predict_vision(learner, table, on_error, flat=out is None or out.suffix == ".csv")
         _write(result, out)
         return
-    frame = read_table(table, "input")
+    frame = rows_to_predict(learner, table)
     answers = learner.predict(frame)
     for name in answers.columns:
         if name in frame.columns:
@@ -303,3 +303,7 @@ def _settings(model: dict[str, Any]) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     typer.echo(f"warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,9 +14,11 @@ from headstart.cli_report import report
 from headstart.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headstart.text import LanguageModelData, TextData
 
-__all__ = ["generate", "train_language_model", "train_text"]
+__all__ = ["generate", "rows_to_predict", "train_language_model", "train_text"]
 
 Source = Annotated[Path, typer.Argument(help="A CSV or Parquet file, or a folder of .txt files.")]
 Out = Annotated[Path, typer.Option(help="Folder for the model; an earlier model there is replaced.")]
@@ -69,8 +71,8 @@ def train_language_model(
     started = time.perf_counter()
     check_writable(out, "learner")
     options: dict[str, Any] = {
-        "tokenizer": "subwords" if subwords else "words", "min_freq": min_freq, "max_vocab": max_vocab,
-        "backward": backward, "batch_size": batch_size, "bptt": bptt, "seed": seed,
+        **_reading(language_model, subwords=subwords, backward=backward), "min_freq": min_freq,
+        "max_vocab": max_vocab, "batch_size": batch_size, "bptt": bptt, "seed": seed,
         "engine": _engine(device, precision),
     }  # fmt: skip
     fraction = 0.1 if valid_fraction is None and valid_from is None and valid_where is None else valid_fraction
@@ -157,15 +159,15 @@ def train_text(
         from headstart.text.transformer import TransformerLearner
 
         learner: TextLearner = TransformerLearner(data, transformer, seed=seed)
-        learner.fine_tune(lr or 2e-4, epochs or 2, frozen_epochs=0)
+        learner.fine_tune(2e-4 if lr is None else lr, 2 if epochs is None else epochs, frozen_epochs=0)
     elif language_model is not None:
         learner = TextLearner(data, dropout=0.6 if dropout is None else dropout, seed=seed)
-        learner.fine_tune(lr or 0.005, epochs or 3, frozen_epochs=0)
+        learner.fine_tune(0.005 if lr is None else lr, 3 if epochs is None else epochs, frozen_epochs=0)
     else:
         learner = TextLearner(
             data, embedding_size=64, hidden=96, layers=2, dropout=0.6 if dropout is None else dropout, seed=seed
         )
-        learner.fit_one_cycle(lr or 0.01, epochs or 3)
+        learner.fit_one_cycle(0.01 if lr is None else lr, 3 if epochs is None else epochs)
     _check_finite(learner.history[-1]["train_loss"], lr)
     learner.save(out)
     if learner.engine.is_main:
@@ -199,6 +201,20 @@ def generate(
     typer.echo(" ".join(filter(None, (written, prompt) if learner.codec.backward else (prompt, written))))
 
 
+def rows_to_predict(learner: Any, source: Path) -> pl.DataFrame:
+    """The rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
+    from headstart.core.tables import read_table
+
+    if source.is_dir():
+        from headstart.text.classifier import TextLearner
+        from headstart.text.ensemble import TextEnsemble
+        from headstart.text.folders import find_texts, read_texts
+
+        if isinstance(learner, TextLearner | TextEnsemble):
+            return read_texts(find_texts(source))
+    return read_table(source, "input")
+
+
 def _columns(text: str) -> str | list[str]:
     return names(text) if "," in text else text
 
@@ -207,6 +223,21 @@ def _engine(device: str, precision: str) -> Any:
     from headstart.core.engine import Engine
 
     return Engine(device, precision)  # type: ignore[arg-type]  # any text; the engine says which ones there are
+
+
+def _reading(start: Path | None, *, subwords: bool, backward: bool) -> dict[str, Any]:
+    """Tokens and direction: as asked for, or those of the model to start from, which the new one must share."""
+    from headstart.text.pretrained import read_codec
+    from headstart.text.tokens import WordTokenizer
+
+    if start is None:
+        return {"tokenizer": "subwords" if subwords else "words", "backward": backward}
+    codec = read_codec(start)
+    if subwords and isinstance(codec.tokenizer, WordTokenizer):
+        raise ConfigError(f"the language model in {start} reads words: leave out --subwords")
+    if backward and not codec.backward:
+        raise ConfigError(f"the language model in {start} reads forward: leave out --backward")
+    return {"tokenizer": codec.tokenizer, "backward": codec.backward}
 
 
 def _print_notes(data: LanguageModelData | TextData) -> None:

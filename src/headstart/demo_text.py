@@ -12,7 +12,7 @@ from headstart.core.engine import Engine
 from headstart.core.tables import read_table
 from headstart.text import LanguageModelData, LanguageModelLearner, TextData, TextLearner
 
-__all__ = ["demo_text"]
+__all__ = ["text_demo"]
 
 OWN = [
     "A wonderful film, funny and moving from the first minute to the last.",
@@ -21,7 +21,7 @@ OWN = [
 ]
 
 
-def demo_text(folder: Path, console: Console) -> None:
+def text_demo(folder: Path, console: Console) -> None:
     """Ten thousand sentences out of film reviews: read them all without labels, write, then learn to judge."""
     console.rule("Text: what does a film review say?")
     table = read_table(datasets.get("movie-snippets"))

@@ -18,7 +18,7 @@ from headstart.core.plots import plot_predictions
 from headstart.core.splits import by_time
 from headstart.core.tables import read_table
 from headstart.demo_report import print_end
-from headstart.demo_text import demo_text
+from headstart.demo_text import text_demo
 from headstart.demo_vision import vision_demo
 from headstart.tabular import TabularData, TabularLearner
 
@@ -176,6 +176,6 @@ def _film_and_user_means(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
 DEMOS: dict[str, Callable[[Path, Console], None]] = {
     "tabular": _tabular,
     "collab": _collab,
-    "text": demo_text,
+    "text": text_demo,
     "vision": vision_demo,
 }

@@ -109,6 +109,31 @@ def test_a_mistake_is_one_line(folder: Path, arguments: tuple[str, ...], said: s
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+def test_a_start_is_read_as_it_was_made(folder: Path) -> None:
+    columns = ("--text", "review", "--epochs", 1, "--batch-size", 8, "--bptt", 20, "--max-vocab", 300)
+    sizes = ("--embedding-size", 8, "--hidden", 8, "--layers", 1)
+    parts = run(
+        "train", "language-model", folder / "reviews.csv", *columns, *sizes, "--subwords",
+        "--backward", "--out", folder / "parts",
+    )  # fmt: skip
+    assert parts.returncode == 0, parts.stderr
+    start = ("--language-model", folder / "parts")
+    further = run("train", "language-model", folder / "reviews.csv", *columns, *start, "--out", folder / "further")
+    assert further.returncode == 0, further.stderr
+    told = run("info", folder / "further").stdout
+    assert "parts of words" in told and "each text from its end" in told
+    for option, said in (("--subwords", "reads words: leave out"), ("--backward", "reads forward: leave out")):
+        start = ("--language-model", folder / "lm", option)
+        done = run("train", "language-model", folder / "reviews.csv", *columns, *start, "--out", folder / "x")
+        assert done.returncode == 2 and said in done.stderr
+
+
+def test_no_epochs_are_not_taken_for_the_default(folder: Path) -> None:
+    columns = ("--text", "review", "--label", "stars")
+    done = run("train", "text", folder / "reviews.csv", *columns, "--epochs", 0, "--out", folder / "x")
+    assert done.returncode == 2 and "got 0" in done.stderr and not (folder / "x").exists()
+
+
 def test_a_folder_of_files_is_read(folder: Path) -> None:
     for label in ("pos", "neg"):
         (folder / "files" / label).mkdir(parents=True)
@@ -116,6 +141,10 @@ def test_a_folder_of_files_is_read(folder: Path) -> None:
             (folder / "files" / label / f"{number}.txt").write_text(f"It was {'great' if label == 'pos' else 'dull'}.")
     done = run("train", "text", folder / "files", "--epochs", 1, "--json", "--out", folder / "of-files")
     assert done.returncode == 0, done.stderr
+    judged = run("evaluate", folder / "of-files", folder / "files", "--json")
+    assert "accuracy" in last_json(judged.stdout)["metrics"], judged.stderr
+    assert run("predict", folder / "of-files", folder / "files", "--out", folder / "f.parquet").returncode == 0
+    assert {"path", "text", "prediction"} <= set(pl.read_parquet(folder / "f.parquet").columns)
     done = run("train", "text", folder / "files", "--where", "label = 'pos'", "--out", folder / "x")
     assert done.returncode == 2 and "are for tables; the input is a folder" in done.stderr
 

@@ -24,6 +24,7 @@ from headstart import (
     TextData,
     TextLearner,
 )
+from headstart.core.callbacks import Deadline
 from headstart.core.splits import by_indices
 from headstart.text import Dropouts, TextEnsemble, Vocabulary
 from headstart.text.pretrained import matched_rows, read_pretrained
@@ -76,6 +77,30 @@ def classifier(writer: LanguageModelLearner, folder: Path) -> TextLearner:
     learner.fine_tune(0.1, 12)
     learner.save(folder / "classifier")
     return learner
+
+
+def test_fine_tuning_in_pieces_is_fine_tuning_in_one_go(writer: LanguageModelLearner, tmp_path: Path) -> None:
+    writer.save(tmp_path / "start")
+    data = TextData.from_table(reviews(80), "text", "label", language_model=tmp_path / "start", engine=Engine("cpu"))
+
+    def tuned(deadline: Deadline | None, checkpoint: Path | None) -> TextLearner:
+        learner = TextLearner(data, progress="none")
+        learner.fine_tune(
+            0.05, 3, frozen_epochs=2, callbacks=[] if deadline is None else [deadline], checkpoint=checkpoint,
+            resume=checkpoint is not None,
+        )  # fmt: skip
+        return learner
+
+    runs, deadline = 0, Deadline(0)
+    learner = tuned(deadline, tmp_path / "pieces")
+    while deadline.reached:
+        runs, deadline = runs + 1, Deadline(0)
+        learner = tuned(deadline, tmp_path / "pieces")
+    assert runs == 5  # each frozen stage of two epochs stops once, the last of three twice
+    whole = tuned(None, None)
+    assert [row["epoch"] for row in learner.history] == [row["epoch"] for row in whole.history]
+    for own, other in zip(learner.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(own, other)
 
 
 # ---- language models
@@ -318,6 +343,7 @@ def test_forward_and_backward_answer_together(classifier: TextLearner, folder: P
     assert both.validate().keys() == {"accuracy", "balanced_accuracy", "auc", "log_loss"}
     mean = (classifier.predict("Not bad.")["probability_pos"] + backward.predict("Not bad.")["probability_pos"]) / 2
     assert both.predict("Not bad.")["probability_pos"] == pytest.approx(mean, abs=1e-6)
+    assert both.predict(["Not bad.", "Dull."])["probability_pos"][0] == pytest.approx(mean, abs=1e-6)
     both.save(folder / "both")
     again = headstart.load(folder / "both")
     assert again.predict(reviews(20)).equals(both.predict(reviews(20))) and again.metrics == both.metrics
@@ -379,7 +405,7 @@ def test_lists_of_texts_and_empty_ones() -> None:
     data = TextData.from_texts(
         ["great film", "", "dull film", "  "] * 10, ["a", "b", "b", "a"] * 10, engine=Engine("cpu")
     )
-    assert any("training texts are empty" in note for note in data.notes) and "vocabulary" in data.notes[0]
+    assert any(note.startswith("empty training texts: ") for note in data.notes) and "vocabulary" in data.notes[0]
     assert TextLearner(data, embedding_size=4, hidden=4, layers=1, progress="none").fit(0.01, 1)[-1]["train_loss"] > 0
 
 

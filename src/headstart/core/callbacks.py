@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ __all__ = [
     "Callback",
     "Checkpoints",
     "CycleEnd",
+    "Deadline",
     "EarlyStopping",
     "KeepBest",
     "TensorBoard",
@@ -158,6 +160,42 @@ class EarlyStopping(_Watch):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes them back."""
         self.best, self.waited = state["best"], state["waited"]
+
+
+class Deadline(Callback):
+    """Ends a fit after the epoch that passes a time; with a checkpoint the same command, run again, goes on from there.
+
+    Fits that begin later do nothing, so that a run of several stages ends as well.
+
+    Args:
+        minutes: from now on.
+
+    Attributes:
+        reached: whether something remains to be done.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.ends, self.reached, self._stopped = time.perf_counter() + 60 * minutes, False, False
+
+    def on_fit_start(self, progress: Progress) -> None:
+        """Takes back the stop that an earlier run's deadline left in the checkpoint."""
+        if self._stopped:
+            progress.stop = self._stopped = False
+        if self.reached:
+            progress.stop = True
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Looks at the clock."""
+        if time.perf_counter() > self.ends and progress.epoch < progress.epochs and not progress.stop:
+            progress.stop = self.reached = True
+
+    def state(self) -> dict[str, Any]:
+        """Whether it was the deadline that ended the fit."""
+        return {"reached": self.reached}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes it back."""
+        self._stopped = state["reached"]
 
 
 class KeepBest(_Watch):

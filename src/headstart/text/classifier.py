@@ -27,9 +27,10 @@ from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Label, Labels, Loss
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
+from headstart.text.folders import labelled_rows
 from headstart.text.interpretation import Interpretation, interpret
 from headstart.text.language_model import chosen_sizes, describe_codec
-from headstart.text.learner import ActivationPenalty, EncoderLearner, make_encoder, text_adam
+from headstart.text.learner import ActivationPenalty, EncoderLearner, check_precision, make_encoder, text_adam
 from headstart.text.model import Dropouts
 from headstart.text.pooling import TextClassifier
 from headstart.text.pretrained import read_pretrained
@@ -104,6 +105,7 @@ class TextLearner(EncoderLearner):
         folder: str | Path = "models",
         progress: Verbosity = "auto",
     ) -> None:
+        check_precision(data.engine)
         self.codec = data.codec
         start = language_model or data.language_model
         pretrained = None if start is None else read_pretrained(start)
@@ -123,7 +125,14 @@ class TextLearner(EncoderLearner):
             self.take_pretrained(pretrained, Path(start))
 
     def fine_tune(
-        self, lr: float, epochs: int, *, frozen_epochs: int = 1, callbacks: Sequence[Callback] = ()
+        self,
+        lr: float,
+        epochs: int,
+        *,
+        frozen_epochs: int = 1,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
     ) -> History:
         """Gradual unfreezing: the head alone, then one group more, then two, then everything at rates per group.
 
@@ -134,14 +143,18 @@ class TextLearner(EncoderLearner):
             epochs: of the last stage.
             frozen_epochs: of each stage before it; 0: everything at once, at ``lr`` itself.
             callbacks: for all stages.
+            checkpoint: a folder that gets, in a folder for each stage, what is needed to go on.
+            resume: go on from there.
         """
         started, count = len(self.history), len(self.groups)
-        for trained, rate in ((1, lr), (2, lr / 2), (3, lr / 2)) if frozen_epochs else ():
-            if trained < count:
-                self.freeze_to(-trained)
-                self.fit_one_cycle(_rates(rate, count), frozen_epochs, callbacks=callbacks)
-        self.unfreeze()
-        self.fit_one_cycle(_rates(lr / 2 if frozen_epochs else lr, count), epochs, callbacks=callbacks)
+        stages = [(1, lr, frozen_epochs), (2, lr / 2, frozen_epochs), (3, lr / 2, frozen_epochs)]
+        stages = [stage for stage in stages if stage[0] < count] if frozen_epochs else []
+        for trained, rate, length in [*stages, (count, lr / 2 if frozen_epochs else lr, epochs)]:
+            self.freeze_to(-trained)
+            self.fit_one_cycle(
+                _rates(rate, count), length, callbacks=callbacks, resume=resume,
+                checkpoint=None if checkpoint is None else Path(checkpoint) / f"last-{trained}-groups",
+            )  # fmt: skip
         return History(self.history[started:])
 
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table, *, snapshot: str | None = None) -> Any:
@@ -162,8 +175,8 @@ class TextLearner(EncoderLearner):
         if isinstance(rows, str | Mapping):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over many texts; for one give a list of one")
-            return self._target.decode_one(self._probabilities_of(rows))
-        frame = self._frame_of(rows) if isinstance(rows, list | tuple) else read_table(rows)
+            return self._target.decode_one(self.probabilities_of_one(rows))
+        frame = self.frame_of(rows) if isinstance(rows, list | tuple) else read_table(rows)
         source: Any = frame if isinstance(rows, list | tuple) else rows
         return to_source(pl.DataFrame(self._target.decode(self.probabilities(frame, snapshot=snapshot))), source)
 
@@ -175,9 +188,30 @@ class TextLearner(EncoderLearner):
         loader = text_loader(self.codec, frame, self.engine, with_target=False, workers=None)
         return self.predict_batches(loader, snapshot=snapshot)
 
+    def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
+        """A list of texts as a table with this learner's column.
+
+        Raises:
+            ConfigError: several columns are read, or an entry is no text.
+        """
+        if len(self.codec.columns) != 1:
+            raise ConfigError(f"these texts are made of {', '.join(self.codec.columns)}: give a table, or a dictionary")
+        if not all(isinstance(text, str) for text in texts):
+            raise ConfigError("predict takes a list of texts; an entry is no text")
+        return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
+
+    def probabilities_of_one(self, text: str | Mapping[str, Any]) -> Tensor:
+        """Probabilities for one text, or a row as a dictionary, by the shortest path: ``(1, classes)``."""
+        ids = torch.from_numpy(self.codec.encode_one(text))[None].to(self.engine.device)
+        self.model.eval()
+        with torch.inference_mode(), self.engine.autocast():
+            outputs = self.model(ids, torch.tensor([ids.shape[1]], device=ids.device))[0]
+            return self._target.prediction(outputs)
+
     def evaluate(self, table: Table) -> dict[str, float]:
-        """``valid_loss`` and the metrics over all rows of a table that has the labels."""
-        return self.validate(text_loader(self.codec, read_table(table), self.engine, with_target=True, workers=None))
+        """``valid_loss`` and the metrics over all rows of a table that has the labels, or of a folder per label."""
+        rows = labelled_rows(table)
+        return self.validate(text_loader(self.codec, rows, self.engine, with_target=True, workers=None))
 
     def interpret(self, text: str | Mapping[str, Any], of: Any = None) -> Interpretation:
         """What each word contributes to an answer: see `headstart.text.interpretation.interpret`.
@@ -265,20 +299,6 @@ class TextLearner(EncoderLearner):
                 "errors are looked for in the validation texts of TextData; learner.data is of another kind"
             )
         return data.valid_rows
-
-    def _frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
-        if len(self.codec.columns) != 1:
-            raise ConfigError(f"these texts are made of {', '.join(self.codec.columns)}: give a table, or a dictionary")
-        if not all(isinstance(text, str) for text in texts):
-            raise ConfigError("predict takes a list of texts; an entry is no text")
-        return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
-
-    def _probabilities_of(self, text: str | Mapping[str, Any]) -> Tensor:
-        ids = torch.from_numpy(self.codec.encode_one(text))[None].to(self.engine.device)
-        self.model.eval()
-        with torch.inference_mode(), self.engine.autocast():
-            outputs = self.model(ids, torch.tensor([ids.shape[1]], device=ids.device))[0]
-            return self._target.prediction(outputs)
 
 
 def _rates(top: float, count: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.encoding import (
     EVALUATION_BATCH,
     NO_WORDS,
+    TextOptions,
     Tokens,
     as_frame,
     encoded_texts,
@@ -34,7 +36,14 @@ from headstart.text.pretrained import read_codec
 from headstart.text.tokens import Tokenizer
 from headstart.text.vocabulary import Vocabulary
 
-__all__ = ["TextData", "text_loader"]
+__all__ = ["LabelledOptions", "TextData", "text_loader"]
+
+
+class LabelledOptions(TextOptions, total=False):
+    """The same of texts with labels."""
+
+    language_model: str | Path | None
+    class_weight: ClassWeight | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,17 +165,7 @@ class TextData(Data):
         valid: str | None = None,
         split: Splitter | None = None,
         exclude: Sequence[str] = ("unsup",),
-        language_model: str | Path | None = None,
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        class_weight: ClassWeight | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-        workers: int | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[LabelledOptions],
     ) -> TextData:
         """Text files in a folder per label: ``pos/1.txt``, or ``train/pos/1.txt`` and ``test/pos/1.txt`` as in IMDB.
 
@@ -175,27 +174,11 @@ class TextData(Data):
             valid: the first folder inside it whose texts validate; None: ``valid`` or ``test`` beside ``train``.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``) instead; else a random fifth.
             exclude: names of folders to leave out: texts without label.
-            language_model: as for `from_table`, like all that follows.
-            tokenizer: see there.
-            min_freq: see there.
-            max_vocab: see there.
-            vocabulary: see there.
-            backward: see there.
-            class_weight: see there.
-            batch_size: see there.
-            seed: see there.
-            workers: see there.
-            engine: see there.
+            options: the arguments of `from_table` of these names.
         """
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
-        rows = split_files(files, valid, split, by_random(seed=seed))
-        return cls.from_table(
-            files[rows.train], "text", "label", valid=files[rows.valid], language_model=language_model,
-            tokenizer=tokenizer,
-            min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
-            backward=backward, class_weight=class_weight,
-            batch_size=batch_size, seed=seed, workers=workers, engine=engine,
-        )  # fmt: skip
+        rows = split_files(files, valid, split, by_random(seed=options.get("seed", 0)))
+        return cls.from_table(files[rows.train], "text", "label", valid=files[rows.valid], **options)
 
     @classmethod
     def from_texts(
@@ -204,29 +187,13 @@ class TextData(Data):
         labels: Sequence[str] | Sequence[Sequence[str]],
         *,
         split: Splitter | None = None,
-        language_model: str | Path | None = None,
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        class_weight: ClassWeight | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-        workers: int | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[LabelledOptions],
     ) -> TextData:
-        """Two lists, of texts and of their labels; arguments as for `from_table`."""
+        """Two lists, of texts and of their labels; all else as for `from_table`."""
         if len(texts) != len(labels):
             raise DataError(f"there must be a label for each text; got {len(texts)} texts and {len(labels)} labels")
         frame = as_frame(texts, "texts").with_columns(pl.Series("label", list(labels)))
-        return cls.from_table(
-            frame, "text", "label", split=split, language_model=language_model,
-            tokenizer=tokenizer, min_freq=min_freq,
-            max_vocab=max_vocab, vocabulary=vocabulary,
-            backward=backward, class_weight=class_weight, batch_size=batch_size, seed=seed,
-            workers=workers, engine=engine,
-        )  # fmt: skip
+        return cls.from_table(frame, "text", "label", split=split, **options)
 
 
 def text_loader(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import polars as pl
 
@@ -24,6 +24,7 @@ __all__ = [
     "EVALUATION_BATCH",
     "NO_WORDS",
     "Files",
+    "TextOptions",
     "Tokens",
     "as_frame",
     "encoded_texts",
@@ -44,6 +45,20 @@ NO_WORDS = Vocabulary(SPECIALS)
 
 EVALUATION_BATCH = 64
 """Texts, or streams, at a time when nothing is learnt."""
+
+
+class TextOptions(TypedDict, total=False):
+    """What texts from any source can be given besides; ``from_table`` says what each means, and its default."""
+
+    tokenizer: Tokens | Tokenizer
+    min_freq: int
+    max_vocab: int
+    vocabulary: Vocabulary | None
+    backward: bool
+    batch_size: int
+    seed: int
+    workers: int | None
+    engine: Engine | None
 
 
 @dataclass(frozen=True)
@@ -163,5 +178,5 @@ def notes_on(codec: TextCodec, train: Corpus, valid: Corpus | None, unknown: flo
     notes = [f"{size}; vocabulary {len(codec.vocabulary):,}, {unknown:.2%} of the {side} words unknown"]
     empty = int((train.lengths == 2).sum())
     if empty:
-        notes.append(f"{empty:,} training texts are empty")
+        notes.append(f"empty training texts: {empty:,}")
     return tuple(notes)

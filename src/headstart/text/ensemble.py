@@ -17,6 +17,7 @@ from headstart.core.saving import Json, finite, reading, write_folder
 from headstart.core.tables import Table, check_columns, read_table, to_source
 from headstart.core.target import Label, Labels
 from headstart.text.classifier import TextLearner
+from headstart.text.folders import labelled_rows
 from headstart.version import __version__
 
 __all__ = ["TextEnsemble"]
@@ -49,11 +50,13 @@ class TextEnsemble:
         """Probabilities for a table's rows, ``(rows, classes)``."""
         return torch.stack([learner.probabilities(frame).cpu() for learner in self.learners]).mean(0)
 
-    def predict(self, rows: str | Mapping[str, Any] | Table) -> Any:
-        """Answers for one text, or a table: as `TextLearner.predict`."""
+    def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
+        """Answers for one text, a list of texts, or a table: as `TextLearner.predict`."""
         if isinstance(rows, str | Mapping):
-            found = torch.stack([learner._probabilities_of(rows).cpu() for learner in self.learners])
+            found = torch.stack([learner.probabilities_of_one(rows).cpu() for learner in self.learners])
             return self.target.decode_one(found.mean(0))
+        if isinstance(rows, list | tuple):
+            return pl.DataFrame(self.target.decode(self.probabilities(self.learners[0].frame_of(rows))))
         return to_source(pl.DataFrame(self.target.decode(self.probabilities(read_table(rows)))), rows)
 
     def validate(self) -> dict[str, float]:
@@ -67,8 +70,8 @@ class TextEnsemble:
         return self.metrics
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        """The metrics over all rows of a table that has the labels."""
-        frame = read_table(table)
+        """The metrics over all rows of a table that has the labels, or of a folder per label."""
+        frame = labelled_rows(table)
         check_columns(frame, self.target.columns, "the table (label)")
         return self._judged(self.probabilities(frame), self.target.original(self.target.encode(frame)))
 

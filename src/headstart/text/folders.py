@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.core.tables import Table, read_table
 
-__all__ = ["file_pieces", "find_texts", "read_texts", "split_by_part"]
+__all__ = ["file_pieces", "find_texts", "labelled_rows", "read_texts", "split_by_part"]
 
 FILES_AT_ONCE = 2_000
 
@@ -70,6 +71,13 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
     """The files of `find_texts` with a column ``text``."""
     texts = [text for piece in file_pieces(files["path"].to_list()) for text in piece]
     return files.with_columns(pl.Series("text", texts, pl.String))
+
+
+def labelled_rows(source: Table) -> pl.DataFrame:
+    """A table's rows; or the texts in a folder per label, with the columns ``text`` and ``label``."""
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return read_texts(find_texts(source, labelled=True, exclude=("unsup",)))
+    return read_table(source)
 
 
 def _read(path: str, damaged: list[str]) -> str:

@@ -211,13 +211,14 @@ def _drawn(
 ) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    scaled, places = (logits.float() / temperature).sort(descending=True)
+    scaled = logits.float() / temperature
+    if top_k is None and top_p is None:
+        return int(torch.multinomial(scaled.softmax(0), 1, generator=random))
+    scaled, places = scaled.sort(descending=True) if top_k is None else scaled.topk(min(top_k, len(scaled)))
     probabilities = scaled.softmax(0)
-    if top_k is not None:
-        probabilities[top_k:] = 0
     if top_p is not None:
         before = probabilities.cumsum(0) - probabilities
-        probabilities[before >= top_p * probabilities.sum()] = 0  # the likeliest always stays
+        probabilities[before >= top_p] = 0  # the likeliest always stays
     return int(places[torch.multinomial(probabilities, 1, generator=random)])
 
 

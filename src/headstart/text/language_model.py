@@ -23,7 +23,7 @@ from headstart.core.saving import Json, load_weights, reading
 from headstart.core.tables import Table, read_table
 from headstart.text.codec import TextCodec
 from headstart.text.generation import Continuation, beam_search, generate, next_words
-from headstart.text.learner import ActivationPenalty, EncoderLearner, make_encoder, text_adam
+from headstart.text.learner import ActivationPenalty, EncoderLearner, check_precision, make_encoder, text_adam
 from headstart.text.loaders import StreamLoader
 from headstart.text.model import Dropouts, LanguageModel
 from headstart.text.pretrained import read_pretrained
@@ -83,6 +83,7 @@ class LanguageModelLearner(EncoderLearner):
         folder: str | Path = "models",
         progress: Verbosity = "auto",
     ) -> None:
+        check_precision(data.engine)
         self.codec = data.codec
         pretrained = None if language_model is None else read_pretrained(language_model)
         sizes: dict[str, int | None] = {"embedding_size": embedding_size, "hidden": hidden, "layers": layers}

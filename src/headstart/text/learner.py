@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from headstart.core.batch import Batch
 from headstart.core.callbacks import Callback
+from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.history import History
 from headstart.core.learner import Learner
@@ -18,10 +19,10 @@ from headstart.core.progress import Progress
 from headstart.core.saving import Json, read_folder, write_folder
 from headstart.core.schedules import OneCycle
 from headstart.text.codec import TextCodec
-from headstart.text.model import AWDLSTM, Dropouts, Windows
+from headstart.text.model import AWDLSTM, Dropouts, Windows, lstm_runs_in_bf16
 from headstart.text.pretrained import Pretrained, read_pretrained, save_record
 
-__all__ = ["ActivationPenalty", "EncoderLearner", "make_encoder", "text_adam"]
+__all__ = ["ActivationPenalty", "EncoderLearner", "check_precision", "make_encoder", "text_adam"]
 
 
 class ActivationPenalty(Callback):
@@ -143,6 +144,16 @@ class EncoderLearner(Learner):
         super().load(folder)
 
 
+def check_precision(engine: Engine) -> None:
+    """That the engine's processor has an LSTM of the engine's precision.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if engine.device.type == "cpu" and engine.precision == "bf16" and not lstm_runs_in_bf16():
+        raise ConfigError("precision 'bf16' needs bf16 instructions, which this processor does not have: use 'fp32'")
+
+
 def check_same_reading(saved: TextCodec, own: TextCodec, folder: Path) -> None:
     """That two codecs cut texts into the same tokens, in the same direction.
 
@@ -151,8 +162,8 @@ def check_same_reading(saved: TextCodec, own: TextCodec, folder: Path) -> None:
     """
     if saved.tokenizer != own.tokenizer:
         raise ArtifactError(
-            f"the model in {folder} cuts texts into other tokens; make the data with language_model={str(folder)!r}"
-            " or with its tokenizer"
+            f"the model in {folder} cuts texts into other tokens than these data; make them with"
+            f" tokenizer=read_codec({str(folder)!r}).tokenizer, from headstart.text.pretrained"
         )
     if saved.backward != own.backward:
         directions: dict[bool, Literal["backward", "forward"]] = {True: "backward", False: "forward"}

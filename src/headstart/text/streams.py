@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from headstart.text.encoding import (
     EVALUATION_BATCH,
     NO_WORDS,
     Files,
+    TextOptions,
     Tokens,
     as_frame,
     encoded_texts,
@@ -32,7 +34,14 @@ from headstart.text.loaders import StreamLoader
 from headstart.text.tokens import Tokenizer
 from headstart.text.vocabulary import Vocabulary
 
-__all__ = ["LanguageModelData", "language_model_loader"]
+__all__ = ["LanguageModelData", "StreamOptions", "language_model_loader"]
+
+
+class StreamOptions(TextOptions, total=False):
+    """The same of texts for language models."""
+
+    bptt: int
+    codec: TextCodec | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,17 +123,7 @@ class LanguageModelData(Data):
         valid: str | None = None,
         split: Splitter | None = None,
         exclude: Sequence[str] = (),
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        batch_size: int = 64,
-        bptt: int = 72,
-        seed: int = 0,
-        codec: TextCodec | None = None,
-        workers: int | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[StreamOptions],
     ) -> LanguageModelData:
         """The text files under a folder, in whatever layout; they are read piece by piece and need not fit in memory.
 
@@ -133,27 +132,13 @@ class LanguageModelData(Data):
             valid: the first folder inside it whose texts validate; None: ``valid`` or ``test`` beside ``train``.
             split: of the files (columns ``path``, ``label``, ``part``) instead; else a random tenth.
             exclude: names of folders to leave out.
-            tokenizer: as for `from_table`, like all that follows.
-            min_freq: see there.
-            max_vocab: see there.
-            vocabulary: see there.
-            backward: see there.
-            batch_size: see there.
-            bptt: see there.
-            seed: see there.
-            codec: see there.
-            workers: see there.
-            engine: see there.
+            options: the arguments of `from_table` of these names.
         """
         files = find_texts(folder, exclude=exclude)
-        rows = split_files(files, valid, split, by_random(0.1, seed=seed))
+        rows = split_files(files, valid, split, by_random(0.1, seed=options.get("seed", 0)))
         train_paths, valid_paths = files[rows.train]["path"].to_list(), files[rows.valid]["path"].to_list()
-        return cls.from_pieces(
-            Files(train_paths), Files(valid_paths), tokenizer=tokenizer,
-            min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
-            backward=backward, batch_size=batch_size, bptt=bptt, seed=seed, codec=codec, workers=workers, engine=engine,
-            characters=sum(Path(path).stat().st_size for path in train_paths),
-        )  # fmt: skip
+        characters = sum(Path(path).stat().st_size for path in train_paths)
+        return cls.from_pieces(Files(train_paths), Files(valid_paths), characters=characters, **options)
 
     @classmethod
     def from_texts(
@@ -162,25 +147,11 @@ class LanguageModelData(Data):
         *,
         valid: Sequence[str] | None = None,
         split: Splitter | None = None,
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        batch_size: int = 64,
-        bptt: int = 72,
-        seed: int = 0,
-        codec: TextCodec | None = None,
-        workers: int | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[StreamOptions],
     ) -> LanguageModelData:
-        """A list of texts; arguments as for `from_table`."""
-        return cls.from_table(
-            as_frame(texts, "texts"), "text", split=split, valid=None if valid is None else as_frame(valid, "valid"),
-            tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
-            backward=backward, batch_size=batch_size, bptt=bptt,
-            seed=seed, codec=codec, workers=workers, engine=engine,
-        )  # fmt: skip
+        """A list of texts; all else as for `from_table`."""
+        judged = None if valid is None else as_frame(valid, "valid")
+        return cls.from_table(as_frame(texts, "texts"), "text", split=split, valid=judged, **options)
 
     @classmethod
     def from_pieces(
@@ -190,6 +161,30 @@ class LanguageModelData(Data):
         *,
         columns: Sequence[str] = ("text",),
         marks: Sequence[str] = (),
+        characters: int | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> LanguageModelData:
+        """Pieces of texts from anywhere: what the other constructors come down to. A corpus may be larger than memory.
+
+        Args:
+            train: lists of training texts, from a list of lists or a generator; read once, with subwords twice.
+            valid: the same of validation texts, or None.
+            columns: what the codec calls the texts.
+            marks: the field marks in them.
+            characters: of all training texts, where that is known.
+            options: the arguments of `from_table` of these names.
+        """
+        return cls._encoded(train, valid, tuple(columns), tuple(marks), characters, **options)
+
+    @classmethod
+    def _encoded(
+        cls,
+        train: Texts,
+        valid: Texts | None,
+        columns: tuple[str, ...],
+        marks: tuple[str, ...],
+        characters: int | None,
+        *,
         tokenizer: Tokens | Tokenizer = "words",
         min_freq: int = 3,
         max_vocab: int = 60_000,
@@ -200,36 +195,13 @@ class LanguageModelData(Data):
         seed: int = 0,
         codec: TextCodec | None = None,
         workers: int | None = None,
-        characters: int | None = None,
         engine: Engine | None = None,
     ) -> LanguageModelData:
-        """Pieces of texts from anywhere: what the other constructors come down to. A corpus may be larger than memory.
-
-        Args:
-            train: lists of training texts, from a list of lists or a generator; read once, with subwords twice.
-            valid: the same of validation texts, or None.
-            columns: what the codec calls the texts.
-            marks: the field marks in them.
-            tokenizer: as for `from_table`, like all that follows.
-            min_freq: see there.
-            max_vocab: see there.
-            vocabulary: see there.
-            backward: see there.
-            batch_size: see there.
-            bptt: see there.
-            seed: see there.
-            codec: see there.
-            workers: see there.
-            characters: of all training texts, where that is known.
-            engine: see there.
-        """
         engine = engine or Engine()
         if codec is None:
             tokenizer = make_tokenizer(tokenizer, train, max_vocab, marks)
-            empty = TextCodec(tuple(columns), tuple(marks), tokenizer, NO_WORDS)
-            codec, corpus = learnt(
-                replace(empty, backward=backward), train, min_freq, max_vocab, vocabulary, workers, characters, engine
-            )
+            empty = TextCodec(columns, marks, tokenizer, NO_WORDS, backward)
+            codec, corpus = learnt(empty, train, min_freq, max_vocab, vocabulary, workers, characters, engine)
         else:
             codec = replace(codec, target=None)
             corpus = encoded_texts(codec, train, workers, characters)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from headstart.core.metrics import Metric
 from headstart.core.optim import OptimizerFactory, adamw
 from headstart.core.saving import Json, load_weights, reading
 from headstart.core.target import Loss
+from headstart.core.torchvision import import_torchvision
 from headstart.text.classifier import TextLearner
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData
@@ -163,29 +164,14 @@ def _make_model(codec: TextCodec, backbone: Any, head_dropout: float, seed: int)
 
 
 def _library() -> Any:
-    """The `transformers` library, also where an installed torchvision does not fit the torch beside it.
-
-    The library imports torchvision wherever it is installed, for images; the one of the package index is compiled for
-    another torch than that for processors, and its import fails. It is then kept from the library's sight.
-    """
+    """The `transformers` library, which imports torchvision where that is installed."""
     try:
-        import transformers
+        with contextlib.suppress(ImportError):  # it is not needed
+            import_torchvision()
+        return importlib.import_module("transformers")
     except ImportError as error:
         raise ConfigError(
             "a transformer needs a package that is not installed: pip install 'headstart[transformers]'"
         ) from error
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library: Any = transformers.utils.import_utils
-        hidden: dict[str, Any] = {"torchvision": None}
-        sys.modules.update(hidden)  # the import system takes None for "there is none"
-        try:
-            for look in (library.is_torchvision_available, library.is_torchvision_v2_available):
-                look.cache_clear()  # in case it has looked already
-                look()  # looks once, and remembers
-        finally:
-            del sys.modules["torchvision"]
-    return transformers
+    except RuntimeError as error:
+        raise ConfigError(f"torchvision, which transformers imports, is damaged ({error}): reinstall it") from error

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.core.errors import ConfigError, did_you_mean
+from headstart.core.torchvision import import_torchvision
 
 __all__ = ["Backbone", "import_timm", "native_size"]
 
@@ -21,18 +22,9 @@ NORM_MOMENTUM = 0.1
 """The least share of a batch in batch norms' running statistics: torch's default. Some of timm's models have 0.01, made
 for a million steps; after the hundred of a fine-tuning their statistics would still be those of the weights before."""
 
-_ALIVE: list[Any] = []
-"""What torch must not collect: the definitions below hold as long as their library object does."""
-
 
 def import_timm() -> ModuleType:
-    """timm, also where torchvision's compiled part does not fit the torch that is installed.
-
-    timm imports torchvision for image transforms that headstart does not use. The torchvision of the package index is
-    compiled for CUDA; beside a torch for processors its library does not load, and its import then fails with
-    "operator torchvision::nms does not exist", because it describes operators that its library would have defined.
-    Declaring their signatures is enough for the import to succeed; nobody here calls them. Where torchvision imports
-    by itself, nothing is done.
+    """timm, also where the torchvision that it imports, for what headstart does not use, does not fit torch.
 
     Raises:
         ConfigError: timm or torchvision is not installed, or cannot be imported for another reason.
@@ -40,30 +32,12 @@ def import_timm() -> ModuleType:
     if "timm" in sys.modules:
         return sys.modules["timm"]
     try:
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError as error:
-            if "torchvision::" not in str(error):
-                raise
-            _declare_operators()
-            importlib.import_module("torchvision")
+        import_torchvision()
         return importlib.import_module("timm")
     except (ImportError, RuntimeError) as error:
         raise ConfigError(
             f"images need timm, torchvision and pillow ({error}): pip install 'headstart[vision]'"
         ) from error
-
-
-def _declare_operators() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left
-    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's
-    for signature in (
-        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    ):
-        library.define(signature)  # type: ignore[no-untyped-call]  # torch's
-    _ALIVE.append(library)
 
 
 class Backbone(nn.Module):
