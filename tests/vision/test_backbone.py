@@ -56,7 +56,9 @@ def test_the_last_stages_of_a_backbone(name: str, widths: int) -> None:
         assert torch.allclose(maps[-1], alone(images), atol=1e-6) and torch.equal(several(images), maps[-1])
         assert all(torch.equal(one, same) for one, same in zip(maps, every[-3:], strict=True))
         assert pool_stages(maps).shape == (2, 2 * sum(several.widths))
-    with pytest.raises(ConfigError, match="stages must be a whole number of a backbone's last stages, at least 1; got 0"):
+    with pytest.raises(
+        ConfigError, match="stages must be a whole number of a backbone's last stages, at least 1; got 0"
+    ):
         Backbone(name, size=64, stages=0)
 
 
