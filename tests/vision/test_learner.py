@@ -236,6 +236,13 @@ def test_a_saved_model_needs_neither_hub_nor_activations(trained: ImageLearner, 
     loaded.fit(0.001, 1)
 
 
+def test_a_model_that_tells_of_no_stages_has_one(folder: Path, tmp_path: Path) -> None:
+    learner = toys.make_learner(toys.make_data(folder, tmp_path), stages=1)
+    assert learner.design.pop("stages") == 1
+    learner.save(tmp_path / "model")
+    assert headstart.load(tmp_path / "model", device="cpu").predict(folder).equals(learner.predict(folder))
+
+
 def test_predictions_for_everything_that_can_be_a_picture(trained: ImageLearner, folder: Path) -> None:
     paths = sorted(folder.rglob("*.png"))
     table = trained.predict(folder)

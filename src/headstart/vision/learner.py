@@ -330,7 +330,7 @@ class ImageLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = ImageCodec.from_json(record["codec"])
-            learner.design = dict(record["model"])
+            learner.design = {"stages": 1, **record["model"]}  # the one that there was, where none are told
             learner.design.pop("class")
             learner.label_smoothing = float(learner.design.pop("label_smoothing"))
             learner.origin = str(record["origin"])
