@@ -92,6 +92,24 @@ def test_precompute_then_pictures_then_fine_tuning(folder: Path, tmp_path: Path)
     assert len(tuned.fine_tune(1e-2, 1)) == 2 and tuned.precompute is False
 
 
+def test_fine_tuning_keeps_pretrained_statistics_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:
+    """Batches' own statistics would give the head, trained on activations by the running ones, another input at once."""
+
+    def means(learner: ImageLearner) -> list[torch.Tensor]:
+        found = learner.whole.backbone.state_dict()
+        return [tensor.clone() for name, tensor in found.items() if name.endswith("running_mean")]
+
+    for options, moved in (({}, False), ({"fixed_norms": False}, True), ({"weights": False}, True)):
+        learner = toys.make_learner(toys.make_data(folder, tmp_path), **options)
+        learner.unfreeze()
+        before, scale = means(learner), learner.whole.backbone.body.bn1.weight.detach().clone()
+        learner.fit(1e-3, 1)
+        after = means(learner)
+        assert all(not torch.equal(*pair) for pair in zip(before, after, strict=True)) == moved
+        assert any(not torch.equal(*pair) for pair in zip(before, after, strict=True)) == moved
+        assert not torch.equal(learner.whole.backbone.body.bn1.weight, scale), "scale and shift learn either way"
+
+
 def test_pretrained_learners_start_frozen_and_random_ones_do_not(folder: Path, tmp_path: Path) -> None:
     random = toys.make_learner(toys.make_data(folder, tmp_path), weights=False)
     pretrained = toys.make_learner(toys.make_data(folder, tmp_path))

@@ -77,6 +77,7 @@ class Backbone(nn.Module):
         size: side of the images in pixels; None: the one that its weights were trained at. Only models with a fixed
             number of positions (plain vision transformers) are built for it; all others take any size.
         stages: how many of its last stages `maps` gives; fewer where it has, or tells of, fewer.
+        fixed_norms: in training, too, batch norms go by their running statistics and leave them as they are.
 
     Attributes:
         channels: of the last feature maps.
@@ -90,11 +91,11 @@ class Backbone(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, name: str, *, size: int | None = None, stages: int = 1) -> None:
+    def __init__(self, name: str, *, size: int | None = None, stages: int = 1, fixed_norms: bool = False) -> None:
         super().__init__()
         if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
             raise ConfigError(f"stages must be a whole number of a backbone's last stages, at least 1; got {stages!r}")
-        self.name = name
+        self.name, self.fixed_norms = name, fixed_norms
         own = native_size(name)
         self.size = own if size is None else size
         timm: Any = import_timm()
@@ -115,6 +116,14 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(settings["mean"])[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(settings["std"])[:, None, None], persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch leaves out
+
+    def train(self, mode: bool = True) -> Backbone:  # noqa: FBT001 - torch's own signature
+        """Training or evaluation mode; of fixed batch norms always the latter."""
+        super().train(mode)
+        for module in self.body.modules() if self.fixed_norms else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def groups(self) -> tuple[list[nn.Module | nn.Parameter], list[nn.Module | nn.Parameter]]:
         """The early and the late half of the layers, by their number; positions and class tokens are early."""

@@ -59,6 +59,9 @@ class ImageLearner(Learner):
             others changed by ``data``'s augmentation, of which each epoch sees one.
         stages: how many of the backbone's last stages the head sees, each pooled; fewer where it has fewer. 1: the last
             alone.
+        fixed_norms: whether the backbone's batch norms keep to their running statistics while it is fine-tuned, as they
+            did while it was frozen; None: those of pretrained weights do. False: each batch has its own, and the
+            running ones follow.
         hidden: width of each of the head's hidden layers; may be empty.
         dropout: before each linear layer of the head: one number, or one per layer; 0 leaves it out; None: 0.25, and
             0.5 before the last.
@@ -91,6 +94,7 @@ class ImageLearner(Learner):
         weights: Weights = True,
         precompute: bool | int = False,
         stages: int = STAGES,
+        fixed_norms: bool | None = None,
         hidden: Sequence[int] = (512,),
         dropout: float | Sequence[float] | None = None,
         label_smoothing: float = 0.0,
@@ -114,6 +118,7 @@ class ImageLearner(Learner):
             "backbone": backbone,
             "size": data.codec.sizing.size,
             "stages": stages,
+            "fixed_norms": weights is not False if fixed_norms is None else fixed_norms,
             "outputs": data.codec.target.outputs,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "dropout": list(dropout) if isinstance(dropout, Sequence) else dropout,
@@ -330,7 +335,7 @@ class ImageLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = ImageCodec.from_json(record["codec"])
-            learner.design = {"stages": 1, **record["model"]}  # the one that there was, where none are told
+            learner.design = {"stages": 1, "fixed_norms": False, **record["model"]}  # as it was when none told of them
             learner.design.pop("class")
             learner.label_smoothing = float(learner.design.pop("label_smoothing"))
             learner.origin = str(record["origin"])
@@ -377,7 +382,9 @@ class ImageLearner(Learner):
 def _make_model(design: Json, seed: int) -> ImageModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = Backbone(design["backbone"], size=design["size"], stages=design["stages"])
+        backbone = Backbone(
+            design["backbone"], size=design["size"], stages=design["stages"], fixed_norms=design["fixed_norms"]
+        )
         torch.manual_seed(seed)  # so that the head's weights do not depend on how many the backbone drew
         features = 2 * sum(backbone.widths)
         head = Head(features, design["outputs"], hidden=design["hidden"], dropout=design["dropout"])
