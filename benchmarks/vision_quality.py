@@ -1,6 +1,7 @@
 """Quality on images: Fashion-MNIST and dogs-vs-cats, the head alone and fine-tuned.
 
-    python -m benchmarks.vision_quality [--only fashion|dogs|fine-tune]... [--draws 5] [--size 224] [--bf16]
+    python -m benchmarks.vision_quality [--only fashion|dogs|fine-tune]... [--draws 5] [--first 0] [--size 224]
+                                       [--bf16]
 
 Protocols. The backbone is EfficientNet-Lite0 with its ImageNet weights; activations, of its last three stages as is the
 learner's default, are computed once and kept: a run that was stopped goes on where it was. That three stages are better
@@ -117,7 +118,7 @@ def fashion_data(draw: int, size: int, engine: Engine, augment: Augment | None) 
 
 def measure_fashion(asked: argparse.Namespace, engine: Engine) -> Figures:
     heads, singles, peers = [], [], []
-    for draw in range(asked.draws):
+    for draw in range(asked.first, asked.first + asked.draws):
         data = fashion_data(draw, asked.size, engine, Augment(flip=1.0))
         averaged, single, learner = averaged_heads(data)
         heads.append(averaged)
@@ -176,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vision_quality", description="Quality on images.")
     parser.add_argument("--only", action="append", choices=list(MEASURES), help="one of them; may be repeated")
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first draw of fashion, to measure them one by one")
     parser.add_argument("--size", type=int, default=224, help="of fashion")
     parser.add_argument("--bf16", action="store_true", help="the backbone in bf16: twice the speed on some processors")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -349,13 +349,15 @@ class ImageLearner(Learner):
     def describe(self) -> list[str]:
         """What ``headstart info`` prints of the data."""
         sizing, classes = self.codec.sizing, [str(name) for name in self.codec.target.classes]
-        widths = self.whole.backbone.widths
+        assert isinstance(self.whole.backbone, Backbone)
+        count = len(self.whole.backbone.widths)
         more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
         several = "any of" if type(self.codec.target).__name__ == "Labels" else "one of"
         return [
             f"pictures     {sizing.size} x {sizing.size} pixels ({sizing.resize})",
             f"classes      {several} {', '.join(classes[:20])}{more}",
-            f"backbone     {self.design['backbone']} (weights: {self.origin}), its last {len(widths)} stages",
+            f"backbone     {self.design['backbone']} (weights: {self.origin}), of which the head sees {count}"
+            f" stage{'s' if count > 1 else ''}",
         ]
 
     def _pictures(self) -> ImageData:
