@@ -101,7 +101,7 @@ def train_vision(
     learner.fit_one_cycle(lr, epochs)
     if fine_tune:
         learner.unfreeze()
-        learner.fit_one_cycle([lr / 100, lr / 10, lr / 3], fine_tune)
+        learner.fit_one_cycle([lr / 300, lr / 100, lr / 30], fine_tune)
     if not math.isfinite(learner.history[-1]["train_loss"]):
         raise ConfigError(f"the training diverged at --lr {lr}: lower it; nothing was saved")
     learner.save(out)

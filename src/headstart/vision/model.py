@@ -110,11 +110,13 @@ class Head(nn.Module):
             if probability > 0:
                 layers.append(nn.Dropout(probability))
             linear = nn.Linear(width, size)
-            nn.init.kaiming_normal_(linear.weight)
             nn.init.zeros_(linear.bias)
             layers.append(linear)
             if number < len(hidden):
+                nn.init.kaiming_normal_(linear.weight)
                 layers.append(nn.ReLU(inplace=True))
+            else:
+                nn.init.zeros_(linear.weight)  # all classes alike: thousands of random weights would take long to fade
             width = size
         self.layers = nn.Sequential(*layers)
 
