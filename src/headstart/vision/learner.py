@@ -49,7 +49,7 @@ class ImageLearner(Learner):
 
     It begins with the backbone frozen, unless it starts at random: only the head trains. With ``precompute`` the head
     trains from activations that are computed once, in seconds. Then ``unfreeze()``, and a rate for each of the three
-    groups (early backbone, late backbone, head), such as ``[1e-4, 1e-3, 1e-2]``, fine-tunes all of it from pictures.
+    groups (early backbone, late backbone, head), such as ``[1e-5, 3e-5, 1e-4]``, fine-tunes all of it from pictures.
 
     Args:
         data: from `ImageData.from_folder`, `from_table` or `from_arrays`.
