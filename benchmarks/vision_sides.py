@@ -27,7 +27,8 @@ from headstart.vision.backbone import Backbone
 from headstart.vision.model import Head, concat_pool
 from headstart.vision.weights import load_backbone
 
-FEATURES, BATCH = 2560, 64
+FEATURES, BATCH = 2 * (112 + 320 + 1280), 64
+"""Activations of an image, as many as the learner's default gives: of the backbone's last three stages."""
 
 
 def seconds_of(work: Callable[[], object]) -> dict[str, Any]:

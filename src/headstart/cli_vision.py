@@ -54,6 +54,7 @@ def train_vision(
     precompute: Annotated[
         int, typer.Option(help="Copies whose activations are computed once; 0: train from the pictures.")
     ] = 1,
+    stages: Annotated[int, typer.Option(help="Of the backbone's last stages, how many the head sees.")] = 3,
     hidden: Annotated[str, typer.Option(help="Width of the head's hidden layers, with commas; may be ''.")] = "512",
     dropout: Annotated[str | None, typer.Option(help="One number, or one per layer of the head with commas.")] = None,
     label_smoothing: Annotated[float, typer.Option(help="Share of a label that is spread over all classes.")] = 0.0,
@@ -94,13 +95,13 @@ def train_vision(
         typer.echo(f"left out: {name}: {reason}", err=True)
     learner = ImageLearner(
         data, backbone=backbone, weights=True if weights is None else weights != "random" and weights, hidden=widths,
-        precompute=precompute if weights != "random" else 0, dropout=probabilities, label_smoothing=label_smoothing,
-        seed=seed,
+        precompute=precompute if weights != "random" else 0, stages=stages, dropout=probabilities,
+        label_smoothing=label_smoothing, seed=seed,
     )  # fmt: skip
     learner.fit_one_cycle(lr, epochs)
     if fine_tune:
         learner.unfreeze()
-        learner.fit_one_cycle([lr / 100, lr / 10, lr / 3], fine_tune)
+        learner.fit_one_cycle([lr / 300, lr / 100, lr / 30], fine_tune)
     if not math.isfinite(learner.history[-1]["train_loss"]):
         raise ConfigError(f"the training diverged at --lr {lr}: lower it; nothing was saved")
     learner.save(out)

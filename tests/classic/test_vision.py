@@ -43,7 +43,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     learn.fit(1e-2, 2, cycle_len=1, wds=1e-3)
     own = ImageLearner(
         ImageData.from_folder(animals, size=32, batch_size=4), backbone=ARCH, weights=False, precompute=True,
-        dropout=0.2, hidden=[16], weight_decay=1e-3, progress="none",
+        dropout=0.2, hidden=[16], stages=1, fixed_norms=False, weight_decay=1e-3, progress="none",
     )  # fmt: skip
     own.fit(1e-2, 2, cycle_len=1)
     assert [row["train_loss"] for row in learn.learner.history] == [row["train_loss"] for row in own.history]

@@ -18,7 +18,7 @@ from headstart.core.optim import parameter_groups
 from headstart.vision import backbone as backbones
 from headstart.vision.backbone import Backbone, native_size
 from headstart.vision.folding import folded
-from headstart.vision.model import Head, ImageModel
+from headstart.vision.model import Head, ImageModel, pool_stages
 from headstart.vision.weights import load_backbone, weights_digest
 
 LITE = "tf_efficientnet_lite0"
@@ -36,6 +36,30 @@ def test_any_backbone_gives_maps_and_two_groups_that_cover_it(name: str) -> None
     groups = parameter_groups(ImageModel(backbone, Head(2 * backbone.channels, 2)))
     assert len(groups) == 3 and all(groups.parameters)
     assert sum(map(len, groups.parameters)) == len(list(backbone.parameters())) + len(list(Head(2, 2).parameters()))
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [("test_efficientnet", 6), ("test_resnet", 5), ("test_vit", 6), ("test_convnext", 4)],
+)
+def test_the_last_stages_of_a_backbone(name: str, widths: int) -> None:
+    """The last maps are those without further stages; a last stage that repeats them does not count."""
+    images = random_images(64)
+    alone, whole = Backbone(name, size=64).eval(), Backbone(name, size=64, stages=99).eval()
+    assert len(whole.widths) == widths and alone.widths == (alone.channels,) == whole.widths[-1:]
+    several = Backbone(name, size=64, stages=3).eval()
+    for other in (whole, several):
+        other.body.load_state_dict(alone.body.state_dict())
+    with torch.no_grad():
+        maps, every = several.maps(images), whole.maps(images)
+        assert [one.shape[1] for one in maps] == list(several.widths) == list(whole.widths[-3:])
+        assert torch.allclose(maps[-1], alone(images), atol=1e-6) and torch.equal(several(images), maps[-1])
+        assert all(torch.equal(one, same) for one, same in zip(maps, every[-3:], strict=True))
+        assert pool_stages(maps).shape == (2, 2 * sum(several.widths))
+    with pytest.raises(
+        ConfigError, match="stages must be a whole number of a backbone's last stages, at least 1; got 0"
+    ):
+        Backbone(name, size=64, stages=0)
 
 
 def test_bytes_and_fractions_are_normalised_alike() -> None:

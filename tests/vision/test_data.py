@@ -175,6 +175,25 @@ def test_no_group_is_on_both_sides(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(split.sides.valid, data.sides.valid)
 
 
+def test_pictures_saved_again_are_found(tmp_path: Path) -> None:
+    """Smaller, as JPEG and under another class; flat pictures and exact copies are no finds."""
+    own = toys.make_folder(tmp_path / "own")
+    original = own / "red" / "photo.png"
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    photo = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
+    photo.save(original)
+    photo.resize((80, 60), Image.Resampling.BICUBIC).save(own / "blue" / "smaller.jpg", quality=80)
+    shutil.copy(own / "red" / "red_04.png", own / "red" / "copy.png")
+    for number in range(2):
+        Image.new("RGB", (30, 30), (number, 0, 0)).save(own / "blue" / f"flat_{number}.png")
+    data = toys.make_data(own, tmp_path)
+    found = data.near_duplicates()
+    assert found.columns == data.duplicates.columns and len(data.duplicates) == 1
+    assert set(found.select("path", "same_as").row(0)) == {str(original), str(own / "blue" / "smaller.jpg")}
+    assert len(found) == 1 and found["labels_differ"].to_list() == [True]
+    assert toys.make_data(toys.make_folder(tmp_path / "other"), tmp_path).near_duplicates().is_empty()
+
+
 def test_duplicates_are_reported(tmp_path: Path) -> None:
     folder = toys.make_folder(tmp_path / "pictures", 6, sides=True)
     shutil.copy(folder / "train" / "red" / "red_01.png", folder / "valid" / "red" / "again.png")

@@ -52,6 +52,14 @@ def test_the_head_learns_from_activations_and_gives_the_same_from_pictures(train
     assert torch.equal(target, same) and float((from_activations - from_pictures).abs().max()) < 1e-4
 
 
+def test_pictures_can_be_validated_while_the_head_has_activations(
+    trained: ImageLearner, folder: Path, tmp_path: Path
+) -> None:
+    pictures = toys.make_data(folder, tmp_path).valid
+    assert pictures is not None and trained.precompute
+    assert trained.validate(pictures) == pytest.approx(trained.validate(), abs=1e-4)
+
+
 def test_training_the_head_either_way_gives_the_same(folder: Path, tmp_path: Path) -> None:
     """From pictures the frozen backbone gives in training what it gives in evaluation."""
     each = []
@@ -84,6 +92,24 @@ def test_precompute_then_pictures_then_fine_tuning(folder: Path, tmp_path: Path)
     assert len(tuned.fine_tune(1e-2, 1)) == 2 and tuned.precompute is False
 
 
+def test_fine_tuning_keeps_pretrained_statistics_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:
+    """Batches' own statistics would give the head, trained on activations by the running ones, another input at once."""
+
+    def means(learner: ImageLearner) -> list[torch.Tensor]:
+        found = learner.whole.backbone.state_dict()
+        return [tensor.clone() for name, tensor in found.items() if name.endswith("running_mean")]
+
+    for options, moved in (({}, False), ({"fixed_norms": False}, True), ({"weights": False}, True)):
+        learner = toys.make_learner(toys.make_data(folder, tmp_path), **options)
+        learner.unfreeze()
+        before, scale = means(learner), learner.whole.backbone.body.bn1.weight.detach().clone()
+        learner.fit(1e-3, 1)
+        after = means(learner)
+        assert all(not torch.equal(*pair) for pair in zip(before, after, strict=True)) == moved
+        assert any(not torch.equal(*pair) for pair in zip(before, after, strict=True)) == moved
+        assert not torch.equal(learner.whole.backbone.body.bn1.weight, scale), "scale and shift learn either way"
+
+
 def test_pretrained_learners_start_frozen_and_random_ones_do_not(folder: Path, tmp_path: Path) -> None:
     random = toys.make_learner(toys.make_data(folder, tmp_path), weights=False)
     pretrained = toys.make_learner(toys.make_data(folder, tmp_path))
@@ -97,7 +123,7 @@ def test_activations_are_keyed_by_all_that_they_depend_on(folder: Path, tmp_path
     shutil.copytree(folder, own)
 
     def count(**options: Any) -> int:
-        keys = ("weights", "hidden", "precompute")
+        keys = ("weights", "hidden", "precompute", "stages")
         learner_options = {key: options.pop(key) for key in keys if key in options}
         data = toys.make_data(own, cache, **options)
         toys.make_learner(data, **{"precompute": True, **learner_options})
@@ -110,13 +136,14 @@ def test_activations_are_keyed_by_all_that_they_depend_on(folder: Path, tmp_path
     assert count() == 1, "nor do dates"
     assert count(split=lambda frame: headstart.splits.by_random(0.5)(frame)) == 1, "nor does the split"
     assert count(weights=False) == 2, "weights do"
-    assert count(size=48) == 3
-    assert count(resize="pad") == 4
-    assert count(engine=Engine("cpu", "bf16")) == 5
-    assert count(augment=Augment(flip=0.5), precompute=3) == 7, "two changed copies; the plain one is there"
-    assert count(augment=Augment(flip=0.6), precompute=2) == 8
+    assert count(stages=1) == 3, "and what the head sees of the backbone"
+    assert count(size=48) == 4
+    assert count(resize="pad") == 5
+    assert count(engine=Engine("cpu", "bf16")) == 6
+    assert count(augment=Augment(flip=0.5), precompute=3) == 8, "two changed copies; the plain one is there"
+    assert count(augment=Augment(flip=0.6), precompute=2) == 9
     Image.fromarray(toys.drawn("red", 999)).save(next(own.rglob("red_*.png")))
-    assert count() == 9, "a file's content does"
+    assert count() == 10, "a file's content does"
 
 
 def test_an_interrupted_computation_goes_on_where_it_was(
@@ -144,7 +171,8 @@ def test_an_interrupted_computation_goes_on_where_it_was(
     monkeypatch.setattr(RowStore, "write", counting)
     learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
     assert sum(written) == 24, "each picture once"
-    assert learner.activations is not None and learner.activations.nbytes == 24 * 512 * 4
+    width = 2 * sum(learner.whole.backbone.widths)
+    assert learner.activations is not None and learner.activations.nbytes == 24 * width * 4
     fresh = toys.make_learner(toys.make_data(folder, tmp_path / "fresh"), precompute=True)
     rows = np.arange(24)
     assert fresh.activations is not None
@@ -224,6 +252,13 @@ def test_a_saved_model_needs_neither_hub_nor_activations(trained: ImageLearner, 
         loaded.validate()
     loaded.data = toys.make_data(folder, tmp_path / "more", codec=loaded.codec, size=None)
     loaded.fit(0.001, 1)
+
+
+def test_a_model_that_tells_of_no_stages_has_one(folder: Path, tmp_path: Path) -> None:
+    learner = toys.make_learner(toys.make_data(folder, tmp_path), stages=1)
+    assert learner.design.pop("stages") == 1
+    learner.save(tmp_path / "model")
+    assert headstart.load(tmp_path / "model", device="cpu").predict(folder).equals(learner.predict(folder))
 
 
 def test_predictions_for_everything_that_can_be_a_picture(trained: ImageLearner, folder: Path) -> None:
@@ -326,9 +361,9 @@ def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) 
     from headstart.vision.model import Head, ImageModel
 
     class Red(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
+        def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
             pixels = images.float() / 255
-            return torch.nn.functional.avg_pool2d(pixels[:, :1] - pixels[:, 1:2], 4)
+            return [torch.nn.functional.avg_pool2d(pixels[:, :1] - pixels[:, 1:2], 4)]
 
         def groups(self) -> Any:
             return [], []

@@ -206,8 +206,8 @@ class ConvLearner(ClassicLearner):
             seed: of the head and of dropout.
         """
         learner = ImageLearner(
-            data.data, backbone=f, weights=weights, precompute=precompute, dropout=ps, seed=seed,
-            hidden=[512] if xtra_fc is None else xtra_fc, folder=models_folder(data.path), progress="none",
+            data.data, backbone=f, weights=weights, precompute=precompute, stages=1, fixed_norms=False, dropout=ps,
+            seed=seed, hidden=[512] if xtra_fc is None else xtra_fc, folder=models_folder(data.path), progress="none",
             optimizer=None if opt_fn is None else optimizer_factory(opt_fn),
         )  # fmt: skip
         return cls(learner)

@@ -44,15 +44,18 @@ class Backbone(nn.Module):
     """One of timm's models without its classifier, behind its own normalisation.
 
     **Shape:** images, uint8 or float from 0 to 1, ``(batch, 3, height, width)``, to feature maps
-    ``(batch, channels, height, width)``; those of transformers are ``(batch, channels, tokens, 1)``.
+    ``(batch, channels, height, width)``; the last ones of transformers are ``(batch, channels, tokens, 1)``.
 
     Args:
         name: as in ``timm.list_models()``.
         size: side of the images in pixels; None: the one that its weights were trained at. Only models with a fixed
             number of positions (plain vision transformers) are built for it; all others take any size.
+        stages: how many of its last stages `maps` gives; fewer where it has, or tells of, fewer.
+        fixed_norms: in training, too, batch norms go by their running statistics and leave them as they are.
 
     Attributes:
-        channels: of the feature maps.
+        channels: of the last feature maps.
+        widths: channels of the maps of each stage that `maps` gives, early ones first.
         size: side of the images that it is meant for.
 
     Raises:
@@ -62,9 +65,11 @@ class Backbone(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, name: str, *, size: int | None = None) -> None:
+    def __init__(self, name: str, *, size: int | None = None, stages: int = 1, fixed_norms: bool = False) -> None:
         super().__init__()
-        self.name = name
+        if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
+            raise ConfigError(f"stages must be a whole number of a backbone's last stages, at least 1; got {stages!r}")
+        self.name, self.fixed_norms = name, fixed_norms
         own = native_size(name)
         self.size = own if size is None else size
         timm: Any = import_timm()
@@ -79,10 +84,20 @@ class Backbone(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
                 module.momentum = max(module.momentum, NORM_MOMENTUM)
         self.channels = int(getattr(self.body, "head_hidden_size", None) or self.body.num_features)
+        self._earlier, earlier_widths = _earlier_stages(self.body, self.channels, stages - 1)
+        self.widths = (*earlier_widths, self.channels)
         settings = _settings(name)
         self.register_buffer("mean", torch.tensor(settings["mean"])[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(settings["std"])[:, None, None], persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch leaves out
+
+    def train(self, mode: bool = True) -> Backbone:  # noqa: FBT001 - torch's own signature
+        """Training or evaluation mode; of fixed batch norms always the latter."""
+        super().train(mode)
+        for module in self.body.modules() if self.fixed_norms else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def groups(self) -> tuple[list[nn.Module | nn.Parameter], list[nn.Module | nn.Parameter]]:
         """The early and the late half of the layers, by their number; positions and class tokens are early."""
@@ -93,13 +108,20 @@ class Backbone(nn.Module):
         cut = with_parameters[len(with_parameters) // 2] if with_parameters else 0
         return [*self.body.parameters(recurse=False), *units[:cut]], list(units[cut:])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Feature maps of images."""
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of images, one for each stage, the last one last."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         images = images.float() if images.dtype == torch.uint8 else images
         images = (images - self.mean * scale) / (self.deviation * scale)
-        maps: Tensor = self.body(images.contiguous(memory_format=torch.channels_last))
-        return self._as_maps(maps)
+        images = images.contiguous(memory_format=torch.channels_last)
+        if not self._earlier:
+            return [self._as_maps(self.body(images))]
+        last, earlier = self.body.forward_intermediates(images, indices=self._earlier)
+        return [*earlier, self._as_maps(self.body.forward_head(last))]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The last stage's feature maps."""
+        return self.maps(images)[-1]
 
     def _as_maps(self, found: Tensor) -> Tensor:
         channels = self.channels
@@ -116,6 +138,19 @@ class Backbone(nn.Module):
             f"backbone {self.name!r} gives {tuple(found.shape)}, which are no feature maps of {channels} channels:"
             " choose another backbone"
         )
+
+
+def _earlier_stages(body: Any, channels: int, count: int) -> tuple[list[int], list[int]]:
+    """The numbers of the last stages before the final maps, as timm counts them, and their channels.
+
+    A last stage as wide as the final maps is those maps themselves, perhaps without their norm: it is left out.
+    """
+    told = getattr(body, "feature_info", None) if hasattr(body, "forward_intermediates") else None
+    widths = [int(stage["num_chs"]) for stage in told or ()]
+    if widths and widths[-1] == channels:
+        widths.pop()
+    numbers = list(range(len(widths)))[max(0, len(widths) - count) :]
+    return numbers, [widths[number] for number in numbers]
 
 
 def native_size(name: str) -> int:

@@ -21,7 +21,7 @@ from headstart.vision.decoding import Resize, Sizing
 from headstart.vision.folders import SPLIT, absolute_paths, folder_table, home_of, labelled_table
 from headstart.vision.loaders import ActivationLoader, PictureLoader
 from headstart.vision.pictures import FilePictures, Pictures, array_pictures
-from headstart.vision.repeats import repeated
+from headstart.vision.repeats import alike, repeated
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
@@ -252,6 +252,18 @@ class ImageData(Data):
         )
         said = size if self.size is not None or size != self.codec.sizing.size else None
         return replace(self, codec=codec, size=said, train=train, valid=valid)
+
+    def near_duplicates(self) -> pl.DataFrame:
+        """Pictures that look the same though their files differ: saved again, smaller, in another format.
+
+        Thumbnails are compared, so a mirror image or another cut is not found. All pictures are decoded for it, and
+        each is compared with each: a second for some ten thousand.
+
+        Returns:
+            A table like ``duplicates``, of what that does not list.
+        """
+        labels = self.frame[self.codec.target.column]
+        return alike(self.pictures, self.pictures.at(self.codec.sizing), labels, self.sides)
 
 
 def _assembled(

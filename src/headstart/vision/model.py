@@ -1,7 +1,9 @@
 """`ImageModel`: a backbone, pooling, and a head of fully connected layers. One file that needs only torch.
 
 **Source:** the head is that of fast.ai's course (version 0.7, ``ConvnetBuilder``): concatenated average and maximum
-pooling, then for each hidden layer batch norm, dropout, linear and ReLU, and a last batch norm, dropout and linear.
+pooling, then for each hidden layer batch norm, dropout, linear and ReLU, and a last batch norm, dropout and linear. We
+differ in that the head may see several stages of the backbone, each pooled in that way: the last one knows what the
+backbone was trained to tell apart, the ones before it what shapes and textures there are in any picture.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ConfigError
 
-__all__ = ["Head", "HeadOnly", "ImageModel", "concat_pool", "head_dropouts"]
+__all__ = ["Head", "HeadOnly", "ImageModel", "concat_pool", "head_dropouts", "pool_stages"]
 
 HIDDEN_DROPOUT, LAST_DROPOUT = 0.25, 0.5
 """Of the head's layers, if nothing is said."""
@@ -28,6 +30,17 @@ def concat_pool(maps: Tensor) -> Tensor:
     torch.Size([2, 16])
     """
     return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+
+
+def pool_stages(maps: Sequence[Tensor]) -> Tensor:
+    """The mean and the maximum of each channel of each stage's maps, side by side.
+
+    **Shape:** for each stage ``(batch, channels, height, width)``, to ``(batch, 2 * channels of all stages)``.
+
+    >>> pool_stages([torch.zeros(2, 4, 14, 14), torch.zeros(2, 8, 7, 7)]).shape
+    torch.Size([2, 24])
+    """
+    return torch.cat([concat_pool(one) for one in maps], 1)
 
 
 def head_dropouts(dropout: float | Sequence[float] | None, hidden: Sequence[int]) -> list[float]:
@@ -66,7 +79,7 @@ class Head(nn.Module):
     torch.Size([2, 3])
 
     Args:
-        features: pooled activations per image: twice the backbone's channels.
+        features: pooled activations per image: twice the channels of all stages.
         outputs: number of outputs.
         hidden: width of each hidden layer; may be empty.
         dropout: as for `head_dropouts`; 0 leaves the layer out.
@@ -97,11 +110,13 @@ class Head(nn.Module):
             if probability > 0:
                 layers.append(nn.Dropout(probability))
             linear = nn.Linear(width, size)
-            nn.init.kaiming_normal_(linear.weight)
             nn.init.zeros_(linear.bias)
             layers.append(linear)
             if number < len(hidden):
+                nn.init.kaiming_normal_(linear.weight)
                 layers.append(nn.ReLU(inplace=True))
+            else:
+                nn.init.zeros_(linear.weight)  # all classes alike: thousands of random weights would take long to fade
             width = size
         self.layers = nn.Sequential(*layers)
 
@@ -117,8 +132,9 @@ class ImageModel(nn.Module):
     **Shape:** images, uint8 or float from 0 to 1, ``(batch, 3, height, width)``, to ``(batch, outputs)``.
 
     Args:
-        backbone: gives feature maps ``(batch, channels, height, width)`` and says in ``groups()`` which modules and
-            parameters of its own are early and which are late.
+        backbone: ``maps(images)`` gives a list of feature maps ``(batch, channels, height, width)``, one for each stage
+            that the head sees, the last one last; ``groups()`` says which modules and parameters are early and which
+            are late.
         head: from pooled activations to outputs.
     """
 
@@ -131,14 +147,14 @@ class ImageModel(nn.Module):
         early, late = self.backbone.groups()  # type: ignore[operator]  # a method; torch takes attributes for modules
         return [early, late, [self.head]]
 
-    def maps(self, images: Tensor) -> Tensor:
-        """The backbone's feature maps, ``(batch, channels, height, width)``."""
-        found: Tensor = self.backbone(images)
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The backbone's feature maps, ``(batch, channels, height, width)`` for each stage."""
+        found: list[Tensor] = self.backbone.maps(images)  # type: ignore[operator]  # as above
         return found
 
     def activations(self, images: Tensor) -> Tensor:
-        """What can be computed once and kept while the backbone is frozen: ``(batch, 2 * channels)``."""
-        return concat_pool(self.maps(images))
+        """What can be computed once and kept while the backbone is frozen: ``(batch, features)``."""
+        return pool_stages(self.maps(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs of images."""
@@ -149,7 +165,7 @@ class ImageModel(nn.Module):
 class HeadOnly(nn.Module):
     """The head of a whole model, on activations: as many groups, the first two empty, so that rates stay valid.
 
-    **Shape:** activations ``(batch, 2 * channels)`` to ``(batch, outputs)``.
+    **Shape:** activations ``(batch, features)`` to ``(batch, outputs)``.
 
     Args:
         whole: whose head it is; the two share it.

@@ -25,6 +25,7 @@ from headstart.vision.augment import Augment, draw
 from headstart.vision.backbone import Backbone
 from headstart.vision.decoding import Sizing
 from headstart.vision.folding import folded
+from headstart.vision.loaders import ActivationLoader, PictureLoader
 from headstart.vision.model import ImageModel
 from headstart.vision.pictures import Pictures, list_digest
 from headstart.vision.store import RowStore
@@ -75,9 +76,10 @@ class Activations:
         contents, self._first, self._places = np.unique(pictures.digests, return_index=True, return_inverse=True)
         self._made_of = {
             "pictures": list_digest(contents), "sizing": sizing.to_json(), "backbone": self._backbone.name,
-            "weights": weights_digest(self._backbone), "precision": engine.precision, "version": VERSION,
+            "stages": list(self._backbone.widths), "weights": weights_digest(self._backbone),
+            "precision": engine.precision, "version": VERSION,
         }  # fmt: skip
-        self._root = cache
+        self._root, self._width = cache, 2 * sum(self._backbone.widths)
         self._stores: dict[int, RowStore] = {}
 
     @property
@@ -122,14 +124,28 @@ class Activations:
         self._engine.wait()
 
     def take(self, rows: Rows, copies: Rows) -> Tensor:
-        """Activations, float32 ``(rows, 2 * channels)``, of rows and of the copies whose numbers stand beside them."""
+        """Activations, float32 ``(rows, features)``, of rows and of the copies whose numbers stand beside them."""
         places = self._places[rows]
         if not copies.any():
             return torch.from_numpy(self._store(0).values[places])
-        found = np.empty((len(rows), 2 * self._backbone.channels), dtype=np.float32)
+        found = np.empty((len(rows), self._width), dtype=np.float32)
         for copy in np.unique(copies):
             found[copies == copy] = self._store(int(copy)).values[places[copies == copy]]
         return torch.from_numpy(found)
+
+    def loader(self, pictures: PictureLoader | ActivationLoader, copies: int) -> ActivationLoader:
+        """The rows of a loader of pictures, in its order, as activations; each epoch sees one of the copies of each."""
+        return ActivationLoader(
+            self.take, pictures.table_rows, pictures.target, copies=copies, batch_size=pictures.batch_size,
+            shuffle=pictures.shuffle, seed=pictures.seed, engine=pictures.engine,
+        )  # fmt: skip
+
+    def loader_of_copy(self, pictures: PictureLoader, copy: int) -> ActivationLoader:
+        """The rows of a loader of pictures, in the table's order and without targets, as activations of one copy."""
+        return ActivationLoader(
+            lambda rows, _: self.take(rows, np.full(len(rows), copy)), pictures.table_rows, None,
+            batch_size=pictures.batch_size, shuffle=False, engine=self._engine,
+        )  # fmt: skip
 
     def _store(self, copy: int) -> RowStore:
         if copy not in self._stores:
@@ -139,7 +155,7 @@ class Activations:
                 changes = {"augment": self._augment.to_json(), "seed": self._seed, "copy": copy}
             self._stores[copy] = RowStore(
                 self._root, "activations", {**self._made_of, "changes": changes},
-                rows=len(self._first), shape=(2 * self._backbone.channels,), dtype="float32",
+                rows=len(self._first), shape=(self._width,), dtype="float32",
             )  # fmt: skip
         return self._stores[copy]
 
