@@ -2,30 +2,36 @@
 
 Network, rate, batch size and epochs are what ``headstart train tabular`` takes without being told; they were chosen on
 the inner splits (`benchmarks.tabular_study`). LightGBM's side is `benchmarks.lightgbm_peer`. Run it as
-``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.tabular_quality [TASK ...]``.
+``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.tabular_quality [--ensemble K] [--lesson] [TASK ...]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 
 import torch
 
 from benchmarks.quality_tasks import TASKS
 from headstart import TabularLearner
-from headstart.tabular import suggested_epochs, suggested_lr
+from headstart.tabular import LESSON_NETWORK, suggested_epochs, suggested_lr
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or TASKS:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all if none is named")
+    parser.add_argument("--ensemble", type=int, default=1, help="models to average")
+    parser.add_argument("--lesson", action="store_true", help="the lesson's network")
+    asked = parser.parse_args()
+    network = {"ensemble": asked.ensemble} | (LESSON_NETWORK if asked.lesson else {})
+    for name in asked.tasks or TASKS:
         task, found = TASKS[name], []
         for seed in (0, 1, 2):
             started = time.process_time()
             data = task.outer_data(seed)
-            learner = TabularLearner(data, seed=seed, progress="none")
+            learner = TabularLearner(data, seed=seed, progress="none", **network)
             history = learner.fit_one_cycle(suggested_lr(), suggested_epochs(data.train.steps(0)))
             found.append(history[-1][task.metric])
             seconds = time.process_time() - started

@@ -50,7 +50,7 @@ def batch_norm(values: Tensor, norm: nn.BatchNorm1d, training: bool) -> Tensor:
     return (values - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
 
 
-def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool) -> Tensor:
+def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool, norm_first: bool) -> Tensor:
     """The same by the book: one-hot vectors times matrices, side by side with the numbers, through the layers."""
     order = [place for columns in model.embeddings.columns for place in columns] if model.embeddings else []
     parts = [
@@ -62,7 +62,9 @@ def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool)
     linears = [module for module in model.body if isinstance(module, nn.Linear)]
     norms = [module for module in model.body if isinstance(module, nn.BatchNorm1d)]
     for linear, norm in zip(linears, norms, strict=True):
-        values = batch_norm((values @ linear.weight.T + linear.bias).clamp(min=0), norm, training)
+        values = values @ linear.weight.T + linear.bias
+        values = batch_norm(values if norm_first else values.clamp(min=0), norm, training)
+        values = values.clamp(min=0) if norm_first else values
     outputs = values @ model.head.weight.T + model.head.bias
     if model.lowest is not None:
         outputs = model.lowest + (model.highest - model.lowest) / (1 + (-outputs).exp())
@@ -76,16 +78,25 @@ def reference(model: TabularModel, ids: Tensor, numbers: Tensor, training: bool)
     st.integers(1, 3),
     st.lists(st.integers(1, 8), max_size=3),
     st.booleans(),
+    st.booleans(),
     st.integers(0, 1000),
 )
 def test_forward_is_one_hot_vectors_times_matrices(
-    training: bool, cardinalities: list[int], continuous: int, outputs: int, hidden: list[int], ranged: bool, seed: int
+    training: bool,
+    cardinalities: list[int],
+    continuous: int,
+    outputs: int,
+    hidden: list[int],
+    ranged: bool,
+    norm_first: bool,
+    seed: int,
 ) -> None:
     continuous = continuous if cardinalities else max(1, continuous)
     bounds = ([-1.0] * outputs, [2.0] * outputs) if ranged else None
-    model = make_model(cardinalities, continuous, outputs, seed, hidden=hidden, output_range=bounds).train(training)
+    options = {"hidden": hidden, "output_range": bounds, "norm_first": norm_first}
+    model = make_model(cardinalities, continuous, outputs, seed, **options).train(training)
     ids, numbers = make_rows(model)
-    expected = reference(model, ids, numbers, training)
+    expected = reference(model, ids, numbers, training, norm_first)
     found = model(ids, numbers)
     assert found.shape == (9, outputs)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)

@@ -17,7 +17,7 @@ from headstart.core.ensemble import Ensemble
 from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
 from headstart.core.learner import Learner
 from headstart.core.metrics import Metric
-from headstart.core.optim import OptimizerFactory
+from headstart.core.optim import OptimizerFactory, adamw
 from headstart.core.saving import Json, load_weights, read_folder, reading
 from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Loss, Number, Quantiles
@@ -31,6 +31,10 @@ from headstart.tabular.sensitivity import Dependence, Importance, feature_import
 __all__ = ["LESSON_NETWORK", "MEMBERS_NETWORK", "NumericEmbedding", "TabularLearner"]
 
 NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+
+RARE = 1e-8
+"""AdamW's eps. At fastai's 1e-5 the embeddings of rare categories, whose gradients are small, hardly learn; the less in
+an ensemble, where each member's gradient is a share of the mean loss's."""
 
 LESSON_NETWORK: dict[str, Any] = {"numeric_embedding": None, "norm_first": False}
 """The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``."""
@@ -62,7 +66,7 @@ class TabularLearner(Learner):
         ensemble: how many models, each from weights of its own, whose answers are averaged.
         loss: as for `Learner`, and the same for all that follows.
         metrics: names or functions.
-        optimizer: a factory.
+        optimizer: a factory; None: `adamw` with an eps below the gradients of rare categories.
         weight_decay: of embeddings and weights.
         clip: largest norm of the gradients.
         accumulate: batches per step.
@@ -117,7 +121,8 @@ class TabularLearner(Learner):
         }
         self.ensemble = ensemble
         super().__init__(
-            _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics, optimizer=optimizer,
+            _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics,
+            optimizer=optimizer or adamw(eps=RARE),
             weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks, seed=seed,
             folder=folder, progress=progress,
         )  # fmt: skip
