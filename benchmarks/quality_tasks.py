@@ -64,7 +64,8 @@ def _rossmann_100() -> pl.DataFrame:
 def _rossmann_100_features() -> pl.DataFrame:
     """With what the shops' calendar says before and after each day, from all its rows, closed days too."""
     table = pl.read_parquet(datasets.get("rossmann-100")).with_columns(weekday=pl.col("Date").dt.weekday())
-    return ROSSMANN_100_RECIPE.apply(table).drop("weekday").filter(pl.col("Sales") > 0)
+    made: pl.DataFrame = ROSSMANN_100_RECIPE.apply(table)
+    return made.drop("weekday").filter(pl.col("Sales") > 0)
 
 
 def _rossmann(protocol: str) -> QualityTask:

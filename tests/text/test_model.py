@@ -10,16 +10,15 @@ from torch.nn import functional as F
 from headstart import ConfigError
 from headstart.text.model import (
     AWDLSTM,
-    IGNORED,
     Dropouts,
     LanguageModel,
     WeightDropLSTM,
-    cross_entropy_in_chunks,
     dropped_weights,
     locked_dropout,
     lstm_runs_in_bf16,
 )
 from headstart.text.pooling import TextClassifier
+from headstart.text.softmax import IGNORED, cross_entropy_in_chunks
 
 NONE = Dropouts(0, 0, 0, 0, 0)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from headstart.core.data import Loader
 from headstart.text.codec import TextCodec
-from headstart.text.model import IGNORED, LanguageModel
+from headstart.text.model import LanguageModel
+from headstart.text.softmax import IGNORED
 from headstart.text.tokens import BOS
 
 __all__ = ["StreamBatches", "TimeFirst"]

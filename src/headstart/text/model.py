@@ -2,7 +2,7 @@
 
     tokens (batch, time) -> AWDLSTM -> activations (batch, time, embedding) -> LanguageModel -> every next word
 
-Needs torch alone (and headstart's errors), so that it can be copied out as one file.
+Needs torch alone (and headstart's errors): with `headstart.text.softmax` it can be copied out.
 
 **Source:** Merity et al., "Regularizing and Optimizing LSTM Language Models" (2018).
 """
@@ -13,23 +13,22 @@ import math
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
+from headstart.text.softmax import IGNORED, cross_entropy_in_chunks
 
 __all__ = [
     "AWDLSTM",
-    "IGNORED",
     "Dropouts",
     "LanguageModel",
     "State",
     "WeightDropLSTM",
     "Windows",
-    "cross_entropy_in_chunks",
     "dropped_weights",
     "locked_dropout",
     "lstm_runs_in_bf16",
@@ -40,12 +39,6 @@ State: TypeAlias = tuple[tuple[Tensor, Tensor], ...]
 
 Windows: TypeAlias = list[tuple[Tensor, Tensor]]
 """Activations of the last layer before and after output dropout, ``(batch, time, embedding)``, window after window."""
-
-IGNORED = -100
-"""As a target: nothing is to be predicted here."""
-
-ROWS_AT_ONCE = 512
-"""Of the softmax over the vocabulary: what fits into a processor's cache together with its gradient."""
 
 
 @dataclass(frozen=True)
@@ -336,82 +329,3 @@ class LanguageModel(nn.Module):
         for number, (hidden, cell) in enumerate(state):
             setattr(self, f"carried_hidden{number}", hidden.detach())
             setattr(self, f"carried_cell{number}", cell.detach())
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """Linear layer, softmax and cross-entropy at once, some rows at a time; gradients are made on the way.
-
-    The logits of a window, ``(batch * time, words)``, are by far the largest thing in a language model's step. In
-    pieces they stay in the cache: more than twice as fast on a processor, and a fraction of the memory.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        learns: bool,  # noqa: FBT001
-    ) -> tuple[Tensor, Tensor]:
-        kind = hidden.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        hidden_gradient = torch.empty_like(hidden) if learns else None
-        weight_gradient = torch.zeros_like(weight) if learns else None
-        bias_gradient = torch.zeros_like(bias) if learns else None
-        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        hits = torch.zeros((), dtype=torch.int64, device=hidden.device)
-        counts = target != IGNORED
-        with torch.autocast(kind, enabled=False):
-            matrix = weight.to(dtype)
-            for start in range(0, len(hidden), ROWS_AT_ONCE):
-                rows = slice(start, start + ROWS_AT_ONCE)
-                own, counted = hidden[rows].to(dtype), counts[rows].unsqueeze(1)  # (rows, embedding), (rows, 1)
-                place = target[rows].clamp_min(0).long().unsqueeze(1)
-                logits = (own @ matrix.T).float().add_(bias)  # (rows, words)
-                logits.sub_(logits.amax(1, keepdim=True))
-                wanted = logits.gather(1, place)
-                if not learns:
-                    hits += ((wanted == 0) & counted).sum()
-                logits.exp_()
-                total = logits.sum(1, keepdim=True)
-                loss += ((total.log() - wanted) * counted).sum()
-                if learns:
-                    assert hidden_gradient is not None and weight_gradient is not None and bias_gradient is not None
-                    logits.mul_(counted / total)
-                    logits.scatter_add_(1, place, -counted.float())
-                    bias_gradient += logits.sum(0)
-                    slope = logits.to(dtype)
-                    hidden_gradient[rows] = (slope @ matrix).to(hidden.dtype)
-                    if dtype == weight.dtype:
-                        weight_gradient.addmm_(slope.T, own)
-                    else:
-                        weight_gradient += slope.T @ own
-        rows_counted = counts.sum().clamp_min(1)
-        if learns:
-            ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient, rows_counted)
-        ctx.mark_non_differentiable(hits)
-        return loss / rows_counted, hits
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, rows = ctx.saved_tensors
-        factor = gradients[0] / rows
-        return (hidden * factor).to(hidden.dtype), weight.mul_(factor), bias * factor, None, None
-
-
-def cross_entropy_in_chunks(hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of ``F.linear(hidden, weight, bias)``, and how often the likeliest class is the true one.
-
-    Gradients can be asked for once. The hits are counted where there are none to be made, and are 0 elsewhere.
-
-    Args:
-        hidden: ``(..., width)``.
-        weight: ``(classes, width)``.
-        bias: ``(classes,)``.
-        target: int ``(...)``; `IGNORED` does not count.
-    """
-    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (hidden, weight, bias))
-    apply: Any = _CrossEntropy.apply
-    found: tuple[Tensor, Tensor] = apply(hidden.flatten(0, -2), weight, bias, target.flatten(), learns)
-    return found
