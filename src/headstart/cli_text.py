@@ -205,13 +205,11 @@ def rows_to_predict(learner: Any, source: Path) -> pl.DataFrame:
     """The rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
     from headstart.core.tables import read_table
 
-    if source.is_dir():
-        from headstart.text.classifier import TextLearner
-        from headstart.text.ensemble import TextEnsemble
-        from headstart.text.folders import find_texts, read_texts
+    if source.is_dir() and learner.application in ("text", "text-ensemble", "transformer"):
+        from headstart.text.folders import rows_of
 
-        if isinstance(learner, TextLearner | TextEnsemble):
-            return read_texts(find_texts(source))
+        own = learner.learners[0] if learner.application == "text-ensemble" else learner
+        return rows_of(source, own.codec.columns)
     return read_table(source, "input")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 import toys
-from headstart import Callback, Engine, Learner
+from headstart import Callback, EarlyStopping, Engine, Learner
 from headstart.core import loop
 from headstart.core.batch import Batch
+from headstart.core.callbacks import Deadline
 from headstart.core.data import tensor_data
 from headstart.core.optim import sgd
 from headstart.core.progress import Progress
@@ -117,3 +119,15 @@ def test_frozen_batch_norm_keeps_its_statistics_and_dropout_stays_active() -> No
     assert torch.equal(learner.model.body[1].running_mean, torch.zeros(4))
     assert not torch.equal(learner.model.head[0].running_mean, torch.zeros(4))
     assert all(dropped)
+
+
+def test_a_deadline_does_not_take_back_another_s_stop(tmp_path: Path) -> None:
+    def trained(folder: Path) -> Learner:
+        learner = toys.plain_learner(Engine("cpu"))
+        stops = [Deadline(0), EarlyStopping("train_loss", mode="max", patience=1)]  # the loss falls: it stops at once
+        learner.fit(1e-3, 6, callbacks=stops, checkpoint=folder, resume=True)
+        return learner
+
+    assert len(trained(tmp_path).history) == 1
+    assert len(trained(tmp_path).history) == 2
+    assert len(trained(tmp_path).history) == 2

@@ -96,11 +96,42 @@ def test_fine_tuning_in_pieces_is_fine_tuning_in_one_go(writer: LanguageModelLea
     while deadline.reached:
         runs, deadline = runs + 1, Deadline(0)
         learner = tuned(deadline, tmp_path / "pieces")
-    assert runs == 5  # each frozen stage of two epochs stops once, the last of three twice
+    assert runs == 8  # three stages of two epochs and one of three: an epoch a run
     whole = tuned(None, None)
     assert [row["epoch"] for row in learner.history] == [row["epoch"] for row in whole.history]
     for own, other in zip(learner.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(own, other)
+
+
+def test_a_run_from_the_start_takes_nothing_from_an_earlier_one(writer: LanguageModelLearner, tmp_path: Path) -> None:
+    writer.save(tmp_path / "start")
+    data = TextData.from_table(reviews(40), "text", "label", language_model=tmp_path / "start", engine=Engine("cpu"))
+    options = {"frozen_epochs": 1, "checkpoint": tmp_path / "pieces"}
+    TextLearner(data, progress="none").fine_tune(0.05, 1, **options)
+    broken_off = TextLearner(data, progress="none")
+    broken_off.fine_tune(0.05, 1, callbacks=[Deadline(0)], **options)  # after its first stage
+    assert len(broken_off.history) == 1 and broken_off.figures == broken_off.history[0]
+    again = TextLearner(data, progress="none")
+    again.fine_tune(0.05, 1, callbacks=[Deadline(0)], resume=True, **options)
+    assert len(again.history) == 2  # the earlier run's other stages are gone
+
+
+@pytest.mark.parametrize("minutes", [-1, float("nan"), "10"])
+def test_a_deadline_is_a_number_of_minutes(minutes: object) -> None:
+    with pytest.raises(ConfigError, match="minutes must be a number of at least 0; got"):
+        Deadline(minutes)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_or_contradicting_option_is_named(writer: LanguageModelLearner, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no option 'min_frq' here; did you mean 'min_freq'"):
+        TextData.from_texts(["a", "b"], ["x", "y"], min_frq=2)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="did you mean 'bptt'"):
+        LanguageModelData.from_folder(tmp_path, bpt=2)  # type: ignore[call-arg]
+    writer.save(tmp_path / "forward")
+    with pytest.raises(ConfigError, match="backward=True, but the language model in .* reads forward"):
+        TextData.from_table(reviews(9), "text", "label", language_model=tmp_path / "forward", backward=True)
+    with pytest.raises(ConfigError, match="tokenizer is the language model's own"):
+        TextData.from_table(reviews(9), "text", "label", language_model=tmp_path / "forward", tokenizer="subwords")
 
 
 # ---- language models

@@ -142,6 +142,12 @@ class EarlyStopping(_Watch):
             raise ConfigError(f"patience must be at least 1 epoch; got {patience}")
         self.patience, self.least, self.waited = patience, least, 0
 
+    def on_fit_start(self, progress: Progress) -> None:
+        """As before; after a resume what had ended the fit ends it still."""
+        super().on_fit_start(progress)
+        if self.waited >= self.patience:
+            progress.stop = True
+
     def forget(self) -> None:
         """As new."""
         super().forget()
@@ -165,28 +171,39 @@ class EarlyStopping(_Watch):
 class Deadline(Callback):
     """Ends a fit after the epoch that passes a time; with a checkpoint the same command, run again, goes on from there.
 
-    Fits that begin later do nothing, so that a run of several stages ends as well.
+    Fits that begin later do nothing, so that a run of several stages ends as well; but a run trains one epoch at least.
+    By the main process's clock, on every process.
 
     Args:
-        minutes: from now on.
+        minutes: from now on, at least 0.
 
     Attributes:
         reached: whether something remains to be done.
+
+    Raises:
+        ConfigError: no number of minutes.
     """
 
     def __init__(self, minutes: float) -> None:
-        self.ends, self.reached, self._stopped = time.perf_counter() + 60 * minutes, False, False
+        if not (isinstance(minutes, int | float) and minutes >= 0):
+            raise ConfigError(f"minutes must be a number of at least 0; got {minutes!r}")
+        self.ends, self.reached = time.perf_counter() + 60 * minutes, False
+        self._stopped = self._trained = False
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Takes back the stop that an earlier run's deadline left in the checkpoint."""
+        """Takes back the stop that an earlier run's deadline left in the checkpoint; too late, it stops again."""
         if self._stopped:
             progress.stop = self._stopped = False
-        if self.reached:
-            progress.stop = True
+        self._look(progress)
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Looks at the clock."""
-        if time.perf_counter() > self.ends and progress.epoch < progress.epochs and not progress.stop:
+        self._trained = True
+        self._look(progress)
+
+    def _look(self, progress: Progress) -> None:
+        late = progress.engine.from_main(self._trained and time.perf_counter() > self.ends)
+        if late and progress.epoch < progress.epochs and not progress.stop:
             progress.stop = self.reached = True
 
     def state(self) -> dict[str, Any]:

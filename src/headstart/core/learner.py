@@ -208,6 +208,8 @@ class Learner(Predictor):
             resume: as for `fit`.
         """
         data = self._own_data()
+        if resume and checkpoint is None:
+            raise ConfigError("resume=True needs checkpoint=, the folder to go on from")
         kept = [*self.callbacks, *checked_callbacks(callbacks)]
         if snapshot is not None:
             kept.append(CycleEnd(schedule.cycle_ends, lambda cycle: self.save_cycle(snapshot, cycle)))
@@ -303,8 +305,10 @@ class Learner(Predictor):
         return Progress(self.model, prepared, groups, optimizer, self.engine, schedule.epochs, fit=self.fits)
 
     def _end(self, progress: Progress) -> None:
-        """What remains of a fit, also of one that was broken off."""
+        """What remains of a fit, also of one that was broken off; nothing of one that was stopped before it began."""
         self.model.eval()
+        if not progress.history and progress.step == 0:
+            return
         earlier = [figures for figures in self.history if figures["fit"] != progress.fit]  # all but what was resumed
         self.history[:] = [*earlier, *({"fit": progress.fit, **figures} for figures in progress.history)]
         self.fits = progress.fit + 1

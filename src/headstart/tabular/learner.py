@@ -261,7 +261,7 @@ class TabularLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = TableCodec.from_json(record["codec"])
-            learner.design = dict(record["model"])
+            learner.design = {"norm_first": False, **record["model"]}  # as it was before it was said
             learner.ensemble = learner.design.pop("ensemble")
             learner.design.pop("class")
             model = _make_model(learner.design, learner.ensemble, seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +28,7 @@ from headstart.core.tables import Table, read_table, to_source
 from headstart.core.target import Label, Labels, Loss
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
-from headstart.text.folders import labelled_rows
+from headstart.text.folders import rows_of
 from headstart.text.interpretation import Interpretation, interpret
 from headstart.text.language_model import chosen_sizes, describe_codec
 from headstart.text.learner import ActivationPenalty, EncoderLearner, check_precision, make_encoder, text_adam
@@ -149,12 +150,15 @@ class TextLearner(EncoderLearner):
         started, count = len(self.history), len(self.groups)
         stages = [(1, lr, frozen_epochs), (2, lr / 2, frozen_epochs), (3, lr / 2, frozen_epochs)]
         stages = [stage for stage in stages if stage[0] < count] if frozen_epochs else []
-        for trained, rate, length in [*stages, (count, lr / 2 if frozen_epochs else lr, epochs)]:
+        stages.append((count, lr / 2 if frozen_epochs else lr, epochs))
+        folders = [None if checkpoint is None else Path(checkpoint) / f"last-{stage[0]}-groups" for stage in stages]
+        if not resume and self.engine.is_main:
+            for folder in filter(None, folders):
+                shutil.rmtree(folder, ignore_errors=True)  # an earlier run's later stages are none of this one's
+        self.engine.wait()
+        for (trained, rate, length), own in zip(stages, folders, strict=True):
             self.freeze_to(-trained)
-            self.fit_one_cycle(
-                _rates(rate, count), length, callbacks=callbacks, resume=resume,
-                checkpoint=None if checkpoint is None else Path(checkpoint) / f"last-{trained}-groups",
-            )  # fmt: skip
+            self.fit_one_cycle(_rates(rate, count), length, callbacks=callbacks, checkpoint=own, resume=resume)
         return History(self.history[started:])
 
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table, *, snapshot: str | None = None) -> Any:
@@ -210,7 +214,8 @@ class TextLearner(EncoderLearner):
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """``valid_loss`` and the metrics over all rows of a table that has the labels, or of a folder per label."""
-        rows = labelled_rows(table)
+        assert self.codec.target is not None
+        rows = rows_of(table, self.codec.columns, self.codec.target.column)
         return self.validate(text_loader(self.codec, rows, self.engine, with_target=True, workers=None))
 
     def interpret(self, text: str | Mapping[str, Any], of: Any = None) -> Interpretation:

@@ -23,6 +23,7 @@ from headstart.text.encoding import (
     TextOptions,
     Tokens,
     as_frame,
+    check_options,
     encoded_texts,
     learnt,
     make_tokenizer,
@@ -131,6 +132,13 @@ class TextData(Data):
             if codec is None:
                 assert language_model is not None
                 codec_read = read_codec(language_model)
+                if backward and not codec_read.backward:
+                    raise ConfigError(
+                        f"backward=True, but the language model in {language_model} reads forward: train one backward"
+                    )
+                if vocabulary is not None or tokenizer != "words":
+                    what = "vocabulary" if vocabulary is not None else "tokenizer"
+                    raise ConfigError(f"{what} is the language model's own: leave {what} out, or language_model")
                 codec = replace(codec_read, columns=columns, marks=marks, target=_fit_label(train_rows, label))
             if codec.columns != columns or codec.target is None or codec.target.column != label:
                 raise ConfigError(
@@ -176,6 +184,7 @@ class TextData(Data):
             exclude: names of folders to leave out: texts without label.
             options: the arguments of `from_table` of these names.
         """
+        check_options(options, LabelledOptions)
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
         rows = split_files(files, valid, split, by_random(seed=options.get("seed", 0)))
         return cls.from_table(files[rows.train], "text", "label", valid=files[rows.valid], **options)
@@ -190,6 +199,7 @@ class TextData(Data):
         **options: Unpack[LabelledOptions],
     ) -> TextData:
         """Two lists, of texts and of their labels; all else as for `from_table`."""
+        check_options(options, LabelledOptions)
         if len(texts) != len(labels):
             raise DataError(f"there must be a label for each text; got {len(texts)} texts and {len(labels)} labels")
         frame = as_frame(texts, "texts").with_columns(pl.Series("label", list(labels)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypedDict
 
@@ -27,6 +27,7 @@ __all__ = [
     "TextOptions",
     "Tokens",
     "as_frame",
+    "check_options",
     "encoded_texts",
     "learnt",
     "make_tokenizer",
@@ -59,6 +60,18 @@ class TextOptions(TypedDict, total=False):
     seed: int
     workers: int | None
     engine: Engine | None
+
+
+def check_options(options: Mapping[str, object], known: type) -> None:
+    """That all options are among those of a ``TypedDict``.
+
+    Raises:
+        ConfigError: one is not; the message names the nearest.
+    """
+    names: frozenset[str] = known.__optional_keys__ | known.__required_keys__  # type: ignore[attr-defined]
+    for name in options:
+        if name not in names:
+            raise ConfigError(f"there is no option {name!r} here; {did_you_mean(name, sorted(names))}")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from headstart.core.saving import Json, finite, reading, write_folder
 from headstart.core.tables import Table, check_columns, read_table, to_source
 from headstart.core.target import Label, Labels
 from headstart.text.classifier import TextLearner
-from headstart.text.folders import labelled_rows
+from headstart.text.folders import rows_of
 from headstart.version import __version__
 
 __all__ = ["TextEnsemble"]
@@ -71,7 +71,7 @@ class TextEnsemble:
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """The metrics over all rows of a table that has the labels, or of a folder per label."""
-        frame = labelled_rows(table)
+        frame = rows_of(table, self.learners[0].codec.columns, self.target.column)
         check_columns(frame, self.target.columns, "the table (label)")
         return self._judged(self.probabilities(frame), self.target.original(self.target.encode(frame)))
 

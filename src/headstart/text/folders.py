@@ -11,7 +11,7 @@ import polars as pl
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.tables import Table, read_table
 
-__all__ = ["file_pieces", "find_texts", "labelled_rows", "read_texts", "split_by_part"]
+__all__ = ["file_pieces", "find_texts", "read_texts", "rows_of", "split_by_part"]
 
 FILES_AT_ONCE = 2_000
 
@@ -73,11 +73,28 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
     return files.with_columns(pl.Series("text", texts, pl.String))
 
 
-def labelled_rows(source: Table) -> pl.DataFrame:
-    """A table's rows; or the texts in a folder per label, with the columns ``text`` and ``label``."""
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        return read_texts(find_texts(source, labelled=True, exclude=("unsup",)))
-    return read_table(source)
+def rows_of(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
+    """A table's rows; or the text files of a folder, under the names of the columns that a model reads.
+
+    Args:
+        source: a table, or a folder of ``.txt`` files, with a folder per label if labels are asked for.
+        columns: that hold the texts.
+        label: the column of labels; None: none is needed.
+
+    Raises:
+        DataError: a folder for a model that reads several columns.
+    """
+    if not (isinstance(source, str | Path) and Path(source).is_dir()):
+        return read_table(source, "input")
+    if len(columns) > 1:
+        raise DataError(
+            f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"
+            " give a table with these columns"
+        )
+    if label is None:
+        return read_texts(find_texts(source)).rename({"text": columns[0]})
+    files = read_texts(find_texts(source, labelled=True, exclude=("unsup",)))
+    return files.rename({"text": columns[0], "label": label})
 
 
 def _read(path: str, damaged: list[str]) -> str:

@@ -110,7 +110,7 @@ def dropped_weights(weights: Tensor, probability: float) -> Tensor:
 def lstm_runs_in_bf16() -> bool:
     """Whether this processor's LSTM can be had in bf16; oneDNN has none for processors of AVX2 alone."""
     try:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
     except RuntimeError:
         return False

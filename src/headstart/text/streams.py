@@ -22,6 +22,7 @@ from headstart.text.encoding import (
     TextOptions,
     Tokens,
     as_frame,
+    check_options,
     encoded_texts,
     learnt,
     make_tokenizer,
@@ -134,6 +135,7 @@ class LanguageModelData(Data):
             exclude: names of folders to leave out.
             options: the arguments of `from_table` of these names.
         """
+        check_options(options, StreamOptions)
         files = find_texts(folder, exclude=exclude)
         rows = split_files(files, valid, split, by_random(0.1, seed=options.get("seed", 0)))
         train_paths, valid_paths = files[rows.train]["path"].to_list(), files[rows.valid]["path"].to_list()
@@ -150,6 +152,7 @@ class LanguageModelData(Data):
         **options: Unpack[StreamOptions],
     ) -> LanguageModelData:
         """A list of texts; all else as for `from_table`."""
+        check_options(options, StreamOptions)
         judged = None if valid is None else as_frame(valid, "valid")
         return cls.from_table(as_frame(texts, "texts"), "text", split=split, valid=judged, **options)
 
@@ -174,6 +177,7 @@ class LanguageModelData(Data):
             characters: of all training texts, where that is known.
             options: the arguments of `from_table` of these names.
         """
+        check_options(options, StreamOptions)
         return cls._encoded(train, valid, tuple(columns), tuple(marks), characters, **options)
 
     @classmethod
