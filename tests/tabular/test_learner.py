@@ -20,6 +20,7 @@ import headstart
 from headstart import ArtifactError, ConfigError, DataError, HeadstartWarning, TabularData, TabularLearner
 from headstart.core import splits
 from headstart.core.saving import record_sha256
+from headstart.tabular import LESSON_NETWORK
 
 
 def make_table(rows: int = 400, seed: int = 0) -> pl.DataFrame:
@@ -436,3 +437,14 @@ def test_bf16_answers_one_row_as_in_a_table() -> None:
     assert learner.predict(TABLE.row(0, named=True))["prediction"] == pytest.approx(table, rel=1e-6)
     with pytest.raises(ConfigError, match="snapshot averages over tables"):
         learner.predict(TABLE.row(0, named=True), snapshot="x")
+
+
+def test_the_lesson_s_network_is_an_option_and_records_without_its_norm_still_load(tmp_path: Path) -> None:
+    learner = TabularLearner(make_data(), hidden=[4], progress="none", **LESSON_NETWORK)
+    learner.fit(0.01, 1)
+    learner.save(tmp_path / "model")
+    model = json.loads((tmp_path / "model" / "learner.json").read_text())["model"]
+    del model["norm_first"]  # as it was before the norm could stand elsewhere
+    edit(tmp_path / "model", model=model)
+    rows = make_table()
+    assert headstart.load(tmp_path / "model").predict(rows).equals(learner.predict(rows))

@@ -140,9 +140,10 @@ def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_paramete
 
 def test_dropout_is_active_in_training_alone_and_where_it_was_asked_for() -> None:
     model = make_model(hidden=[8, 8], dropout=[0.0, 0.5])
-    assert [type(module).__name__ for module in model.body] == [
-        "Linear", "ReLU", "BatchNorm1d", "Linear", "ReLU", "BatchNorm1d", "Dropout",
-    ]  # fmt: skip
+    layers = [type(module).__name__ for module in model.body]
+    assert layers == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Dropout"]
+    lesson = make_model(hidden=[8], dropout=0.5, norm_first=False)
+    assert [type(module).__name__ for module in lesson.body] == ["Linear", "ReLU", "BatchNorm1d", "Dropout"]
     rows = make_rows(model)
     assert not torch.equal(model.train()(*rows), model(*rows))
     assert torch.equal(model.eval()(*rows), model(*rows))
@@ -190,9 +191,9 @@ def test_members_are_networks_with_shared_weights_and_multipliers_of_their_own(h
         values = inputs
         for linear, norm, width in zip(linears, norms, hidden, strict=True):
             own = slice(member * width, (member + 1) * width)
-            values = ((values @ linear.weight.T) * linear.multiplier[own] + linear.bias[own]).clamp(min=0)
+            values = (values @ linear.weight.T) * linear.multiplier[own] + linear.bias[own]
             values = (values - values.mean(0)) / (values.var(0, correction=0) + norm.eps).sqrt()
-            values = values * norm.weight[own] + norm.bias[own]
+            values = (values * norm.weight[own] + norm.bias[own]).clamp(min=0)
         expected = values @ model.head.weight[member] + model.head.bias[member]
         torch.testing.assert_close(together[member], expected, rtol=1e-3, atol=1e-3)
     model.eval()
