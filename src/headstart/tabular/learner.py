@@ -325,7 +325,7 @@ def _numeric(data: TabularData, asked: NumericEmbedding | None) -> Json:
     assert isinstance(data.train, TensorLoader)
     numbers = data.train.inputs[1].cpu()
     bins = [bin_edges(column) for column in numbers.T] if asked == "piecewise_linear" and numbers.shape[1] else None
-    return {"bins": bins, "periodic": asked == "periodic"}
+    return {"bins": data.engine.from_main(bins), "periodic": asked == "periodic"}
 
 
 def _embedding_sizes(codec: TableCodec, asked: Mapping[str, int]) -> list[int]:
