@@ -7,7 +7,7 @@ whatever is chosen (parameters, epochs) is chosen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -101,23 +101,18 @@ ROSSMANN_100_RECIPE = features.FeatureRecipe(
     ]
 )
 
+ROSSMANN_100 = QualityTask(
+    _rossmann_100,
+    "Sales",
+    "rmspe",
+    outer=lambda seed: splits.by_time("Date", start="2015-06-20"),
+    inner=lambda seed: splits.by_time("Date", start="2015-05-09"),
+    options={"log_target": True, "exclude": ["Open"]},
+)
+
 TASKS = {
-    "rossmann-100": QualityTask(
-        _rossmann_100,
-        "Sales",
-        "rmspe",
-        outer=lambda seed: splits.by_time("Date", start="2015-06-20"),
-        inner=lambda seed: splits.by_time("Date", start="2015-05-09"),
-        options={"log_target": True, "exclude": ["Open"]},
-    ),
-    "rossmann-100, features": QualityTask(
-        _rossmann_100_features,
-        "Sales",
-        "rmspe",
-        outer=lambda seed: splits.by_time("Date", start="2015-06-20"),
-        inner=lambda seed: splits.by_time("Date", start="2015-05-09"),
-        options={"log_target": True, "exclude": ["Open"]},
-    ),
+    "rossmann-100": ROSSMANN_100,
+    "rossmann-100, features": replace(ROSSMANN_100, table=_rossmann_100_features),
     "flights": QualityTask(
         _flights,
         "arr_delay",

@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.quality_tasks import TASKS, QualityTask
 from headstart import Callback, TabularLearner
+from headstart.core.optim import adamw
 from headstart.core.progress import Progress
 from headstart.core.schedules import FlatCosine, OneCycle, Schedule
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, suggested_epochs, suggested_lr
@@ -53,6 +54,7 @@ VARIANTS = {
     "flat, then cosine": Variant(flat=True, lr=0.005),
     "hidden 256 and 128": Variant({"hidden": (256, 128)}),
     "dropout of embeddings": Variant({"embedding_dropout": 0.1}),
+    "eps 1e-5": Variant({"optimizer": adamw()}),
     "three models": Variant({"ensemble": 3}),
     "members": MEMBERS,
     "members, numbers as they are": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": None}),
