@@ -1,7 +1,7 @@
 """`TabularModel`: entity embeddings and numbers, through hidden layers, to the outputs. With `numeric` all one needs.
 
-**Source:** Guo and Berkhahn, "Entity Embeddings of Categorical Variables" (2016); the
-embedding sizes are those of fast.ai's lesson.
+**Source:** Guo and Berkhahn, "Entity Embeddings of Categorical Variables" (2016); the embedding sizes are those of
+fast.ai's lesson.
 """
 
 from __future__ import annotations

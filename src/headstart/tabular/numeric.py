@@ -14,12 +14,13 @@ from headstart.core.errors import ConfigError
 __all__ = ["Periodic", "PiecewiseLinear", "bin_edges"]
 
 LEAST_WIDTH = torch.finfo(torch.float32).tiny
+"""Of a bin: below it one divided by the width is no number of float32."""
 
 
 def bin_edges(values: Tensor, bins: int = 32) -> list[float]:
     """The edges of at most ``bins`` bins with as many rows each, ascending; equal ones are merged, 2 at least remain.
 
-    Equal are also those so close that float32 has no number for one by their distance.
+    Edges closer than `LEAST_WIDTH` count as equal.
 
     Args:
         values: a column's numbers in the training rows, ``(rows,)``.
