@@ -40,9 +40,9 @@ EVENTS = {
 differ."""
 
 NETWORK: dict[str, Any] = {"hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1}
-"""Chosen on other weeks (2014-03-20 to 2014-05-06) of protocol A's training rows, though trials on the judged weeks were
-seen as well. The days of its history are few, so that more than three or four epochs learn them by heart; the mean of
-several short-trained models is better."""
+"""Chosen on other weeks (2014-03-20 to 2014-05-06) of protocol A's training rows, though trials on the judged weeks
+were seen as well. The days of its history are few, so that more than three or four epochs learn them by heart; the mean
+of several short-trained models is better."""
 
 RECIPE = features.FeatureRecipe(
     [

@@ -223,6 +223,22 @@ def test_sizes_that_make_no_model(make: object, said: str) -> None:
         make()  # type: ignore[operator]
 
 
+def test_the_softmax_in_bf16_gives_nearly_the_same_loss_and_gradients() -> None:
+    """On every processor, whether or not it has an LSTM in bf16."""
+    torch.manual_seed(0)
+    hidden, weight, bias = torch.randn(40, 16), torch.randn(30, 16), torch.randn(30)
+    target = torch.randint(30, (40,))
+    found = []
+    for rough in (False, True):
+        leaves = [tensor.clone().requires_grad_() for tensor in (hidden, weight, bias)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+            loss, _ = cross_entropy_in_chunks(*leaves, target)
+        assert loss.dtype == torch.float32
+        found.append([loss.detach(), *torch.autograd.grad(loss, leaves)])
+    for exact, near in zip(*found, strict=True):
+        torch.testing.assert_close(near, exact, rtol=0.05, atol=0.01)
+
+
 @pytest.mark.skipif(not lstm_runs_in_bf16(), reason="this processor has no LSTM in bf16")
 def test_bf16_gives_nearly_the_same_loss() -> None:
     model = LanguageModel(encoder()).train()
