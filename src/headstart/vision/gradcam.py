@@ -2,7 +2,7 @@
 
 **Source:** Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017),
 equations 1 and 2. We differ in adding the maps of all stages that the head sees, and in scaling each picture's map to a
-largest value of 1.
+largest value of 1. Each stage's is cut at 0 before, so that what one sees is not undone by another.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def grad_cam(model: ImageModel, images: Tensor, classes: Tensor) -> Tensor:
         slopes = torch.autograd.grad(asked, stages)
     seen = torch.zeros(len(images), *images.shape[2:], device=images.device)
     for maps, slope in zip(stages, slopes, strict=True):
-        seen += _enlarged((slope.sum((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True), images.shape[2:])
-    seen = seen.relu()
+        seen += _enlarged(
+            (slope.sum((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu(), images.shape[2:]
+        )
     return seen / seen.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
