@@ -379,6 +379,27 @@ def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) 
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_stage_that_speaks_against_the_class_does_not_hide_what_speaks_for_it() -> None:
+    from headstart.vision.gradcam import grad_cam
+    from headstart.vision.model import Head, ImageModel
+
+    class RedAndAll(torch.nn.Module):
+        def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+            pixels = torch.nn.functional.avg_pool2d(images.float() / 255, 4)
+            return [pixels[:, :1] - pixels[:, 1:2], pixels[:, :1] * 0 + 1]
+
+        def groups(self) -> Any:
+            return [], []
+
+    model = ImageModel(RedAndAll(), Head(4, 2, hidden=[], dropout=0.0))
+    with torch.no_grad():  # by average and maximum of each stage; the second, everywhere 1, is all against the class
+        model.head.layers[1].weight.copy_(torch.tensor([[0.0] * 4, [1.0, 0.0, -9.0, 0.0]]))
+    pixels = torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)
+    pixels[0, :, 4:16, 16:28] = torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None]
+    seen = grad_cam(model, pixels, torch.tensor([1]))
+    assert float(seen[0, 6:14, 18:26].min()) > 0.9 and float(seen[0, 20:].max()) < 0.05
+
+
 def test_several_labels_per_picture(tmp_path: Path) -> None:
     images, colours = toys.arrays()
     labels = [[colour, "warm"] if colour == "red" else [] for colour in colours]
