@@ -22,7 +22,7 @@ from headstart.text.processes import tokenize_in_processes
 from headstart.text.tokens import BOS, EOS, SPECIALS, Encoded, Tokenizer
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
 
-__all__ = ["Corpus", "Texts", "count_tokens", "encode_texts"]
+__all__ = ["Corpus", "Texts", "count_tokens", "encode_texts", "pieces"]
 
 Texts: TypeAlias = Iterable[Sequence[str]]
 """Texts in pieces, each small enough to be held in memory."""
@@ -84,7 +84,7 @@ class Corpus:
 
     def unknown(self) -> float:
         """Which share of the words is not in the vocabulary; ``<bos>`` and ``<eos>`` do not count."""
-        found = sum(int((piece == UNKNOWN_ID).sum()) for piece in _pieces(self.tokens))
+        found = sum(int((piece == UNKNOWN_ID).sum()) for piece in pieces(self.tokens))
         words = len(self.tokens) - 2 * len(self)
         return found / words if words else 0.0
 
@@ -108,7 +108,7 @@ class Counted:
     def corpus(self, vocabulary: Vocabulary) -> Corpus:
         """The same texts in the ids of a vocabulary."""
         ids = vocabulary.encode(self.types)
-        for piece in _pieces(self.tokens):
+        for piece in pieces(self.tokens):
             piece[:] = ids[piece]
         starts = np.concatenate([[0], np.cumsum(self.lengths)])
         return Corpus(self.tokens, starts, vocabulary.id_of(BOS))
@@ -256,7 +256,7 @@ def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _pieces(tokens: Ids, size: int = 1 << 22) -> Iterator[Ids]:
+def pieces(tokens: Ids, size: int = 1 << 22) -> Iterator[Ids]:
     """Views of an array that may be larger than memory."""
     for start in range(0, len(tokens), size):
         yield tokens[start : start + size]

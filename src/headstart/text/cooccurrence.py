@@ -1,0 +1,87 @@
+"""What counting a corpus says before anything is learnt: word vectors, and how often each word comes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.text.corpus import Corpus, pieces
+
+__all__ = ["log_frequencies", "word_vectors"]
+
+WINDOW = 3
+"""How far apart two words may be to count as neighbours."""
+
+CONTEXTS = 1500
+"""Neighbours that are told apart on each side: the most frequent words."""
+
+MOST_COUNTS = 120_000_000
+"""Numbers in the matrix of counts, at most: some 500 MB."""
+
+SMOOTHING = 0.75
+"""Exponent of the contexts' frequencies, so that rare ones do not stand out."""
+
+
+def log_frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
+    """The logarithm of each word's share of the corpus, ``(words,)``; words that do not occur count as half a token."""
+    counts = np.zeros(words)
+    for piece in pieces(corpus.tokens):
+        counts += np.bincount(piece, minlength=words)
+    counts = np.maximum(counts, 0.5)
+    return np.log(counts / counts.sum()).astype(np.float32)
+
+
+def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
+    """Vectors of words that have the same neighbours on the same sides are alike.
+
+    The positive pointwise mutual information of words and their neighbours, left and right ones apart and the nearer
+    ones with more weight, brought to its ``size`` largest singular vectors, each times the root of its singular value.
+    Ten million tokens and 20,000 words take some ten seconds.
+
+    **Source:** Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (2014); Bullinaria and Levy,
+    "Extracting semantic representations from word co-occurrence statistics" (2007).
+
+    Args:
+        corpus: texts as ids, the most frequent words first.
+        words: size of the vocabulary.
+        size: width of the vectors.
+
+    Returns:
+        ``(words, size)``, standard deviation 1 over all; zeros in columns beyond the rank of the counts.
+    """
+    information = _mutual_information(_neighbours(corpus, words, max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2))))
+    values, vectors = np.linalg.eigh(information.T @ information)  # of the smaller side: (2 * contexts,) squared
+    rank = min(size, int((values > 1e-6 * max(float(values[-1]), 1e-12)).sum()))
+    found = np.zeros((words, size), np.float32)
+    if rank:
+        largest = slice(len(values) - rank, None)
+        found[:, :rank] = (information @ vectors[:, largest] / values[largest] ** 0.25)[:, ::-1]
+        found /= found.std()
+    return found
+
+
+def _neighbours(corpus: Corpus, words: int, contexts: int) -> NDArray[np.float32]:
+    """How often each word has which neighbours on its left and right, ``(words, 2 * contexts)``, by 1 / distance."""
+    counts = np.zeros((2, words, contexts), np.float32)
+    for piece in pieces(corpus.tokens):
+        for distance in range(1, WINDOW + 1):
+            earlier, later = piece[:-distance], piece[distance:]
+            for side, (word, context) in enumerate(((later, earlier), (earlier, later))):
+                known = context < contexts
+                places = word[known].astype(np.int64) * contexts + context[known]
+                found = np.bincount(places, minlength=words * contexts).reshape(words, contexts)
+                counts[side] += found.astype(np.float32) / distance
+    return np.concatenate(list(counts), 1)
+
+
+def _mutual_information(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logarithm of how much likelier each pair is than chance, 0 where it is not likelier; in place."""
+    of_word = counts.sum(1, keepdims=True, dtype=np.float64).astype(np.float32)
+    of_context = counts.sum(0, dtype=np.float64) ** SMOOTHING
+    of_context /= max(of_context.sum(), 1e-12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        counts /= of_word
+        counts /= of_context.astype(np.float32)
+        np.log(counts, out=counts)
+    np.nan_to_num(counts, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.maximum(counts, 0, out=counts)
