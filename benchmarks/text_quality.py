@@ -121,7 +121,7 @@ SNIPPETS: dict[str, Any] = {
     "lm_batch": 32, "lm_bptt": 40, "lm_dropout": 0.4, "lm_lr": 5e-3, "lm_epochs": 2,
     "batch": 32, "dropouts": (0.05, 0.4, 0.5, 0.3, 0.4), "dropout": 0.6, "lr": 5e-3, "epochs": 3, "frozen_epochs": 0,
     "scratch_lr": 1e-2, "scratch_epochs": 3, "class_weight": None, "own_words": False,
-    "sizes": {"embedding_size": 160, "hidden": 320, "layers": 2},
+    "sizes": {"embedding_size": 160, "hidden": 256, "layers": 2},
 }  # fmt: skip
 CLOTHING: dict[str, Any] = {
     **SNIPPETS, "sizes": {"embedding_size": 64, "hidden": 96, "layers": 2}, "own_words": True,

@@ -1,11 +1,11 @@
 """Makes a small English language model to start from, out of IMDB's unlabelled reviews.
 
-    python -m scripts.make_language_model --out DIR [--reviews 36000] [--backward] [--seed 0]
+    python -m scripts.make_language_model --out DIR [--reviews 18000] [--backward] [--seed 0]
 
-Cost, measured with the defaults on one thread of a processor with bf16: see docs/text.md. On a GPU take more:
-``--embedding-size 400 --hidden 1152 --layers 3 --reviews 50000 --epochs 10 --sampled 0``.
+Cost, measured with the defaults on one thread of a processor: see docs/text.md. On a GPU take more:
+``--embedding-size 400 --hidden 1152 --layers 3 --reviews 49500 --epochs 10 --sampled 0 --batch-size 64``.
 
-One cycle, no label is looked at. What comes out is a headstart folder for ``language_model=`` and
+The words' vectors start from counts (`headstart.text.cooccurrence`); then one cycle. No label is looked at. What comes out is a headstart folder for ``language_model=`` and
 ``headstart train text --language-model DIR``; the last 500 reviews judge it.
 """
 
@@ -30,15 +30,16 @@ JUDGED = 500
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A small English language model from IMDB's unlabelled reviews.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
-    parser.add_argument("--reviews", type=int, default=36_000, help="how many of the 50,000, at most 49,500")
+    parser.add_argument("--reviews", type=int, default=18_000, help="how many of the 50,000, at most 49,500")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--embedding-size", type=int, default=160)
-    parser.add_argument("--hidden", type=int, default=320)
+    parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--max-vocab", type=int, default=20_000)
-    parser.add_argument("--sampled", type=int, default=1_000, help="random words in the softmax; 0: all words")
+    parser.add_argument("--sampled", type=int, default=500, help="random words in the softmax; 0: all words")
     parser.add_argument("--dropout", type=float, default=0.1, help="factor on AWD-LSTM's dropouts")
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--backward", action="store_true", help="read each review from its end")
     parser.add_argument("--device", default="auto")
     fastest = "bf16" if lstm_runs_in_bf16() else "fp32"
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reviews = pl.read_parquet(datasets.get("imdb")).filter(pl.col("split") == "unsup").select("text")
     data = LanguageModelData.from_table(
         reviews.head(asked.reviews), "text", valid=reviews.tail(JUDGED), max_vocab=asked.max_vocab,
-        backward=asked.backward, seed=asked.seed, engine=Engine(asked.device, asked.precision),
+        batch_size=asked.batch_size, backward=asked.backward, seed=asked.seed, engine=Engine(asked.device, asked.precision),
     )  # fmt: skip
     print(*data.notes, sep="\n", flush=True)
     learner = LanguageModelLearner(
