@@ -114,6 +114,7 @@ class TabularLearner(Learner):
             **_numeric(data, numeric_embedding),
             "batch_norm": batch_norm,
             "norm_first": norm_first,
+            "straight": True,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
@@ -261,7 +262,7 @@ class TabularLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = TableCodec.from_json(record["codec"])
-            learner.design = {"norm_first": False, **record["model"]}  # as it was before it was said
+            learner.design = {"norm_first": False, "straight": False, **record["model"]}  # as it was before
             learner.ensemble = learner.design.pop("ensemble")
             learner.design.pop("class")
             model = _make_model(learner.design, learner.ensemble, seed=0)

@@ -58,6 +58,9 @@ class TabularModel(nn.Module):
         batch_norm: of each hidden layer, and of numbers that enter as they are.
         norm_first: batch norm before the ReLU. False: after it, as in the lesson, where a unit that seldom fires has
             next to no variance, so that a new row on which it does can be magnified hundreds of times.
+        straight: with ``bins`` a linear path from the numbers to the outputs besides, 0 at the start: where most rows lie in
+            a few bins, as with delays, it carries what the wide last bin is too coarse for. Numbers beyond the outer
+            edges count as these.
         embedding_dropout: probability of dropping an embedding's number, 0 to 1.
         dropout: after each hidden layer: one probability, or one per layer.
         output_range: lowest and highest value of each output, reached by a sigmoid; None: unbounded.
@@ -79,6 +82,7 @@ class TabularModel(nn.Module):
         periodic: bool = False,
         batch_norm: bool = True,
         norm_first: bool = True,
+        straight: bool = True,
         embedding_dropout: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         output_range: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -115,6 +119,10 @@ class TabularModel(nn.Module):
             width = size
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, outputs) if members == 1 else MemberHeads(width, outputs, members)
+        self.straight: nn.Linear | None = None
+        if isinstance(self.numeric, PiecewiseLinear) and straight:
+            self.straight = nn.Linear(continuous, outputs, bias=False)
+            nn.init.zeros_(self.straight.weight)
         self.lowest: Tensor | None
         self.highest: Tensor | None
         lowest, highest = (None, None) if output_range is None else map(torch.tensor, output_range)
@@ -122,10 +130,10 @@ class TabularModel(nn.Module):
         self.register_buffer("highest", highest)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """Embeddings, body (with what numbers pass through), head."""
+        """Embeddings, body (with what numbers pass through), head (with the straight path to it)."""
         embeddings: list[nn.Module | nn.Parameter] = [] if self.embeddings is None else [self.embeddings]
         body = [part for part in (self.numeric, self.normalise, self.body) if part is not None]
-        return [embeddings, list(body), [self.head]]
+        return [embeddings, list(body), [self.head, *([] if self.straight is None else [self.straight])]]
 
     def embedding(self, position: int) -> Tensor:
         """The embedding of one categorical column: a vector per id, float ``(ids, size)``; id 0 is the unknown.
@@ -148,6 +156,9 @@ class TabularModel(nn.Module):
             numbers = continuous if self.numeric is None else self.numeric(continuous)
             parts.append(numbers if self.normalise is None else self.normalise(numbers))
         outputs: Tensor = self.head(self._body(torch.cat(parts, 1)))  # (rows, outputs), or (members, rows, outputs)
+        if self.straight is not None:
+            assert isinstance(self.numeric, PiecewiseLinear)
+            outputs = outputs + self.straight(self.numeric.inside_edges(continuous))
         if self.lowest is not None and self.highest is not None:
             outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
         return outputs if self.members == 1 or self.training else outputs.mean(0)

@@ -66,6 +66,7 @@ class PiecewiseLinear(nn.Module):
             if len(of_column) < 2 or any(high - low < LEAST_WIDTH for low, high in pairwise(of_column)):
                 raise ConfigError(f"bins must be 2 or more ascending edges; column {number} has {list(of_column)[:5]}")
         columns, most = len(edges), max(len(of_column) for of_column in edges) - 1
+        ends = torch.tensor([[of_column[0], of_column[-1]] for of_column in edges]).t()
         low = torch.zeros(columns, most, 1)
         slope = torch.zeros(columns, most, 1)  # 0: no such bin, always "not inside"
         rise = torch.zeros(columns, 1, most)
@@ -79,16 +80,21 @@ class PiecewiseLinear(nn.Module):
             slope[number, :count, 0] = 1.0 / (found[1:] - found[:-1])
             rise[number, 0, :count] = score[1:] - score[:-1]
             lowest[number] = score[0]
-        for name, buffer in (("low", low), ("slope", slope), ("rise", rise), ("lowest", lowest)):
+        for name, buffer in (("low", low), ("slope", slope), ("rise", rise), ("lowest", lowest), ("ends", ends)):
             self.register_buffer(name, buffer, persistent=False)  # they follow from the edges
         self.low: Tensor
         self.slope: Tensor
         self.rise: Tensor
         self.lowest: Tensor
+        self.ends: Tensor
         self.size = size
         self.weight = nn.Parameter(torch.zeros(columns, size, most))  # the bends; straight at the start
         self.straight = nn.Parameter(torch.randn(columns, size, 1) * 0.3)
         self.bias = nn.Parameter(torch.zeros(columns, size, 1))
+
+    def inside_edges(self, numbers: Tensor) -> Tensor:
+        """The numbers, ``(rows, columns)``, those beyond the outer edges at them."""
+        return torch.clamp(numbers, self.ends[0], self.ends[1])
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Scores and vectors, ``(rows, columns * (1 + size))``."""
