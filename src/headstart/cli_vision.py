@@ -55,6 +55,9 @@ def train_vision(
         int, typer.Option(help="Copies whose activations are computed once; 0: train from the pictures.")
     ] = 1,
     stages: Annotated[int, typer.Option(help="Of the backbone's last stages, how many the head sees.")] = 3,
+    grid: Annotated[
+        str, typer.Option(help="Cells to a side that each stage is averaged in besides; or one per stage with commas.")
+    ] = "1",
     hidden: Annotated[str, typer.Option(help="Width of the head's hidden layers, with commas; may be ''.")] = "512",
     dropout: Annotated[str | None, typer.Option(help="One number, or one per layer of the head with commas.")] = None,
     label_smoothing: Annotated[float, typer.Option(help="Share of a label that is spread over all classes.")] = 0.0,
@@ -95,7 +98,7 @@ def train_vision(
         typer.echo(f"left out: {name}: {reason}", err=True)
     learner = ImageLearner(
         data, backbone=backbone, weights=True if weights is None else weights != "random" and weights, hidden=widths,
-        precompute=precompute if weights != "random" else 0, stages=stages, dropout=probabilities,
+        precompute=precompute if weights != "random" else 0, stages=stages, grid=_cells(grid), dropout=probabilities,
         label_smoothing=label_smoothing, seed=seed,
     )  # fmt: skip
     learner.fit_one_cycle(lr, epochs)
@@ -160,6 +163,14 @@ def _widths(text: str) -> list[int]:
         return [int(width) for width in names(text)]
     except ValueError:
         raise ConfigError(f"--hidden must be whole numbers with commas, such as 512,128; got {text!r}") from None
+
+
+def _cells(text: str) -> int | list[int]:
+    try:
+        found = [int(cells) for cells in names(text)]
+    except ValueError:
+        raise ConfigError(f"--grid must be whole numbers with commas, such as 4,1,1; got {text!r}") from None
+    return found[0] if len(found) == 1 else found
 
 
 def _probabilities(text: str | None) -> float | list[float] | None:

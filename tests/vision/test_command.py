@@ -87,7 +87,7 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
     said = pl.read_csv(out.encode())["prediction"].fill_null("").str.split("|").explode()
     assert code == 0 and set(said) <= {"blue", "red", "warm", ""}
     code, out, err = run(
-        "train", "vision", folder, *SMALL, "--weights", "random", "--stages", 1, "--epochs", 1, "--fine-tune", 1, "--json", "--out", tmp_path / "second"
+        "train", "vision", folder, *SMALL, "--weights", "random", "--stages", 1, "--grid", 2, "--epochs", 1, "--fine-tune", 1, "--json", "--out", tmp_path / "second"
     )  # fmt: skip
     assert code == 0 and len(json.loads(out.splitlines()[-1])["epochs"]) == 2, err
 
@@ -98,6 +98,8 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
         (("--weights", "none.pth"), "there is no file of weights none.pth"),
         (("--augment", "sideways"), "--augment must be one of none, side-on, top-down; got 'sideways'"),
         (("--stages", "0"), "stages must be a whole number of a backbone's last stages, at least 1; got 0"),
+        (("--grid", "a"), "--grid must be whole numbers with commas"),
+        (("--grid", "4,1"), "grid has 2 numbers, but the head sees 3 stages"),
         (("--hidden", "a"), "--hidden must be whole numbers with commas"),
         (("--dropout", "x"), "--dropout must be numbers with commas"),
         (("--separator", ","), "--separator and --images are for tables"),

@@ -20,6 +20,7 @@ import vision_toys as toys
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, DataError, HeadstartWarning, NotFittedError
 from headstart.vision import Augment, ImageData, ImageLearner, side_on
+from headstart.vision.gradcam import grad_cam
 from headstart.vision.precompute import Activations
 from headstart.vision.store import RowStore
 
@@ -123,7 +124,7 @@ def test_activations_are_keyed_by_all_that_they_depend_on(folder: Path, tmp_path
     shutil.copytree(folder, own)
 
     def count(**options: Any) -> int:
-        keys = ("weights", "hidden", "precompute", "stages")
+        keys = ("weights", "hidden", "precompute", "stages", "grid")
         learner_options = {key: options.pop(key) for key in keys if key in options}
         data = toys.make_data(own, cache, **options)
         toys.make_learner(data, **{"precompute": True, **learner_options})
@@ -142,8 +143,10 @@ def test_activations_are_keyed_by_all_that_they_depend_on(folder: Path, tmp_path
     assert count(engine=Engine("cpu", "bf16")) == 6
     assert count(augment=Augment(flip=0.5), precompute=3) == 8, "two changed copies; the plain one is there"
     assert count(augment=Augment(flip=0.6), precompute=2) == 9
+    assert count(grid=[2, 1, 1]) == 10, "a grid is more of them"
+    assert count(grid=1) == 10
     Image.fromarray(toys.drawn("red", 999)).save(next(own.rglob("red_*.png")))
-    assert count() == 10, "a file's content does"
+    assert count() == 11, "a file's content does"
 
 
 def test_an_interrupted_computation_goes_on_where_it_was(
@@ -256,9 +259,26 @@ def test_a_saved_model_needs_neither_hub_nor_activations(trained: ImageLearner, 
 
 def test_a_model_that_tells_of_no_stages_has_one(folder: Path, tmp_path: Path) -> None:
     learner = toys.make_learner(toys.make_data(folder, tmp_path), stages=1)
-    assert learner.design.pop("stages") == 1
+    assert learner.design.pop("stages") == learner.design.pop("grid") == 1
     learner.save(tmp_path / "model")
     assert headstart.load(tmp_path / "model", device="cpu").predict(folder).equals(learner.predict(folder))
+
+
+def test_a_head_with_a_grid_from_activations_from_pictures_and_from_disk(folder: Path, tmp_path: Path) -> None:
+    learner = toys.make_learner(toys.make_data(folder, tmp_path), grid=[3, 1, 2], precompute=True)
+    learner.fit(0.001, 1)
+    head, _ = learner.predict_with_targets()
+    learner.precompute = False
+    whole, _ = learner.predict_with_targets()
+    assert torch.allclose(head, whole, atol=1e-5)
+    learner.save(tmp_path / "model")
+    loaded = headstart.load(tmp_path / "model", device="cpu")
+    assert loaded.whole.grids == (3, 1, 2) and loaded.predict(folder).equals(learner.predict(folder))
+    images, classes = torch.rand(2, 3, 64, 64), torch.tensor([0, 1])
+    seen = grad_cam(loaded.whole, images, classes)
+    assert seen.shape == (2, 64, 64) and seen.min() >= 0 and seen.max() <= 1
+    with pytest.raises(ConfigError, match="grid has 2 numbers, but the head sees 3 stages"):
+        toys.make_learner(toys.make_data(folder, tmp_path), grid=[3, 1])
 
 
 def test_predictions_for_everything_that_can_be_a_picture(trained: ImageLearner, folder: Path) -> None:
@@ -357,7 +377,6 @@ def test_interpretation_and_its_pictures(trained: ImageLearner, tmp_path: Path) 
 
 def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) -> None:
     """A model that counts red: its map must lie where the red square is."""
-    from headstart.vision.gradcam import grad_cam
     from headstart.vision.model import Head, ImageModel
 
     class Red(torch.nn.Module):

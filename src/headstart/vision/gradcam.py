@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.vision.model import ImageModel, pool_stages
+from headstart.vision.model import ImageModel
 
 __all__ = ["grad_cam"]
 
@@ -34,7 +34,7 @@ def grad_cam(model: ImageModel, images: Tensor, classes: Tensor) -> Tensor:
         found = model.maps(images)
     with torch.enable_grad():
         stages = [maps.detach().float().requires_grad_() for maps in found]
-        outputs = model.head(pool_stages(stages))
+        outputs = model.head(model.pool(stages))
         asked = outputs.gather(1, classes[:, None]).sum()
         slopes = torch.autograd.grad(asked, stages)
     seen = torch.zeros(len(images), *images.shape[2:], device=images.device)

@@ -30,7 +30,7 @@ from headstart.vision.data import ImageData
 from headstart.vision.inference import checked_views, judged_loader, predict_pictures, predict_views
 from headstart.vision.loaders import PictureLoader
 from headstart.vision.losses import smoothed
-from headstart.vision.model import Head, HeadOnly, ImageModel
+from headstart.vision.model import Head, HeadOnly, ImageModel, pooled_width, stage_grids
 from headstart.vision.precompute import Activations
 from headstart.vision.weights import Weights, load_backbone
 
@@ -59,6 +59,9 @@ class ImageLearner(Learner):
             others changed by ``data``'s augmentation, of which each epoch sees one.
         stages: how many of the backbone's last stages the head sees, each pooled; fewer where it has fewer. 1: the last
             alone.
+        grid: that the head knows where something is: each stage is averaged over that many cells to a side besides, one
+            number or one per stage, early ones first, such as ``[4, 1, 1]``; 1: it does not. For pictures that are
+            taken alike.
         fixed_norms: whether the backbone's batch norms keep to their running statistics while it is fine-tuned, as they
             did while it was frozen; None: those of pretrained weights do. False: each batch has its own, and the
             running ones follow.
@@ -94,6 +97,7 @@ class ImageLearner(Learner):
         weights: Weights = True,
         precompute: bool | int = False,
         stages: int = STAGES,
+        grid: int | Sequence[int] = 1,
         fixed_norms: bool | None = None,
         hidden: Sequence[int] = (512,),
         dropout: float | Sequence[float] | None = None,
@@ -118,6 +122,7 @@ class ImageLearner(Learner):
             "backbone": backbone,
             "size": data.codec.sizing.size,
             "stages": stages,
+            "grid": list(grid) if isinstance(grid, Sequence) else grid,
             "fixed_norms": weights is not False if fixed_norms is None else fixed_norms,
             "outputs": data.codec.target.outputs,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
@@ -335,7 +340,8 @@ class ImageLearner(Learner):
         learner = cls.__new__(cls)
         with reading(folder):
             learner.codec = ImageCodec.from_json(record["codec"])
-            learner.design = {"stages": 1, "fixed_norms": False, **record["model"]}  # as it was when none told of them
+            # as it was when none told of them
+            learner.design = {"stages": 1, "grid": 1, "fixed_norms": False, **record["model"]}
             learner.design.pop("class")
             learner.label_smoothing = float(learner.design.pop("label_smoothing"))
             learner.origin = str(record["origin"])
@@ -388,6 +394,7 @@ def _make_model(design: Json, seed: int) -> ImageModel:
             design["backbone"], size=design["size"], stages=design["stages"], fixed_norms=design["fixed_norms"]
         )
         torch.manual_seed(seed)  # so that the head's weights do not depend on how many the backbone drew
-        features = 2 * sum(backbone.widths)
+        grids = stage_grids(design["grid"], len(backbone.widths))
+        features = pooled_width(backbone.widths, grids)
         head = Head(features, design["outputs"], hidden=design["hidden"], dropout=design["dropout"])
-    return ImageModel(backbone, head)
+    return ImageModel(backbone, head, grids)

@@ -3,7 +3,8 @@
 **Source:** the head is that of fast.ai's course (version 0.7, ``ConvnetBuilder``): concatenated average and maximum
 pooling, then for each hidden layer batch norm, dropout, linear and ReLU, and a last batch norm, dropout and linear. We
 differ in that the head may see several stages of the backbone, each pooled in that way: the last one knows what the
-backbone was trained to tell apart, the ones before it what shapes and textures there are in any picture.
+backbone was trained to tell apart, the ones before it what shapes and textures there are in any picture. And in that a
+stage may be averaged over the cells of a grid, so that the head knows where in the picture something is.
 """
 
 from __future__ import annotations
@@ -12,35 +13,90 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
 
-__all__ = ["Head", "HeadOnly", "ImageModel", "concat_pool", "head_dropouts", "pool_stages"]
+__all__ = [
+    "Head",
+    "HeadOnly",
+    "ImageModel",
+    "concat_pool",
+    "head_dropouts",
+    "pool_stages",
+    "pooled_width",
+    "stage_grids",
+]
 
 HIDDEN_DROPOUT, LAST_DROPOUT = 0.25, 0.5
 """Of the head's layers, if nothing is said."""
 
+MOST_CELLS = 16
+"""To each side of a stage's grid; there are no more places in most stages."""
 
-def concat_pool(maps: Tensor) -> Tensor:
-    """The mean and the maximum of each channel, side by side.
 
-    **Shape:** ``(batch, channels, height, width)`` to ``(batch, 2 * channels)``.
+def concat_pool(maps: Tensor, grid: int = 1) -> Tensor:
+    """The mean and the maximum of each channel, side by side; with a grid also the mean of each of its cells.
+
+    **Shape:** ``(batch, channels, height, width)`` to ``(batch, 2 * channels)``, or with a grid to
+    ``(batch, (2 + grid**2) * channels)``. Cells that do not come out even share a row or a column.
 
     >>> concat_pool(torch.zeros(2, 8, 7, 7)).shape
     torch.Size([2, 16])
+    >>> concat_pool(torch.zeros(2, 8, 7, 7), grid=4).shape
+    torch.Size([2, 144])
     """
-    return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+    parts = [maps.mean((2, 3)), maps.amax((2, 3))]
+    if grid > 1:
+        parts.append(F.adaptive_avg_pool2d(maps, grid).flatten(1))
+    return torch.cat(parts, 1)
 
 
-def pool_stages(maps: Sequence[Tensor]) -> Tensor:
-    """The mean and the maximum of each channel of each stage's maps, side by side.
+def pool_stages(maps: Sequence[Tensor], grids: Sequence[int] | None = None) -> Tensor:
+    """Each stage's maps by `concat_pool`, side by side; without grids the mean and the maximum alone.
 
-    **Shape:** for each stage ``(batch, channels, height, width)``, to ``(batch, 2 * channels of all stages)``.
+    **Shape:** for each stage ``(batch, channels, height, width)``, to ``(batch, 2 * channels of all stages)``, or with
+    grids to ``(batch, pooled_width(channels, grids))``.
 
     >>> pool_stages([torch.zeros(2, 4, 14, 14), torch.zeros(2, 8, 7, 7)]).shape
     torch.Size([2, 24])
+    >>> pool_stages([torch.zeros(2, 4, 14, 14), torch.zeros(2, 8, 7, 7)], [2, 1]).shape
+    torch.Size([2, 40])
     """
-    return torch.cat([concat_pool(one) for one in maps], 1)
+    grids = [1] * len(maps) if grids is None else grids
+    return torch.cat([concat_pool(one, grid) for one, grid in zip(maps, grids, strict=True)], 1)
+
+
+def pooled_width(channels: Sequence[int], grids: Sequence[int]) -> int:
+    """How many activations `pool_stages` gives per picture.
+
+    >>> pooled_width([4, 8], [2, 1])
+    40
+    """
+    cells = (grid**2 if grid > 1 else 0 for grid in grids)
+    return sum(count * (2 + more) for count, more in zip(channels, cells, strict=True))
+
+
+def stage_grids(grid: int | Sequence[int], stages: int) -> list[int]:
+    """One grid per stage that the head sees.
+
+    Args:
+        grid: cells to each side, 1 is no grid: one number for all stages, or one per stage, early ones first.
+        stages: how many the head sees.
+
+    Raises:
+        ConfigError: not as many as there are stages, or out of range.
+    """
+    found = list(grid) if isinstance(grid, Sequence) else [grid] * stages
+    for value in found:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_CELLS:
+            raise ConfigError(f"grid must be whole numbers of cells to a side, from 1 to {MOST_CELLS}; got {grid!r}")
+    if len(found) != stages:
+        raise ConfigError(
+            f"grid has {len(found)} numbers, but the head sees {stages} stage{'s' if stages > 1 else ''}; give one"
+            " number, or one per stage, early ones first"
+        )
+    return found
 
 
 def head_dropouts(dropout: float | Sequence[float] | None, hidden: Sequence[int]) -> list[float]:
@@ -79,7 +135,7 @@ class Head(nn.Module):
     torch.Size([2, 3])
 
     Args:
-        features: pooled activations per image: twice the channels of all stages.
+        features: pooled activations per image, `pooled_width`: without grids twice the channels of all stages.
         outputs: number of outputs.
         hidden: width of each hidden layer; may be empty.
         dropout: as for `head_dropouts`; 0 leaves the layer out.
@@ -136,11 +192,12 @@ class ImageModel(nn.Module):
             that the head sees, the last one last; ``groups()`` says which modules and parameters are early and which
             are late.
         head: from pooled activations to outputs.
+        grids: how each stage is pooled, see `pool_stages`; None: without grids.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, grids: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.grids = backbone, head, None if grids is None else tuple(grids)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """Early backbone, late backbone, head."""
@@ -154,7 +211,11 @@ class ImageModel(nn.Module):
 
     def activations(self, images: Tensor) -> Tensor:
         """What can be computed once and kept while the backbone is frozen: ``(batch, features)``."""
-        return pool_stages(self.maps(images))
+        return self.pool(self.maps(images))
+
+    def pool(self, maps: Sequence[Tensor]) -> Tensor:
+        """What the head sees of the feature maps."""
+        return pool_stages(maps, self.grids)
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs of images."""

@@ -26,7 +26,7 @@ from headstart.vision.backbone import Backbone
 from headstart.vision.decoding import Sizing
 from headstart.vision.folding import folded
 from headstart.vision.loaders import ActivationLoader, PictureLoader
-from headstart.vision.model import ImageModel
+from headstart.vision.model import ImageModel, pooled_width
 from headstart.vision.pictures import Pictures, list_digest
 from headstart.vision.store import RowStore
 from headstart.vision.weights import weights_digest
@@ -79,7 +79,10 @@ class Activations:
             "stages": list(self._backbone.widths), "weights": weights_digest(self._backbone),
             "precision": engine.precision, "version": VERSION,
         }  # fmt: skip
-        self._root, self._width = cache, 2 * sum(self._backbone.widths)
+        grids = model.grids or (1,) * len(self._backbone.widths)
+        if max(grids) > 1:  # without any, the key is the one from before there were grids
+            self._made_of["grids"] = list(grids)
+        self._root, self._width = cache, pooled_width(self._backbone.widths, grids)
         self._stores: dict[int, RowStore] = {}
 
     @property
@@ -175,7 +178,7 @@ class _Body(torch.nn.Module):
 
     def __init__(self, model: ImageModel) -> None:
         super().__init__()
-        self.model = ImageModel(model.backbone, torch.nn.Identity())  # type: ignore[arg-type]  # no head is called
+        self.model = ImageModel(model.backbone, torch.nn.Identity(), model.grids)  # type: ignore[arg-type]  # no head is called
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.activations(images)
