@@ -3,7 +3,8 @@
 It gets the columns that headstart's codec makes (ids as categories, numbers, indicators of gaps). Sets of parameters
 are drawn, for numbers the loss too (squared or Huber's); the inner split chooses among them and says after how many
 trees to stop. Then it is fitted to all training rows, with a tenth more trees, and judged by the outer split, for three
-seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [TASK ...]``.
+seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [TASK ...]``. On
+Rossmann's whole table, of 800,000 rows, the trees are fewer and learn faster.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightgbm
@@ -26,6 +28,8 @@ from headstart.core.target import Number
 
 SEEDS = (0, 1, 2)
 MOST_TREES = 3000
+MANY_ROWS = 500_000
+"""Beyond so many, a third of the trees at a three times higher rate."""
 Side = tuple[NDArray[np.float32], NDArray[np.float64]]
 
 
@@ -39,7 +43,7 @@ def sides(data: TabularData) -> tuple[Side, Side]:
     return found[0], found[1]
 
 
-def parameters(random: np.random.Generator, *, number: bool) -> dict[str, Any]:
+def parameters(random: np.random.Generator, *, number: bool, rates: Sequence[float]) -> dict[str, Any]:
     """One draw."""
     objective = {"objective": str(random.choice(["regression", "huber"])), "alpha": 0.3} if number else {}
     return {
@@ -53,7 +57,7 @@ def parameters(random: np.random.Generator, *, number: bool) -> dict[str, Any]:
         "cat_smooth": float(random.choice([1.0, 10.0, 100.0])),
         "cat_l2": float(random.choice([1.0, 10.0])),
         "max_cat_threshold": int(random.choice([32, 128])),
-        "learning_rate": float(random.choice([0.03, 0.06])),
+        "learning_rate": float(random.choice(rates)),
     }
 
 
@@ -82,9 +86,15 @@ def measure(name: str, task: QualityTask, draws: int) -> None:
     """Tunes on the inner split of the first seed, then fits and judges for every seed."""
     random, inner, started = np.random.default_rng(0), task.inner_data(0), time.process_time()
     best: tuple[float, dict[str, Any], int] | None = None
+    many = inner.train.rows > MANY_ROWS
+    rates, most = ([0.1, 0.2], MOST_TREES // 3) if many else ([0.03, 0.06], MOST_TREES)
     for _ in range(draws):
-        options = parameters(random, number=isinstance(inner.codec.target, Number))
-        booster = train(inner, {**options, "seed": 0}, MOST_TREES, stop=True)
+        options = parameters(random, number=isinstance(inner.codec.target, Number), rates=rates)
+        booster = train(inner, {**options, "seed": 0}, most, stop=True)
+        print(
+            f"{name}: drew {options}: {judge(booster, inner, task.metric):.4f}, {booster.best_iteration} trees",
+            flush=True,
+        )
         score = judge(booster, inner, task.metric) * (-1 if task.higher_is_better else 1)
         if best is None or score < best[0]:
             best = (score, options, booster.best_iteration)

@@ -63,6 +63,16 @@ def test_a_corpus_is_counted_alike_in_pieces_and_whole(monkeypatch: pytest.Monke
         assert cosine(in_pieces, one, other) == pytest.approx(cosine(whole[1], one, other), abs=0.02)
 
 
+def test_neighbours_are_the_most_frequent_words_whatever_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONTEXTS", 4)
+    read = corpus()
+    turned = Corpus(9 - read.tokens, read.starts)  # the rare words have the first ids now
+    before, after = word_vectors(read, 10, 3), word_vectors(turned, 10, 3)
+    for one, other in ((THE, A), (CAT, DOG), (CAT, SLEEPS), (THE, CAT)):
+        assert cosine(after, 9 - one, 9 - other) == pytest.approx(cosine(before, one, other), abs=0.3)
+    assert cosine(after, 9 - CAT, 9 - DOG) > 0.9
+
+
 def test_more_columns_than_the_counts_have_rank_are_zero() -> None:
     vectors = word_vectors(corpus(), 10, 64)
     assert np.isfinite(vectors).all()

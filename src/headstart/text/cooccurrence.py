@@ -13,10 +13,10 @@ WINDOW = 3
 """How far apart two words may be to count as neighbours."""
 
 CONTEXTS = 1500
-"""Neighbours that are told apart on each side: the most frequent words."""
+"""Neighbours that are told apart on each side: the most frequent words, fewer for more than 20,000 words."""
 
-MOST_COUNTS = 120_000_000
-"""Numbers in the matrix of counts, at most: some 500 MB."""
+MOST_COUNTS = 60_000_000
+"""Numbers in the matrix of counts, at most: 240 MB; thrice that is held at the peak."""
 
 SMOOTHING = 0.75
 """Exponent of the contexts' frequencies, so that rare ones do not stand out."""
@@ -24,10 +24,7 @@ SMOOTHING = 0.75
 
 def log_frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
     """The logarithm of each word's share of the corpus, ``(words,)``; words that do not occur count as half a token."""
-    counts = np.zeros(words)
-    for piece in pieces(corpus.tokens):
-        counts += np.bincount(piece, minlength=words)
-    counts = np.maximum(counts, 0.5)
+    counts = np.maximum(_counts(corpus, words), 0.5)
     return np.log(counts / counts.sum()).astype(np.float32)
 
 
@@ -42,14 +39,17 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
     "Extracting semantic representations from word co-occurrence statistics" (2007).
 
     Args:
-        corpus: texts as ids, the most frequent words first.
+        corpus: texts as ids.
         words: size of the vocabulary.
         size: width of the vectors.
 
     Returns:
-        ``(words, size)``, standard deviation 1 over all; zeros in columns beyond the rank of the counts.
+        ``(words, size)``, standard deviation 1 over all; zeros for words that do not occur, and in columns beyond the
+        rank of the counts.
     """
-    information = _mutual_information(_neighbours(corpus, words, max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2))))
+    information = _mutual_information(
+        _neighbours(corpus, words, max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2)))
+    )
     values, vectors = np.linalg.eigh(information.T @ information)  # of the smaller side: (2 * contexts,) squared
     rank = min(size, int((values > 1e-6 * max(float(values[-1]), 1e-12)).sum()))
     found = np.zeros((words, size), np.float32)
@@ -60,18 +60,29 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
     return found
 
 
+def _counts(corpus: Corpus, words: int) -> NDArray[np.int64]:
+    counts = np.zeros(words, np.int64)
+    for piece in pieces(corpus.tokens):
+        counts += np.bincount(piece, minlength=words)
+    return counts
+
+
 def _neighbours(corpus: Corpus, words: int, contexts: int) -> NDArray[np.float32]:
     """How often each word has which neighbours on its left and right, ``(words, 2 * contexts)``, by 1 / distance."""
-    counts = np.zeros((2, words, contexts), np.float32)
+    frequent = np.argsort(-_counts(corpus, words), kind="stable")[:contexts]
+    place_of = np.full(words, -1, np.int64)
+    place_of[frequent] = np.arange(len(frequent))
+    counts = np.zeros((words, 2, contexts), np.float32)
     for piece in pieces(corpus.tokens):
         for distance in range(1, WINDOW + 1):
             earlier, later = piece[:-distance], piece[distance:]
-            for side, (word, context) in enumerate(((later, earlier), (earlier, later))):
-                known = context < contexts
-                places = word[known].astype(np.int64) * contexts + context[known]
-                found = np.bincount(places, minlength=words * contexts).reshape(words, contexts)
-                counts[side] += found.astype(np.float32) / distance
-    return np.concatenate(list(counts), 1)
+            for side, (word, neighbour) in enumerate(((later, earlier), (earlier, later))):
+                place = place_of[neighbour]
+                known = place >= 0
+                pairs = word[known] * np.int64(contexts) + place[known]
+                found = np.bincount(pairs, minlength=words * contexts).reshape(words, contexts)
+                counts[:, side] += found / np.float32(distance)
+    return counts.reshape(words, 2 * contexts)
 
 
 def _mutual_information(counts: NDArray[np.float32]) -> NDArray[np.float32]:
