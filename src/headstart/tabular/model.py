@@ -59,8 +59,8 @@ class TabularModel(nn.Module):
         norm_first: batch norm before the ReLU. False: after it, as in the lesson, where a unit that seldom fires has
             next to no variance, so that a new row on which it does can be magnified hundreds of times.
         straight: with ``bins`` a linear path from the numbers to the outputs besides, 0 at the start: where most rows
-            lie in a few bins, as with delays, it carries what the wide last bin is too coarse for. Numbers beyond the outer
-            edges count as these.
+            lie in a few bins, as with delays, it carries what the wide last bin is too coarse for. Numbers beyond the
+            outer edges count as these.
         embedding_dropout: probability of dropping an embedding's number, 0 to 1.
         dropout: after each hidden layer: one probability, or one per layer.
         output_range: lowest and highest value of each output, reached by a sigmoid; None: unbounded.
