@@ -86,7 +86,7 @@ def measure(name: str, task: QualityTask, draws: int) -> None:
     """Tunes on the inner split of the first seed, then fits and judges for every seed."""
     random, inner, started = np.random.default_rng(0), task.inner_data(0), time.process_time()
     best: tuple[float, dict[str, Any], int] | None = None
-    many = inner.train.rows > MANY_ROWS
+    many = len(sides(inner)[0][0]) > MANY_ROWS
     rates, most = ([0.1, 0.2], MOST_TREES // 3) if many else ([0.03, 0.06], MOST_TREES)
     for _ in range(draws):
         options = parameters(random, number=isinstance(inner.codec.target, Number), rates=rates)

@@ -5,8 +5,9 @@
 Cost, measured with the defaults on one thread of a processor: see docs/text.md. On a GPU take more:
 ``--embedding-size 400 --hidden 1152 --layers 3 --reviews 49500 --epochs 10 --sampled 0 --batch-size 64``.
 
-The words' vectors start from counts (`headstart.text.cooccurrence`); then one cycle. No label is looked at. What comes out is a headstart folder for ``language_model=`` and
-``headstart train text --language-model DIR``; the last 500 reviews judge it.
+The words' vectors start from counts (`headstart.text.cooccurrence`); then one cycle. No label is looked at. What comes
+out is a headstart folder for ``language_model=`` and ``headstart train text --language-model DIR``; the last 500 reviews
+judge it.
 """
 
 from __future__ import annotations

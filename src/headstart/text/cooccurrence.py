@@ -25,7 +25,8 @@ SMOOTHING = 0.75
 def log_frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
     """The logarithm of each word's share of the corpus, ``(words,)``; words that do not occur count as half a token."""
     counts = np.maximum(_counts(corpus, words), 0.5)
-    return np.log(counts / counts.sum()).astype(np.float32)
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return np.log(shares).astype(np.float32)
 
 
 def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
