@@ -6,8 +6,8 @@ Cost, measured with the defaults on one thread of a processor: see docs/text.md.
 ``--embedding-size 400 --hidden 1152 --layers 3 --reviews 49500 --epochs 10 --sampled 0 --batch-size 64``.
 
 The words' vectors start from counts (`headstart.text.cooccurrence`); then one cycle. No label is looked at. What comes
-out is a headstart folder for ``language_model=`` and ``headstart train text --language-model DIR``; the last 500 reviews
-judge it.
+out is a headstart folder for ``language_model=`` and ``headstart train text --language-model DIR``; the last 500
+reviews judge it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--max-vocab", type=int, default=20_000)
-    parser.add_argument("--sampled", type=int, default=500, help="random words in the softmax; 0: all words")
+    parser.add_argument("--sampled", type=int, default=500, help="words drawn for the softmax; 0: all")
     parser.add_argument("--dropout", type=float, default=0.1, help="factor on AWD-LSTM's dropouts")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--backward", action="store_true", help="read each review from its end")
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reviews = pl.read_parquet(datasets.get("imdb")).filter(pl.col("split") == "unsup").select("text")
     data = LanguageModelData.from_table(
         reviews.head(asked.reviews), "text", valid=reviews.tail(JUDGED), max_vocab=asked.max_vocab,
-        batch_size=asked.batch_size, backward=asked.backward, seed=asked.seed, engine=Engine(asked.device, asked.precision),
+        batch_size=asked.batch_size, backward=asked.backward, seed=asked.seed,
+        engine=Engine(asked.device, asked.precision),
     )  # fmt: skip
     print(*data.notes, sep="\n", flush=True)
     learner = LanguageModelLearner(
