@@ -25,9 +25,9 @@ fashion    Draw d takes the first 3,000 of numpy's default_rng(d).permutation(60
            Beside it: scikit-learn's logistic regression on the same activations, of the plain images, standardised,
            C the best of GRID for each draw by the validation rows themselves, which favours it.
 dogs       All 1,920 photos of dogs-vs-cats in the order of their paths; scikit-learn's KFold(5, shuffle=True,
-           random_state=0). Each photo and five changed copies (``precompute=6`` with `side_on`), whose probabilities are
-           averaged (``tta=6``); otherwise heads as in ``fashion``, with neither grid nor hidden layer and at a top rate of
-           0.00005. Chosen in fourfold cross-validations inside the training rows of the folds: with each photo and its
+           random_state=0). Each photo and five changed copies (``precompute=6`` with `side_on`), whose probabilities
+           are averaged (``tta=6``); otherwise heads as in ``fashion``, with neither grid nor hidden layer and at a top
+           rate of 0.00005. Chosen in fourfold cross-validations inside the training rows of the folds: with each photo and its
            mirror image one head had 92, 85, 86, 86 of 7,680 wrong at rates of 1e-5, 2e-5, 5e-5, 2e-4, logistic
            regression 84 with C .001 and 87 with .0003; with five changed copies two heads had 16 wrong at 5e-5, 17 at
            2e-4 and 20 with a hidden layer, where logistic regression had 21 (four of the twenty folds). The five judged
