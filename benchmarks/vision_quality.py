@@ -27,13 +27,13 @@ fashion    Draw d takes the first 3,000 of numpy's default_rng(d).permutation(60
 dogs       All 1,920 photos of dogs-vs-cats in the order of their paths; scikit-learn's KFold(5, shuffle=True,
            random_state=0). Each photo and five changed copies (``precompute=6`` with `side_on`), whose probabilities
            are averaged (``tta=6``); otherwise heads as in ``fashion``, with neither grid nor hidden layer and at a top
-           rate of 0.00005. Chosen in fourfold cross-validations inside the training rows of the folds: with each photo and its
-           mirror image one head had 92, 85, 86, 86 of 7,680 wrong at rates of 1e-5, 2e-5, 5e-5, 2e-4, logistic
-           regression 84 with C .001 and 87 with .0003; with five changed copies two heads had 16 wrong at 5e-5, 17 at
-           2e-4 and 20 with a hidden layer, where logistic regression had 21 (four of the twenty folds). The five judged
-           folds had been seen before with a mirror image alone: .9880 at a rate of 0.0002, .9885 at 0.00005. Logistic
-           regression as in ``fashion``, and besides with the C that is best by threefold cross-validation inside the
-           training rows (``logistic_regression_cv``); it sees the photos as they are.
+           rate of 0.00005. Logistic regression as in ``fashion``, and besides with the C that is best by threefold
+           cross-validation inside the training rows (``logistic_regression_cv``); it sees the photos as they are.
+           Chosen in fourfold cross-validations inside the training rows of the folds. With each photo and its mirror
+           image one head had 92, 85, 86, 86 of 7,680 wrong at rates of 1e-5, 2e-5, 5e-5, 2e-4, logistic regression 84
+           with C .001 and 87 with .0003. With five changed copies two heads had 16 wrong at 5e-5, 17 at 2e-4 and 20
+           with a hidden layer, logistic regression 21 (four of the twenty folds). The five judged folds had been seen
+           before with a mirror image alone: .9880 at a rate of 0.0002, .9885 at 0.00005.
 fine-tune  dogs-vs-cats by its own folders (1,520 train, 400 validate) at 64 pixels, where photos look unlike those that
            the backbone was trained on; two seeds. The head without hidden layer, weight decay 0.1, ten epochs, top rate
            0.0002; then all layers for four epochs, rates 1e-5, 3e-5 and 1e-4, photos mirrored at random. Rates and
