@@ -179,8 +179,11 @@ def promo2() -> list[pl.Expr]:
 
 
 def days_closed() -> pl.Expr:
-    """For how many working days on end the shop is closed, on each day of these; 0 on days that it is open."""
-    is_closed = pl.col("Open") == 0
+    """For how many working days on end the shop is closed, on each day of these; 0 on days that it is open, or unsaid.
+
+    The saved recipe makes its features from this column: new rows need it, and those around them, as `joined` does.
+    """
+    is_closed = pl.col("Open").eq(0).fill_null(value=False)
     working = is_closed & (pl.col("DayOfWeek") < 7) & (pl.col("StateHoliday") == "0")
     period = (~is_closed).cum_sum().over("Store", order_by="Date")  # one number from an open day to the next
     return (working.sum().over("Store", period) * is_closed).cast(pl.Int16).alias("DaysClosed")

@@ -448,3 +448,14 @@ def test_the_lesson_s_network_is_an_option_and_records_without_its_norm_still_lo
     edit(tmp_path / "model", model=model)
     rows = make_table()
     assert headstart.load(tmp_path / "model").predict(rows).equals(learner.predict(rows))
+
+
+def test_records_from_before_the_straight_path_still_load(tmp_path: Path) -> None:
+    learner = TabularLearner(make_data(), hidden=[4], straight=False, progress="none")
+    learner.fit(0.01, 1)
+    learner.save(tmp_path / "model")
+    model = json.loads((tmp_path / "model" / "learner.json").read_text())["model"]
+    del model["straight"]
+    edit(tmp_path / "model", model=model)
+    rows = make_table()
+    assert headstart.load(tmp_path / "model").predict(rows).equals(learner.predict(rows))

@@ -135,7 +135,7 @@ def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_paramete
         groups = parameter_groups(model)
         assert len(groups) == 3
         assert groups.parameters[0] == (tuple(model.embeddings.parameters()) if model.embeddings else ())
-        straight = () if model.straight is None else (model.straight.weight,)
+        straight = () if model.straight_path is None else (model.straight_path.weight,)
         assert set(groups.parameters[2]) == {model.head.weight, model.head.bias, *straight}
 
 
@@ -144,15 +144,15 @@ def test_the_straight_path_is_nothing_at_first_then_linear_and_flat_beyond_the_e
     model = TabularModel((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]]).eval()
     torch.manual_seed(0)
     without = TabularModel((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]], straight=False).eval()
-    assert without.straight is None
+    assert without.straight_path is None
     ids = torch.zeros(5, 1, dtype=torch.int64)
     numbers = torch.tensor([[-9.0, 0.5], [-1.0, 0.5], [1.0, 0.5], [4.0, 0.5], [99.0, 7.0]])
     assert torch.equal(model(ids, numbers), without(ids, numbers))
     with torch.no_grad():
-        model.straight.weight.copy_(torch.tensor([[2.0, 10.0]]))
+        model.straight_path.weight.copy_(torch.tensor([[2.0, 10.0]]))
     added = (model(ids, numbers) - without(ids, numbers)).squeeze(1)
     assert torch.allclose(added, torch.tensor([3.0, 3.0, 7.0, 13.0, 18.0]), atol=1e-5)
-    assert TabularModel((3,), 2, 1).straight is None  # numbers that enter as they are have a path already
+    assert TabularModel((3,), 2, 1).straight_path is None  # numbers that enter as they are have a path already
 
 
 def test_dropout_is_active_in_training_alone_and_where_it_was_asked_for() -> None:

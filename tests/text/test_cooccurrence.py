@@ -37,7 +37,7 @@ def test_frequencies_are_shares_of_the_corpus() -> None:
 def test_words_in_the_same_places_have_similar_vectors() -> None:
     vectors = word_vectors(corpus(), 10, 4)
     assert vectors.shape == (10, 4)
-    assert vectors.std() == pytest.approx(1, abs=1e-3)
+    assert vectors[vectors.any(1)].std() == pytest.approx(1, abs=1e-3)
     for one, other in ((THE, A), (CAT, DOG), (SLEEPS, EATS)):
         assert cosine(vectors, one, other) > 0.95
     assert cosine(vectors, CAT, SLEEPS) < 0.5
@@ -83,6 +83,35 @@ def test_an_empty_corpus_says_nothing() -> None:
     nothing = Corpus(np.zeros(0, np.int32), np.zeros(1, np.int64))
     assert not word_vectors(nothing, 5, 3).any()
     assert np.isfinite(log_frequencies(nothing, 5)).all()
+
+
+def test_neighbours_are_counted_by_side_and_by_one_over_their_distance() -> None:
+    read = Corpus(np.array([0, 1, 0, 2, 0], np.int32), np.array([0, 5], np.int64))
+    found = module._neighbours(read, 3, 2).reshape(3, 2, 2)  # of each word, on its left and right, of 0 and 1
+    assert found[2] == pytest.approx(np.array([[1 + 1 / 3, 1 / 2], [1, 0]]))
+    assert found[1] == pytest.approx(np.array([[1, 0], [1 + 1 / 3, 0]]))
+
+
+def test_mutual_information_is_by_smoothed_contexts_and_never_negative() -> None:
+    counts = np.array([[8.0, 0.0], [8.0, 1.0]], np.float32)
+    contexts = np.array([16.0, 1.0]) ** module.SMOOTHING
+    expected = np.maximum(np.log(np.array([[1, 1e-30], [8 / 9, 1 / 9]]) / (contexts / contexts.sum())), 0)
+    assert module._mutual_information(counts.copy()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_language_model_takes_the_vectors_of_what_occurs_and_leaves_the_rest_random() -> None:
+    texts = ["the cat sleeps on the mat", "the dog eats on the road"] * 10
+    words = LanguageModelData.from_texts([*texts, "never seen"], valid=texts[:2], min_freq=1).codec.vocabulary
+    data = LanguageModelData.from_texts(texts, valid=texts[:2], vocabulary=words, batch_size=4, bptt=8)
+    sizes = {"embedding_size": 4, "hidden": 6, "layers": 1, "progress": "none"}
+    counted = LanguageModelLearner(data, **sizes).model.encoder.embedding.weight.detach().numpy()
+    random = LanguageModelLearner(data, from_counts=False, **sizes).model.encoder.embedding.weight.detach().numpy()
+    vectors = word_vectors(data.train.corpus, len(words), 4)
+    known = vectors.any(1)
+    assert vectors[known].std() == pytest.approx(1, abs=1e-3)
+    assert counted[known] == pytest.approx(0.5 * vectors[known], abs=1e-6)
+    assert not known[words.id_of("seen")]
+    assert np.array_equal(counted[~known], random[~known])
 
 
 def test_a_language_model_starts_below_the_entropy_of_equal_words() -> None:

@@ -198,7 +198,7 @@ class LanguageModelData:
             self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, alpha=0.0, beta=0.0, clip=None, seed=seed,
             dropouts=Dropouts(embedding=dropoute, input=dropouti, weight=wdrop, hidden=dropouth, output=dropout),
             optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
-            progress="none",
+            progress="none", from_counts=False,
         )  # fmt: skip
         return LanguageAdapter(learner, self.bs)
 

@@ -60,6 +60,7 @@ class TabularLearner(Learner):
             ``"periodic"``; or None, as they are.
         batch_norm: of each hidden layer, and of numbers that enter as they are.
         norm_first: batch norm before the ReLU; False: after it, as in the lesson (see `TabularModel`).
+        straight: whether piecewise linear numbers have a linear path to the outputs besides (see `TabularModel`).
         dropout: after each hidden layer: one probability, or one per layer.
         embedding_dropout: probability of dropping an embedding's number.
         embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
@@ -88,6 +89,7 @@ class TabularLearner(Learner):
         numeric_embedding: NumericEmbedding | None = "piecewise_linear",
         batch_norm: bool = True,
         norm_first: bool = True,
+        straight: bool = True,
         dropout: float | Sequence[float] = 0.1,
         embedding_dropout: float = 0.0,
         embedding_sizes: Mapping[str, int] | None = None,
@@ -114,7 +116,7 @@ class TabularLearner(Learner):
             **_numeric(data, numeric_embedding),
             "batch_norm": batch_norm,
             "norm_first": norm_first,
-            "straight": True,
+            "straight": straight,
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),

@@ -119,10 +119,10 @@ class TabularModel(nn.Module):
             width = size
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, outputs) if members == 1 else MemberHeads(width, outputs, members)
-        self.straight: nn.Linear | None = None
+        self.straight_path: nn.Linear | None = None
         if isinstance(self.numeric, PiecewiseLinear) and straight:
-            self.straight = nn.Linear(continuous, outputs, bias=False)
-            nn.init.zeros_(self.straight.weight)
+            self.straight_path = nn.Linear(continuous, outputs, bias=False)
+            nn.init.zeros_(self.straight_path.weight)
         self.lowest: Tensor | None
         self.highest: Tensor | None
         lowest, highest = (None, None) if output_range is None else map(torch.tensor, output_range)
@@ -133,7 +133,7 @@ class TabularModel(nn.Module):
         """Embeddings, body (with what numbers pass through), head (with the straight path to it)."""
         embeddings: list[nn.Module | nn.Parameter] = [] if self.embeddings is None else [self.embeddings]
         body = [part for part in (self.numeric, self.normalise, self.body) if part is not None]
-        return [embeddings, list(body), [self.head, *([] if self.straight is None else [self.straight])]]
+        return [embeddings, list(body), [self.head, *([] if self.straight_path is None else [self.straight_path])]]
 
     def embedding(self, position: int) -> Tensor:
         """The embedding of one categorical column: a vector per id, float ``(ids, size)``; id 0 is the unknown.
@@ -156,9 +156,9 @@ class TabularModel(nn.Module):
             numbers = continuous if self.numeric is None else self.numeric(continuous)
             parts.append(numbers if self.normalise is None else self.normalise(numbers))
         outputs: Tensor = self.head(self._body(torch.cat(parts, 1)))  # (rows, outputs), or (members, rows, outputs)
-        if self.straight is not None:
+        if self.straight_path is not None:
             assert isinstance(self.numeric, PiecewiseLinear)
-            outputs = outputs + self.straight(self.numeric.inside_edges(continuous))
+            outputs = outputs + self.straight_path(self.numeric.clamped(continuous))
         if self.lowest is not None and self.highest is not None:
             outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
         return outputs if self.members == 1 or self.training else outputs.mean(0)

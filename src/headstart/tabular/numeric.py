@@ -92,7 +92,7 @@ class PiecewiseLinear(nn.Module):
         self.straight = nn.Parameter(torch.randn(columns, size, 1) * 0.3)
         self.bias = nn.Parameter(torch.zeros(columns, size, 1))
 
-    def inside_edges(self, numbers: Tensor) -> Tensor:
+    def clamped(self, numbers: Tensor) -> Tensor:
         """The numbers, ``(rows, columns)``, those beyond the outer edges at them."""
         return torch.clamp(numbers, self.ends[0], self.ends[1])
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from headstart.text.corpus import Corpus, pieces
@@ -17,6 +20,12 @@ CONTEXTS = 1500
 
 MOST_COUNTS = 60_000_000
 """Numbers in the matrix of counts, at most: 240 MB; thrice that is held at the peak."""
+
+MOST_TOKENS = 20_000_000
+"""That are read for the vectors."""
+
+SPARE = 20
+"""Singular vectors that are sought beyond those wanted, for their sake."""
 
 SMOOTHING = 0.75
 """Exponent of the contexts' frequencies, so that rare ones do not stand out."""
@@ -34,7 +43,8 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
 
     The positive pointwise mutual information of words and their neighbours, left and right ones apart and the nearer
     ones with more weight, brought to its ``size`` largest singular vectors, each times the root of its singular value.
-    Ten million tokens and 20,000 words take some ten seconds.
+    Of a corpus beyond `MOST_TOKENS` only some pieces are read, evenly spread. Some seconds, and `MOST_COUNTS` says how
+    much memory, in each process.
 
     **Source:** Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (2014); Bullinaria and Levy,
     "Extracting semantic representations from word co-occurrence statistics" (2007).
@@ -45,20 +55,20 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
         size: width of the vectors.
 
     Returns:
-        ``(words, size)``, standard deviation 1 over all; zeros for words that do not occur, and in columns beyond the
-        rank of the counts.
+        ``(words, size)``, standard deviation 1 over the words that occur; zeros for those that do not, and in columns
+        beyond the rank of the counts.
     """
-    information = _mutual_information(
-        _neighbours(corpus, words, max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2)))
-    )
-    values, vectors = np.linalg.eigh(information.T @ information)  # of the smaller side: (2 * contexts,) squared
-    rank = min(size, int((values > 1e-6 * max(float(values[-1]), 1e-12)).sum()))
-    found = np.zeros((words, size), np.float32)
-    if rank:
-        largest = slice(len(values) - rank, None)
-        found[:, :rank] = (information @ vectors[:, largest] / values[largest] ** 0.25)[:, ::-1]
-        found /= found.std()
-    return found
+    contexts = max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2))
+    information = torch.from_numpy(_mutual_information(_neighbours(corpus, words, contexts)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the subspace that the largest singular vectors are sought from
+        left, values, _ = torch.svd_lowrank(information, min(size + SPARE, *information.shape), niter=4)
+    left, values = left[:, :size], values[:size]
+    rank = int((values > 1e-3 * values.max().clamp_min(1e-12)).sum())
+    found = torch.zeros(words, size)
+    found[:, :rank] = left[:, :rank] * values[:rank].sqrt()
+    occurring = found[information.any(1)]
+    return (found / occurring.std(correction=0) if rank else found).numpy()
 
 
 def _counts(corpus: Corpus, words: int) -> NDArray[np.int64]:
@@ -74,7 +84,7 @@ def _neighbours(corpus: Corpus, words: int, contexts: int) -> NDArray[np.float32
     place_of = np.full(words, -1, np.int64)
     place_of[frequent] = np.arange(len(frequent))
     counts = np.zeros((words, 2, contexts), np.float32)
-    for piece in pieces(corpus.tokens):
+    for piece in islice(pieces(corpus.tokens), 0, None, max(1, len(corpus.tokens) // MOST_TOKENS)):
         for distance in range(1, WINDOW + 1):
             earlier, later = piece[:-distance], piece[distance:]
             for side, (word, neighbour) in enumerate(((later, earlier), (earlier, later))):

@@ -50,7 +50,7 @@ class LanguageModelLearner(EncoderLearner):
             their vectors.
         from_counts: without ``language_model``: start the words' vectors from which words stand next to which, and the
             decoder's bias from how often each comes (`headstart.text.cooccurrence`), instead of at random and at 0. It
-            takes seconds and saves most of the first epoch.
+            takes some seconds and saves most of the first epoch.
         sampled: compare each next word with this many random ones instead of the whole vocabulary while training:
             several times as fast on a processor (`headstart.text.model.LanguageModel`). Figures are by all words.
         alpha: of activation regularisation.
@@ -196,7 +196,7 @@ class LanguageModelLearner(EncoderLearner):
     def _take_counts(self, data: LanguageModelData) -> None:
         """What counting the training texts says, in place of random vectors and of no bias."""
         embedding, corpus = self.model.encoder.embedding.weight, data.train.corpus
-        vectors = torch.from_numpy(word_vectors(corpus, *embedding.shape)) * COUNTED_SCALE
+        vectors = torch.from_numpy(word_vectors(corpus, *embedding.shape)).to(embedding.device) * COUNTED_SCALE
         with torch.no_grad():
             embedding.copy_(torch.where(vectors == 0, embedding, vectors))  # what has no neighbours stays random
             self.model.bias.copy_(torch.from_numpy(log_frequencies(corpus, len(embedding))))

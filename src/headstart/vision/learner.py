@@ -60,8 +60,8 @@ class ImageLearner(Learner):
         stages: how many of the backbone's last stages the head sees, each pooled; fewer where it has fewer. 1: the last
             alone.
         grid: that the head knows where something is: each stage is averaged over that many cells to a side besides, one
-            number or one per stage, early ones first, such as ``[4, 1, 1]``; 1: it does not. For pictures that are
-            taken alike.
+            number or one per stage, early ones first, such as ``[4, 1, 1]``; 1: it does not; at most 16. For pictures
+            that are taken alike. The head grows with its square.
         fixed_norms: whether the backbone's batch norms keep to their running statistics while it is fine-tuned, as they
             did while it was frozen; None: those of pretrained weights do. False: each batch has its own, and the
             running ones follow.
