@@ -67,8 +67,9 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
     rank = int((values > 1e-3 * values.max().clamp_min(1e-12)).sum())
     found = torch.zeros(words, size)
     found[:, :rank] = left[:, :rank] * values[:rank].sqrt()
-    occurring = found[information.any(1)]
-    return (found / occurring.std(correction=0) if rank else found).numpy()
+    occurs = information.any(1)
+    found[~occurs] = 0  # of them the product has rounding alone
+    return (found / found[occurs].std(correction=0) if rank else found).numpy()
 
 
 def _counts(corpus: Corpus, words: int) -> NDArray[np.int64]:
