@@ -39,10 +39,7 @@ EVENTS = {
 """Closed is what the lesson does not have: a holiday of that shop alone, or weeks of rebuilding, after which its sales
 differ."""
 
-REBUILDING = {"Rebuilding": "DaysClosed >= 3"}
-"""Nor does it have this: shops clear their shelves in the two weeks before, some at three times their usual sales."""
-
-NETWORK: dict[str, Any] = {"hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1}
+NETWORK: dict[str, Any] = {"hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1, "straight": False}
 """Chosen on other weeks (2014-03-20 to 2014-05-06) of protocol A's training rows, though trials on the judged weeks
 were seen as well. The days of its history are few, so that more than three or four epochs learn them by heart; the mean
 of several short-trained models is better."""
@@ -52,7 +49,6 @@ RECIPE = features.FeatureRecipe(
         features.AddDateparts("Date", parts=["year", "month", "week", "day", "day_of_year"], prefix=""),
         # A public holiday is at most some 100 days away; 60 also stands for "not in these tables any more".
         features.AddElapsed(EVENTS, date="Date", group="Store", cap=60),
-        features.AddElapsed(REBUILDING, date="Date", group="Store", cap=15),
         features.AddRolling(EVENTS, date="Date", group="Store", window=7),
     ]
 )
@@ -69,7 +65,7 @@ KNOWN_CATEGORIES = (
     "Store", "DayOfWeek", "year", "month", "week", "day", "StateHoliday", "CompetitionMonthsOpen", "Promo2Weeks",
     "StoreType", "Assortment", "PromoInterval", "CompetitionOpenSinceYear", "Promo2SinceYear", "State", "Promo_fw",
     "Promo_bw", "StateHoliday_fw", "StateHoliday_bw", "SchoolHoliday_fw", "SchoolHoliday_bw", "Closed_fw", "Closed_bw",
-    "Promo", "SchoolHoliday", "AfterRebuilding", "BeforeRebuilding",
+    "Promo", "SchoolHoliday",
 )  # fmt: skip
 KNOWN_NUMBERS = (
     "CompetitionDistance", "day_of_year", "AfterStateHoliday", "BeforeStateHoliday", "AfterSchoolHoliday",
@@ -158,7 +154,7 @@ def joined(folder: Path, *, stores: int | None = None) -> pl.DataFrame:
         .join(national, on="sunday", how="left", maintain_order="left")
         .drop("sunday")
     )
-    return RECIPE.apply(frame.with_columns(*competition(), *promo2(), days_closed()))
+    return RECIPE.apply(frame.with_columns(*competition(), *promo2()))
 
 
 def competition() -> list[pl.Expr]:
@@ -176,17 +172,6 @@ def promo2() -> list[pl.Expr]:
     since = fourth - pl.duration(days=fourth.dt.weekday() - 1) + pl.duration(weeks=week - 1)
     weeks = (pl.col("Date") - since).dt.total_days() // 7
     return [weeks.clip(0, 25).fill_null(0).cast(pl.Int8).alias("Promo2Weeks"), year]
-
-
-def days_closed() -> pl.Expr:
-    """For how many working days on end the shop is closed, on each day of these; 0 on days that it is open, or unsaid.
-
-    The saved recipe makes its features from this column: new rows need it, and those around them, as `joined` does.
-    """
-    is_closed = pl.col("Open").eq(0).fill_null(value=False)
-    working = is_closed & (pl.col("DayOfWeek") < 7) & (pl.col("StateHoliday") == "0")
-    period = (~is_closed).cum_sum().over("Store", order_by="Date")  # one number from an open day to the next
-    return (working.sum().over("Store", period) * is_closed).cast(pl.Int16).alias("DaysClosed")
 
 
 def by_batches(prediction: Tensor, target: Tensor, size: int = 256) -> float:
