@@ -132,7 +132,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     own = LanguageModelLearner(
         streams, embedding_size=8, hidden=12, layers=2, alpha=2, beta=1, clip=0.3, weight_decay=1e-6,
         dropouts=Dropouts(embedding=0.02, input=0.05, weight=0.1, hidden=0.05, output=0.05),
-        optimizer=optimizer_factory(OPT_FN), progress="none",
+        optimizer=optimizer_factory(OPT_FN), progress="none", from_counts=False,
     )  # fmt: skip
     own.fit(3e-3, 2, cycle_len=1)
     assert [row["valid_loss"] for row in learner.learner.history] == [row["valid_loss"] for row in own.history]
