@@ -190,7 +190,7 @@ def test_activations_come_from_disk_without_a_look_at_the_pictures(
     def never(*_: Any) -> Any:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(Activations, "_fast_body", never)
+    monkeypatch.setattr(Activations, "_fast_body", property(never))
     toys.make_learner(toys.make_data(folder, tmp_path), precompute=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ Rows = NDArray[np.int64]
 VERSION = 1
 """To be raised when the same pictures and weights would give other activations."""
 
-AT_ONCE_ON_A_PROCESSOR, AT_ONCE_ON_A_GPU = 16, 128
+AT_ONCE_ON_A_PROCESSOR, AT_ONCE_ON_A_GPU = 32, 128
 
 
 class Activations:
@@ -112,7 +113,7 @@ class Activations:
         if total:
             with torch.no_grad(), _Shown(self._progress if self._engine.is_main else "none", total, self) as shown:
                 source = self._pictures.at(self._sizing)
-                body = self._fast_body()
+                body = self._fast_body
                 for copy, part in missing.items():
                     source.start(self._first[part])
                     for some in _portions(part, self._engine):
@@ -165,6 +166,7 @@ class Activations:
     def _draws(self, copy: int) -> Tensor:
         return draw(len(self._first), self._seed, 0xC0B, copy)
 
+    @cached_property
     def _fast_body(self) -> torch.nn.Module:
         """The model up to its activations, as quick as it gets without changing them."""
         body = _Body(self._model).eval()
