@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from headstart.cli_options import AsJson, Device, Folder, names, split_of
+from headstart.cli_options import AsJson, Device, Folder, PrecisionName, engine_of, names, split_of
 from headstart.cli_report import report
 from headstart.core.errors import ConfigError
 
@@ -34,7 +34,6 @@ MaxVocab = Annotated[int, typer.Option(help="Most words that are known.")]
 Backward = Annotated[bool, typer.Option("--backward", help="Read each text from its end.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs; by the amount of text.")]
 Seed = Annotated[int, typer.Option(help="Of weights, dropout, order and random split.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 (twice as fast on many processors and GPUs) or fp16.")]
 
 
 def train_language_model(
@@ -61,7 +60,7 @@ def train_language_model(
     bptt: Annotated[int, typer.Option(help="Tokens per window, on average.")] = 72,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Precision = "fp32",
+    precision: PrecisionName = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Train a language model on texts without labels; print its perplexity on the validation texts."""
@@ -73,7 +72,7 @@ def train_language_model(
     options: dict[str, Any] = {
         **_reading(language_model, subwords=subwords, backward=backward), "min_freq": min_freq,
         "max_vocab": max_vocab, "batch_size": batch_size, "bptt": bptt, "seed": seed,
-        "engine": _engine(device, precision),
+        "engine": engine_of(device, precision),
     }  # fmt: skip
     fraction = 0.1 if valid_fraction is None and valid_from is None and valid_where is None else valid_fraction
     split = split_of(time_column, valid_from, fraction, valid_where, seed)
@@ -128,7 +127,7 @@ def train_text(
     batch_size: Annotated[int, typer.Option(help="Texts per step.")] = 32,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Precision = "fp32",
+    precision: PrecisionName = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier of texts, from a language model or from scratch; print the metrics of the validation texts."""
@@ -142,7 +141,7 @@ def train_text(
     weight: Literal["balanced"] | None = "balanced" if balanced else None
     options: dict[str, Any] = {
         "language_model": language_model, "min_freq": min_freq, "max_vocab": max_vocab, "backward": backward,
-        "class_weight": weight, "batch_size": batch_size, "seed": seed, "engine": _engine(device, precision),
+        "class_weight": weight, "batch_size": batch_size, "seed": seed, "engine": engine_of(device, precision),
     }  # fmt: skip
     if transformer is not None:
         from headstart.text.transformer import read_tokenizer
@@ -215,12 +214,6 @@ def rows_to_predict(learner: Any, source: Path) -> pl.DataFrame:
 
 def _columns(text: str) -> str | list[str]:
     return names(text) if "," in text else text
-
-
-def _engine(device: str, precision: str) -> Any:
-    from headstart.core.engine import Engine
-
-    return Engine(device, precision)  # type: ignore[arg-type]  # any text; the engine says which ones there are
 
 
 def _reading(start: Path | None, *, subwords: bool, backward: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli_options import AsJson, Device, names, split_of
+from headstart.cli_options import AsJson, Device, PrecisionName, engine_of, names, split_of
 from headstart.cli_report import report
 from headstart.core.errors import ConfigError
 
@@ -67,13 +67,12 @@ def train_vision(
     batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 64,
     on_error: Annotated[str, typer.Option(help="raise, or skip: files that cannot be decoded are listed.")] = "raise",
     workers: Annotated[int | None, typer.Option(help="Processes that decode; by the number of processors.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or on a GPU fp16.")] = "fp32",
+    precision: PrecisionName = "fp32",
     seed: Annotated[int, typer.Option(help="Of the head, dropout, order, changes and random split.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Train on pictures; print the metrics of those that validate."""
-    from headstart.core.engine import Engine
     from headstart.core.saving import check_writable
     from headstart.vision import ImageLearner
 
@@ -86,7 +85,7 @@ def train_vision(
     options: dict[str, Any] = {
         "where": where, "size": size, "resize": resize, "augment": changes, "batch_size": batch_size, "seed": seed,
         "on_error": on_error, "workers": workers, "group": group,
-        "engine": Engine(device, precision),  # type: ignore[arg-type]  # it checks what was typed
+        "engine": engine_of(device, precision),
     }  # fmt: skip
     asked = (time_column, valid_from, valid_fraction, valid_where)
     if any(option is not None for option in asked):
