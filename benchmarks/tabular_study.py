@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from benchmarks.quality_tasks import TASKS, QualityTask
-from headstart import Callback, TabularLearner
+from headstart import Callback, Engine, TabularLearner
+from headstart.core.engine import Precision
 from headstart.core.optim import adamw
 from headstart.core.progress import Progress
 from headstart.core.schedules import FlatCosine, OneCycle, Schedule
@@ -35,12 +36,14 @@ class Variant:
         batch_size: rows per step; None: the default.
         lr: the top rate; None: the default.
         flat: whether the rate stays flat before it falls, instead of one cycle.
+        precision: of the forward pass.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     lr: float | None = None
     flat: bool = False
+    precision: Precision = "fp32"
 
 
 MEMBERS = Variant(MEMBERS_NETWORK, batch_size=512, lr=0.003)
@@ -55,6 +58,7 @@ VARIANTS = {
     "hidden 256 and 128": Variant({"hidden": (256, 128)}),
     "dropout of embeddings": Variant({"embedding_dropout": 0.1}),
     "eps 1e-5": Variant({"optimizer": adamw()}),
+    "bf16": Variant(precision="bf16"),
     "three models": Variant({"ensemble": 3}),
     "members": MEMBERS,
     "members, numbers as they are": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": None}),
@@ -90,7 +94,8 @@ def measure(
     task: QualityTask, variant: Variant, seed: int, *, inner: bool = True, epochs: int | None = None
 ) -> tuple[float, float]:
     """The metric of the last epoch, and rows per second while training."""
-    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
+    engine = Engine(precision=variant.precision)
+    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size, engine=engine)
     learner = TabularLearner(data, seed=seed, progress="none", **variant.network)
     epochs = suggested_epochs(data.train.steps(0)) if epochs is None else epochs
     schedule: Schedule = FlatCosine(epochs) if variant.flat else OneCycle(epochs)

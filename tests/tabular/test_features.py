@@ -144,8 +144,9 @@ DATES = st.lists(st.none() | st.dates(datetime.date(1600, 1, 1), datetime.date(2
 
 @given(DATES)
 def test_the_parts_of_dates_are_those_of_pandas_calendar(dates: list[Any]) -> None:
-    found = features.add_dateparts(pl.DataFrame({"at": pl.Series(dates, dtype=pl.Date)}), "at", prefix="")
-    assert found.columns == ["at", *features.PARTS]
+    table = pl.DataFrame({"at": pl.Series(dates, dtype=pl.Date)})
+    assert features.add_dateparts(table, "at", prefix="").columns == ["at", *features.PARTS]
+    found = features.add_dateparts(table, "at", parts=[*features.PARTS, "days_left_in_month"], prefix="")
     for row in found.iter_rows(named=True):
         day = row.pop("at")
         if day is None:
@@ -154,12 +155,12 @@ def test_the_parts_of_dates_are_those_of_pandas_calendar(dates: list[Any]) -> No
         known = pd.Period(day, "D")
         assert row == {
             "year": known.year, "month": known.month, "week": known.week, "day": day.day,
-            "day_of_week": day.isoweekday(), "day_of_year": known.dayofyear,
+            "day_of_week": day.isoweekday(), "day_of_year": known.day_of_year,
             "is_month_start": day.day == 1, "is_month_end": (day + DAY).day == 1,
             "is_quarter_start": (day.month, day.day) in {(1, 1), (4, 1), (7, 1), (10, 1)},
             "is_quarter_end": (day.month, day.day) in {(3, 31), (6, 30), (9, 30), (12, 31)},
             "is_year_start": (day.month, day.day) == (1, 1), "is_year_end": (day.month, day.day) == (12, 31),
-            "elapsed": (day - datetime.date(1970, 1, 1)).days,
+            "elapsed": (day - datetime.date(1970, 1, 1)).days, "days_left_in_month": known.days_in_month - day.day,
         }  # fmt: skip
 
 

@@ -23,7 +23,10 @@ __all__ = ["PARTS", "STEPS", "AddDateparts", "AddElapsed", "AddRolling", "Events
 EDGES = ("is_month_start", "is_month_end", "is_quarter_start", "is_quarter_end", "is_year_start", "is_year_end")
 
 PARTS = ("year", "month", "week", "day", "day_of_week", "day_of_year", *EDGES, "elapsed")
-"""What `add_dateparts` adds; ``hour`` can be asked for besides."""
+"""What `add_dateparts` adds: the lesson's."""
+
+MORE_PARTS = ("hour", "days_left_in_month")
+"""What can be asked for besides."""
 
 Events: TypeAlias = str | Sequence[str] | Mapping[str, str] | Mapping[str, str | None]
 """One column or several, or names with SQL conditions."""
@@ -40,8 +43,8 @@ class AddDateparts:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", _texts("parts", self.parts))
         for part in self.parts:
-            if part not in (*PARTS, "hour"):
-                raise ConfigError(f"parts: {part!r} is no part of a date; {did_you_mean(part, (*PARTS, 'hour'))}")
+            if part not in (*PARTS, *MORE_PARTS):
+                raise ConfigError(f"parts: {part!r} is no part of a date; {did_you_mean(part, PARTS + MORE_PARTS)}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -68,7 +71,9 @@ class AddDateparts:
             for name, part in date_parts(frame[self.column], with_time="hour" in self.parts).items()
         }
         moments = as_moments(frame[self.column], with_time=False)
-        made |= _edges(moments) | {"elapsed": moments.to_physical()}
+        made |= _edges(moments) | {
+            "elapsed": moments.to_physical(), "days_left_in_month": (moments.dt.month_end() - moments).dt.total_days(),
+        }  # fmt: skip
         return [made[part].alias(name) for part, name in zip(self.parts, self.outputs, strict=True)]
 
 
