@@ -115,11 +115,15 @@ class Protocol:
 
     def data(self, frame: pl.DataFrame, *, batch_size: int = 512, seed: int = 0) -> TabularData:
         """Training and validation rows of what `joined` gave: days with sales, the logarithm as target."""
-        frame, levels = frame.filter(pl.col("Sales") > 0).select(self.columns), LEVELS if self.levels else ()
+        numbers, needed = self.continuous, dict.fromkeys([*self.columns, *RECIPE.outputs])
+        frame = frame.filter(pl.col("Sales") > 0).select(*needed)
+        if self.levels:
+            frame, numbers = with_levels(frame, self.first, self.last), (*numbers, *LEVELS)
+        used = {*self.categorical, *numbers, "Sales"}
         return TabularData.from_table(
-            with_levels(frame, self.first, self.last) if levels else frame, "Sales", log_target=True,
-            split=splits.by_condition(self.validates), categorical=self.categorical,
-            continuous=[*self.continuous, *levels], exclude=["Date"], recipe=RECIPE, batch_size=batch_size, seed=seed,
+            frame, "Sales", log_target=True, split=splits.by_condition(self.validates), categorical=self.categorical,
+            continuous=numbers, exclude=[name for name in frame.columns if name not in used], recipe=RECIPE,
+            batch_size=batch_size, seed=seed,
         )  # fmt: skip
 
 
