@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import json
 import os
@@ -91,6 +92,52 @@ def test_protocol_b_sees_nothing_that_nobody_knows_six_weeks_ahead(rossmann: Mod
     )
     for first, second in zip(rossmann.PROTOCOLS["B"].data(blind).valid.inputs, data.valid.inputs, strict=True):
         assert first.equal(second)
+
+
+def test_levels_are_those_of_a_loop_and_never_of_a_row_s_own_weeks(rossmann: ModuleType, frame: pl.DataFrame) -> None:
+    sold = frame.filter(pl.col("Sales") > 0)
+    first, last = datetime.date(2014, 8, 1), datetime.date(2014, 9, 17)
+    found = rossmann.with_levels(sold, str(first), str(last))
+    assert found.select(sold.columns).equals(sold)
+
+    day = pl.col("Date")
+    log = pl.col("Sales").log()
+    train = sold.filter(~day.is_between(first, last)).with_columns(level=log - log.mean().over("Date", "Promo"))
+
+    def level(store: int, start: datetime.date, end: datetime.date) -> float | None:
+        rows = train.filter(pl.col("Store") == store, day.is_between(start, end))["level"]
+        mean = rows.mean() if len(rows) >= 10 else None
+        assert mean is None or isinstance(mean, float)
+        return mean
+
+    blocks = 0
+    width, year = datetime.timedelta(days=48), datetime.timedelta(days=364)
+    for store in (1, 13, 40):  # the second is closed from July to December
+        for start, end in ((first, last), (first - 5 * width, last - 5 * width), (first + 4 * width, last + 4 * width)):
+            before, after = level(store, start - width, end - width), level(store, start + width, end + width)
+            seasons = []
+            for moved in (-year, year):
+                around = [level(store, start + moved + step, end + moved + step) for step in (-width, width)]
+                there, known = level(store, start + moved, end + moved), [one for one in around if one is not None]
+                if there is not None and known:
+                    seasons.append(there - sum(known) / len(known))
+            rows = found.filter(pl.col("Store") == store, day.is_between(start, end))
+            expected = (
+                after if before is None else before,
+                before if after is None else after,
+                sum(seasons) / len(seasons) if seasons else 0.0,
+            )
+            for name, value in zip(rossmann.LEVELS, expected, strict=True):
+                assert rows[name].unique().to_list() == ([pytest.approx(value)] if len(rows) else [])
+            blocks += len(rows) > 0
+    assert blocks == 8
+
+    secret = sold.with_columns(Sales=pl.when(day.is_between(first, last)).then(1).otherwise("Sales"))
+    assert (
+        rossmann.with_levels(secret, str(first), str(last))
+        .select(rossmann.LEVELS)
+        .equals(found.select(rossmann.LEVELS))
+    )
 
 
 def test_the_lesson_s_mean_over_batches_is_kinder_than_the_root_of_the_mean(rossmann: ModuleType) -> None:
