@@ -45,8 +45,8 @@ NETWORK: dict[str, Any] = {
     "hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1, "embedding_sizes": {"Store": 100},
 }  # fmt: skip
 """Chosen, like the columns, on other weeks of protocol A's training rows, though trials on the judged weeks were seen
-as well (docs/tables.md). The days of its history are few, so that more than three or four epochs learn them by heart;
-the mean of several short-trained models is better."""
+as well, by which the levels came in (docs/tables.md). The days of its history are few, so that more than three or four
+epochs learn them by heart; the mean of several short-trained models is better."""
 
 DATE_PARTS = ("year", "month", "week", "day", "day_of_year", "days_left_in_month")
 
@@ -93,19 +93,17 @@ class Protocol:
         first: first day that validates.
         last: the last one.
         categorical: columns of names.
-        continuous: columns of numbers.
-        levels: whether the shops' levels are added (`with_levels`).
+        continuous: columns of numbers; `LEVELS` among them are made for its days (`with_levels`).
     """
 
     first: str
     last: str
     categorical: tuple[str, ...]
     continuous: tuple[str, ...]
-    levels: bool = False
 
     @property
     def columns(self) -> list[str]:
-        """All that the model sees of what `joined` gives, and what the split and the target need."""
+        """All that the model sees, and what the split and the target need."""
         return [*self.categorical, *self.continuous, "Date", "Sales"]
 
     @property
@@ -115,27 +113,27 @@ class Protocol:
 
     def data(self, frame: pl.DataFrame, *, batch_size: int = 512, seed: int = 0) -> TabularData:
         """Training and validation rows of what `joined` gave: days with sales, the logarithm as target."""
-        numbers, needed = self.continuous, dict.fromkeys([*self.columns, *RECIPE.outputs])
-        frame = frame.filter(pl.col("Sales") > 0).select(*needed)
-        if self.levels:
-            frame, numbers = with_levels(frame, self.first, self.last), (*numbers, *LEVELS)
-        used = {*self.categorical, *numbers, "Sales"}
+        frame = frame.filter(pl.col("Sales") > 0)
+        if {*LEVELS} <= {*self.continuous}:
+            frame = with_levels(frame, self.first, self.last)
+        unseen = [name for name in ("Date", *RECIPE.outputs) if name not in (*self.categorical, *self.continuous)]
         return TabularData.from_table(
-            frame, "Sales", log_target=True, split=splits.by_condition(self.validates), categorical=self.categorical,
-            continuous=numbers, exclude=[name for name in frame.columns if name not in used], recipe=RECIPE,
-            batch_size=batch_size, seed=seed,
+            frame.select(*dict.fromkeys([*self.columns, *unseen])), "Sales", log_target=True,
+            split=splits.by_condition(self.validates), categorical=self.categorical, continuous=self.continuous,
+            exclude=unseen, recipe=RECIPE, batch_size=batch_size, seed=seed,
         )  # fmt: skip
 
 
 PROTOCOLS = {
     "A": Protocol(
         "2014-08-01", "2014-09-17", (*KNOWN_CATEGORIES, "Events"),
-        (*KNOWN_NUMBERS, "days_left_in_month", *WEATHER, *TREND), levels=True,
+        (*KNOWN_NUMBERS, "days_left_in_month", *WEATHER, *TREND, *LEVELS),
     ),
     "B": Protocol("2015-06-20", "2015-07-31", (*KNOWN_CATEGORIES, "week", "day"), KNOWN_NUMBERS),
 }  # fmt: skip
-"""A leaves the week and the day of the month out, by which a network learns its few days by heart instead of what they
-have in common; when salaries come is said by the days left in the month."""
+"""A leaves out the week and the day of the month, with which a network learns a few days by heart instead of what they
+have in common, and has the days left in the month, since salaries go by these. B, whose weeks are later ones, gained
+nothing by that."""
 
 
 def joined(folder: Path, *, stores: int | None = None) -> pl.DataFrame:
@@ -181,7 +179,10 @@ def with_levels(frame: pl.DataFrame, first: str, last: str) -> pl.DataFrame:
 
     The history is cut into blocks of days, of which those that validate are one. A row sees its shop's level in the
     block before its own and in the one after, and how a year before or after the same weeks differed from those around
-    them. Of its own block it sees nothing, so that training rows see what validating ones do.
+    them; of its own block it sees nothing. Beside the weeks that validate, at the ends of the history and where a shop
+    was closed the one neighbour stands for both, and where there is no such year the season counts as 0.
+
+    A model with these columns predicts frames that have been through here, since a recipe cannot make them.
 
     Args:
         frame: rows with sales: Store, Date, Promo, Sales, and whatever else.
@@ -213,7 +214,9 @@ def with_levels(frame: pl.DataFrame, first: str, last: str) -> pl.DataFrame:
         "Store", "block", level_before=pl.coalesce("before", "after"), level_after=pl.coalesce("after", "before"),
         level_of_season=pl.mean_horizontal(*seasons).fill_null(0.0),
     )  # fmt: skip
-    return frame.with_columns(block()).join(levels, on=["Store", "block"], how="left", maintain_order="left")
+    return (
+        frame.with_columns(block()).join(levels, on=["Store", "block"], how="left", maintain_order="left").drop("block")
+    )
 
 
 def competition() -> list[pl.Expr]:
@@ -256,7 +259,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=None, help="of one cycle; 3 if nothing is said, with --fast 1")
     parser.add_argument("--ensemble", type=int, default=None, help="models to average; 8, with --fast 1")
-    parser.add_argument("--out", type=Path, default=None, help="a folder for the model")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="a folder for the model (of A: it predicts what with_levels gives)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     started = time.perf_counter()

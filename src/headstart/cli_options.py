@@ -30,8 +30,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on t
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Folder = Annotated[Path, typer.Argument(help="A folder that train --out wrote.")]
 Input = Annotated[Path, typer.Argument(help="A CSV or Parquet file; for images also a folder, or an image.")]
-
-PrecisionName = Annotated[str, typer.Option(help="fp32, bf16 (twice as fast on many processors and GPUs) or fp16.")]
+PrecisionName = Annotated[
+    str, typer.Option(help="fp32; bf16, faster where the hardware has it and slower elsewhere; fp16 on a GPU.")
+]
 
 
 def engine_of(device: str, precision: str) -> Engine:

@@ -41,8 +41,8 @@ def frame(rossmann: ModuleType) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("protocol", ["A", "B"])
-def test_the_fast_mode_runs(protocol: str, tmp_path: Path) -> None:
-    """A process of its own, some 5 seconds: what a newcomer types."""
+def test_the_fast_mode_runs(protocol: str, rossmann: ModuleType, frame: pl.DataFrame, tmp_path: Path) -> None:
+    """A process of its own, some 5 seconds: what a newcomer types. The model predicts what the docstrings say."""
     command = [
         sys.executable,
         str(SCRIPT),
@@ -57,7 +57,11 @@ def test_the_fast_mode_runs(protocol: str, tmp_path: Path) -> None:
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["protocol"] == protocol and said["train_rows"] > 8_000 and said["valid_rows"] > 400
     assert said["metrics"]["rmspe"] < 0.3
-    assert headstart.load(tmp_path / "model").codec.recipe is not None
+    model = headstart.load(tmp_path / "model")
+    assert model.codec.recipe is not None
+    sold = frame.filter(pl.col("Sales") > 0)
+    rows = rossmann.with_levels(sold, "2014-08-01", "2014-09-17") if protocol == "A" else sold
+    assert model.predict(rows.filter(pl.col("Store") <= 12).drop("Sales"))["prediction"].is_between(500, 50_000).all()
 
 
 def test_the_columns_are_the_lesson_s(frame: pl.DataFrame) -> None:
@@ -98,7 +102,7 @@ def test_levels_are_those_of_a_loop_and_never_of_a_row_s_own_weeks(rossmann: Mod
     sold = frame.filter(pl.col("Sales") > 0)
     first, last = datetime.date(2014, 8, 1), datetime.date(2014, 9, 17)
     found = rossmann.with_levels(sold, str(first), str(last))
-    assert found.select(sold.columns).equals(sold)
+    assert found.columns == [*sold.columns, *rossmann.LEVELS] and found.select(sold.columns).equals(sold)
 
     day = pl.col("Date")
     log = pl.col("Sales").log()
@@ -113,7 +117,8 @@ def test_levels_are_those_of_a_loop_and_never_of_a_row_s_own_weeks(rossmann: Mod
     blocks = 0
     width, year = datetime.timedelta(days=48), datetime.timedelta(days=364)
     for store in (1, 13, 40):  # the second is closed from July to December
-        for start, end in ((first, last), (first - 5 * width, last - 5 * width), (first + 4 * width, last + 4 * width)):
+        for place in range(-13, 8):
+            start, end = first + place * width, last + place * width
             before, after = level(store, start - width, end - width), level(store, start + width, end + width)
             seasons = []
             for moved in (-year, year):
@@ -130,7 +135,7 @@ def test_levels_are_those_of_a_loop_and_never_of_a_row_s_own_weeks(rossmann: Mod
             for name, value in zip(rossmann.LEVELS, expected, strict=True):
                 assert rows[name].unique().to_list() == ([pytest.approx(value)] if len(rows) else [])
             blocks += len(rows) > 0
-    assert blocks == 8
+    assert blocks == 57  # 20 of each, without the three of July to December
 
     secret = sold.with_columns(Sales=pl.when(day.is_between(first, last)).then(1).otherwise("Sales"))
     assert (

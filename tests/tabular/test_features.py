@@ -168,6 +168,10 @@ def test_times_of_day_have_hours_and_parts_of_days() -> None:
     moments = pl.Series([datetime.datetime(2015, 6, 20, 6), datetime.datetime(2015, 6, 20, 18), None])
     frame = pl.DataFrame({"at": moments, "alarm": [True, False, True]})
     assert features.add_dateparts(frame, "at", parts=["hour"])["at_hour"].to_list() == [6, 18, None]
+    evenings = pl.DataFrame({"at": ["2015-06-30 23:59", "2016-02-01 00:00", None]})  # of a last day, of a leap year
+    assert features.add_dateparts(evenings, "at", parts=["days_left_in_month"])["at_days_left_in_month"].to_list() == [
+        0, 28, None
+    ]  # fmt: skip
     elapsed = features.add_elapsed(frame, "alarm", date="at")
     assert elapsed["Afteralarm"].to_list() == [0.0, 0.5, None] and elapsed["Beforealarm"].to_list() == [0.0, None, None]
     rolled = features.add_rolling(frame, "alarm", date="at", window=1, unit="days", forward=False)

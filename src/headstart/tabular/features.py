@@ -51,8 +51,8 @@ def add_dateparts(table: Table, column: str, *, parts: Sequence[str] = PARTS, pr
         column: dates, times, or text such as 2015-06-20.
         parts: some of ``year``, ``month``, ``week`` (ISO 8601), ``day``, ``day_of_week`` (Monday is 1),
             ``day_of_year``, ``is_month_start``, ``is_month_end``, the same of ``quarter`` and ``year`` (booleans),
-            ``elapsed`` (days since 1970-01-01), ``hour``, and ``days_left_in_month`` (0 on the last day: salaries, rents
-            and bills go by it, and months differ in length).
+            ``elapsed`` (days since 1970-01-01), ``hour``, ``days_left_in_month`` (0 on the last day: salaries and rents
+            go by it, and months differ in length).
         prefix: of the new columns' names; None: the column's name and an underscore (``Date_month``).
 
     Returns:

@@ -25,8 +25,8 @@ EDGES = ("is_month_start", "is_month_end", "is_quarter_start", "is_quarter_end",
 PARTS = ("year", "month", "week", "day", "day_of_week", "day_of_year", *EDGES, "elapsed")
 """What `add_dateparts` adds: the lesson's."""
 
-MORE_PARTS = ("hour", "days_left_in_month")
-"""What can be asked for besides."""
+ALL_PARTS = (*PARTS, "hour", "days_left_in_month")
+"""The last two can be asked for besides."""
 
 Events: TypeAlias = str | Sequence[str] | Mapping[str, str] | Mapping[str, str | None]
 """One column or several, or names with SQL conditions."""
@@ -43,8 +43,8 @@ class AddDateparts:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", _texts("parts", self.parts))
         for part in self.parts:
-            if part not in (*PARTS, *MORE_PARTS):
-                raise ConfigError(f"parts: {part!r} is no part of a date; {did_you_mean(part, PARTS + MORE_PARTS)}")
+            if part not in ALL_PARTS:
+                raise ConfigError(f"parts: {part!r} is no part of a date; {did_you_mean(part, ALL_PARTS)}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -71,9 +71,7 @@ class AddDateparts:
             for name, part in date_parts(frame[self.column], with_time="hour" in self.parts).items()
         }
         moments = as_moments(frame[self.column], with_time=False)
-        made |= _edges(moments) | {
-            "elapsed": moments.to_physical(), "days_left_in_month": (moments.dt.month_end() - moments).dt.total_days(),
-        }  # fmt: skip
+        made |= _edges(moments) | {"elapsed": moments.to_physical()}
         return [made[part].alias(name) for part, name in zip(self.parts, self.outputs, strict=True)]
 
 
@@ -202,10 +200,11 @@ STEPS: dict[str, type[Step]] = {"dateparts": AddDateparts, "elapsed": AddElapsed
 
 
 def _edges(moments: pl.Series) -> dict[str, pl.Series]:
-    """First and last days of months, quarters and years."""
-    day, month, last = moments.dt.day(), moments.dt.month(), moments.dt.month_end() == moments
-    first = day == 1
+    """First and last days of months, quarters and years, and how far the month's last one is."""
+    day, month, left = moments.dt.day(), moments.dt.month(), (moments.dt.month_end() - moments).dt.total_days()
+    first, last = day == 1, left == 0
     return {
+        "days_left_in_month": left,
         "is_month_start": first,
         "is_month_end": last,
         "is_quarter_start": first & (month % 3 == 1),
