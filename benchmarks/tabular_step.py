@@ -109,7 +109,8 @@ def measure(shape: str, rounds: int) -> tuple[dict[str, list[float]], float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
-    torch._inductor.config.force_disable_caches = True  # a first run and a second one wait alike
+    torch._inductor.config.fx_graph_cache = False  # a first run and a second one wait alike
+    torch._functorch.config.enable_autograd_cache = False
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tabular_step", description="A step of a table's model.")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args(arguments)
