@@ -25,7 +25,7 @@ MOST_TOKENS = 20_000_000
 """That are read for the vectors."""
 
 SPARE = 20
-"""Singular vectors that are sought beyond those wanted, for their sake."""
+"""Singular vectors that are sought beyond those wanted: the last ones of a randomised search are its least exact."""
 
 SMOOTHING = 0.75
 """Exponent of the contexts' frequencies, so that rare ones do not stand out."""
