@@ -279,7 +279,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     lesson = by_batches(*learner.predict_with_targets())
     print(
-        f"RMSPE {history[-1]['rmspe']:.4f} ({lesson:.4f} as the lesson averages it) after {epochs} epochs,"
+        f"RMSPE {history[-1]['rmspe']:.4f} ({lesson:.4f} as the lesson averages it), epochs: {epochs},"
         f" {seconds:.0f} s in all"
     )
     if options.json:

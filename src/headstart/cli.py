@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Give your model a head start: deep learning on tables, from data to a saved model that can be trusted.",
+    help="Give your model a head start: deep learning on tables, ratings, text and images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

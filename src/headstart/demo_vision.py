@@ -76,14 +76,14 @@ def vision_demo(folder: Path, console: Console) -> None:
         ("loss.png", learner.history.plot()),
     ):
         plot.savefig(folder / name, dpi=110)
-    worst = Table("picture", "is", "prediction", "probability", title="The five largest errors")
+    worst = Table("picture", "is", "prediction", "probability", title="The five largest losses")
     for row in seen.top_losses(5).iter_rows(named=True):
         worst.add_row(Path(row["path"]).name, row["truth"], row["prediction"], f"{row['probability']:.2f}")
     console.print(worst)
     print_end(
         console, folder, {
             "model": "the model", "batch.png": "pictures it learnt from", "predictions.png": "the least certain",
-            "gradcam.png": "its largest errors, and where it looked", "confusion.png": "what it takes for what",
+            "gradcam.png": "its largest losses, and where it looked", "confusion.png": "what it takes for what",
             "loss.png": "loss by epoch",
         },
         "pictures in a folder for each class", [
