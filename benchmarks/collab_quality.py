@@ -34,7 +34,7 @@ import polars as pl
 
 from headstart import EASE, IALS, CollabLearner, RatingsData, datasets
 from headstart.collab import by_last_of_user
-from headstart.core.splits import by_indices
+from headstart.frames.splits import by_indices
 
 Figures = dict[str, Any]
 INNER_SHARES = (0.2, 0.4)

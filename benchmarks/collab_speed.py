@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart import CollabLearner, RatingsData, datasets
-from headstart.core.data import Data
+from headstart.training.loaders import Data
 
 GOALS = {"of_bare": 0.9, "of_fastai_64": 6.0, "of_fastai_2048": 5.0, "recommend_users": 5000.0}
 

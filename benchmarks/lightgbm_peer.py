@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from benchmarks.quality_tasks import TASKS, QualityTask
 from headstart import TabularData
-from headstart.core.data import TensorLoader
-from headstart.core.metrics import METRICS
-from headstart.core.target import Number
+from headstart.targets.metrics import METRICS
+from headstart.targets.target import Number
+from headstart.training.loaders import TensorLoader
 
 SEEDS = (0, 1, 2)
 MOST_TREES = 3000

@@ -33,7 +33,7 @@ import torch
 
 from benchmarks.protocol import read_task, serve
 from benchmarks.train_headstart import make_learner
-from headstart.core.data import TensorLoader
+from headstart.training.loaders import TensorLoader
 
 SELF = Path("/proc/self")
 SECONDS_BETWEEN_LOOKS = 0.005

@@ -21,8 +21,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.tabular.model import PackedEmbeddings, TabularModel, embedding_size
-from headstart.tabular.numeric import bin_edges
+from headstart.tabular.models.network import PackedEmbeddings, TabularModel, embedding_size
+from headstart.tabular.models.numeric import bin_edges
 
 SHAPES = {
     "Rossmann, protocol A": (

@@ -20,10 +20,10 @@ import torch
 from benchmarks.quality_tasks import TASKS, QualityTask
 from headstart import Callback, Engine, TabularLearner
 from headstart.core.engine import Precision
-from headstart.core.optim import adamw
-from headstart.core.progress import Progress
-from headstart.core.schedules import FlatCosine, OneCycle, Schedule
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, suggested_epochs, suggested_lr
+from headstart.training.optim import adamw
+from headstart.training.progress import Progress
+from headstart.training.schedules import FlatCosine, OneCycle, Schedule
 
 __all__ = ["VARIANTS", "Variant"]
 

@@ -43,10 +43,10 @@ import torch
 from torch import Tensor
 
 from headstart import Engine, datasets
-from headstart.core.metrics import accuracy, auc, balanced_accuracy
-from headstart.core.splits import by_indices
+from headstart.frames.splits import by_indices
+from headstart.targets.metrics import accuracy, auc, balanced_accuracy
 from headstart.text import Dropouts, LanguageModelData, LanguageModelLearner, TextData, TextLearner
-from headstart.text.model import lstm_runs_in_bf16
+from headstart.text.models.awd_lstm import lstm_runs_in_bf16
 from headstart.text.pretrained import read_codec
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]

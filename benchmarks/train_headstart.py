@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.protocol import Task, read_task, serve
 from headstart import Callback, TabularData, TabularLearner
-from headstart.core.progress import Progress
 from headstart.tabular import LESSON_NETWORK
+from headstart.training.progress import Progress
 
 __all__ = ["make_learner"]
 

@@ -63,7 +63,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from headstart import Engine, ImageData, ImageLearner, datasets
-from headstart.core.splits import by_indices
+from headstart.frames.splits import by_indices
 from headstart.vision import Augment, side_on
 
 Figures = dict[str, Any]

@@ -22,10 +22,10 @@ from torch.nn import functional as F
 
 from benchmarks.protocol import serve
 from headstart import Engine, ImageData, ImageLearner
-from headstart.core.splits import by_last
-from headstart.vision.backbone import Backbone
-from headstart.vision.model import Head, concat_pool
-from headstart.vision.weights import load_backbone
+from headstart.frames.splits import by_last
+from headstart.vision.backbone_weights import load_backbone
+from headstart.vision.models.backbone import Backbone
+from headstart.vision.models.network import Head, concat_pool
 
 FEATURES, BATCH = 2 * (112 + 320 + 1280), 64
 """Activations of an image, as many as the learner's default gives: of the backbone's last three stages."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from headstart import Engine, LanguageModelData, LanguageModelLearner, datasets
-from headstart.core.callbacks import Deadline
+from headstart.training.callbacks import Deadline
 
 PROMPTS = [
     "<cat> cs ni <summ> algorithms that",

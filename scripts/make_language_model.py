@@ -21,9 +21,9 @@ import polars as pl
 import torch
 
 from headstart import Engine, datasets
-from headstart.core.saving import check_writable
+from headstart.core.artefact import check_writable
 from headstart.text import LanguageModelData, LanguageModelLearner
-from headstart.text.model import lstm_runs_in_bf16
+from headstart.text.models.awd_lstm import lstm_runs_in_bf16
 
 JUDGED = 500
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import doctest
 
 import headstart
-import headstart.collab.model
-import headstart.tabular.model
-import headstart.text.model
-import headstart.text.pooling
-import headstart.vision.model
+import headstart.collab.models.dot_product
+import headstart.tabular.models.network
+import headstart.text.models.awd_lstm
+import headstart.text.models.classifier
+import headstart.vision.models.network
 
 NAMES = [
     "ArtifactError",
@@ -62,11 +62,11 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
 
 def test_the_examples_in_the_docstrings_run() -> None:
     modules = (
-        headstart.collab.model,
-        headstart.tabular.model,
-        headstart.text.model,
-        headstart.text.pooling,
-        headstart.vision.model,
+        headstart.collab.models.dot_product,
+        headstart.tabular.models.network,
+        headstart.text.models.awd_lstm,
+        headstart.text.models.classifier,
+        headstart.vision.models.network,
     )
     for module in modules:
         found = doctest.testmod(module, extraglobs={"torch": module.torch})

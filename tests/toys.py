@@ -15,13 +15,13 @@ import vision_toys
 from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner
 from headstart.collab import CollabLearner, RatingsData
 from headstart.core.batch import Batch
-from headstart.core.callbacks import Callback
-from headstart.core.data import Data, TensorLoader, share_of_rows, tensor_data
 from headstart.core.engine import Engine, seed_of
-from headstart.core.learner import Learner
-from headstart.core.progress import Progress
-from headstart.core.target import Labels, weighted_mean
-from headstart.core.vocab import Vocab
+from headstart.frames.categories import Categories
+from headstart.targets.target import Labels, weighted_mean
+from headstart.training.callbacks import Callback
+from headstart.training.learner import Learner
+from headstart.training.loaders import Data, TensorLoader, share_of_rows, tensor_data
+from headstart.training.progress import Progress
 from headstart.vision import ImageData
 
 WORDS, STREAMS, TOKENS = 11, 8, 40
@@ -150,7 +150,7 @@ class LengthLoader:
 
 def tagging_learner(engine: Engine) -> Learner:
     loader = LengthLoader(engine)
-    target = Labels("tags", Vocab("text", ("few", "many", "one")))
+    target = Labels("tags", Categories("text", ("few", "many", "one")))
     return Learner(
         seeded(TaggingModel), Data(train=loader, valid=loader, target=target, engine=engine), progress="none"
     )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.core.engine import Engine
 from headstart.vision import ImageData, ImageLearner
-from headstart.vision.backbone import Backbone
+from headstart.vision.models.backbone import Backbone
 
 BACKBONE = "test_efficientnet"
 SIZE = 32

@@ -13,13 +13,11 @@ from headstart.version import __version__
 
 if TYPE_CHECKING:
     from headstart import datasets
+    from headstart.applications import load
     from headstart.collab.data import RatingsData
     from headstart.collab.learner import CollabLearner
     from headstart.collab.rankers import EASE, IALS
-    from headstart.core import metrics, optim, schedules, splits
     from headstart.core.batch import Batch
-    from headstart.core.callbacks import Callback, EarlyStopping, KeepBest, TensorBoard
-    from headstart.core.data import Data, tensor_data
     from headstart.core.engine import Engine
     from headstart.core.errors import (
         ArtifactError,
@@ -29,16 +27,20 @@ if TYPE_CHECKING:
         HeadstartWarning,
         NotFittedError,
     )
-    from headstart.core.learner import Learner
-    from headstart.loading import load
+    from headstart.frames import splits
     from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
     from headstart.tabular.sklearn import TabularClassifier, TabularRegressor
-    from headstart.text.classifier import TextLearner
+    from headstart.targets import metrics
     from headstart.text.data import TextData
-    from headstart.text.language_model import LanguageModelLearner
-    from headstart.text.streams import LanguageModelData
+    from headstart.text.language_model_data import LanguageModelData
+    from headstart.text.language_model_learner import LanguageModelLearner
+    from headstart.text.learner import TextLearner
+    from headstart.training import optim, schedules
+    from headstart.training.callbacks import Callback, EarlyStopping, KeepBest, TensorBoard
+    from headstart.training.learner import Learner
+    from headstart.training.loaders import Data, tensor_data
     from headstart.vision.data import ImageData
     from headstart.vision.learner import ImageLearner
 
@@ -85,10 +87,10 @@ __all__ = [
 _MODULES = {
     "datasets": "headstart.datasets",
     "features": "headstart.tabular.features",
-    "metrics": "headstart.core.metrics",
-    "optim": "headstart.core.optim",
-    "schedules": "headstart.core.schedules",
-    "splits": "headstart.core.splits",
+    "metrics": "headstart.targets.metrics",
+    "optim": "headstart.training.optim",
+    "schedules": "headstart.training.schedules",
+    "splits": "headstart.frames.splits",
 }
 _HOMES = {
     "CollabLearner": "headstart.collab.learner",
@@ -96,31 +98,31 @@ _HOMES = {
     "IALS": "headstart.collab.rankers",
     "RatingsData": "headstart.collab.data",
     "ArtifactError": "headstart.core.errors",
-    "Callback": "headstart.core.callbacks",
+    "Callback": "headstart.training.callbacks",
     "ConfigError": "headstart.core.errors",
     "DataError": "headstart.core.errors",
-    "EarlyStopping": "headstart.core.callbacks",
+    "EarlyStopping": "headstart.training.callbacks",
     "Engine": "headstart.core.engine",
     "HeadstartError": "headstart.core.errors",
     "HeadstartWarning": "headstart.core.errors",
     "ImageData": "headstart.vision.data",
     "ImageLearner": "headstart.vision.learner",
-    "KeepBest": "headstart.core.callbacks",
-    "LanguageModelData": "headstart.text.streams",
-    "LanguageModelLearner": "headstart.text.language_model",
-    "Learner": "headstart.core.learner",
+    "KeepBest": "headstart.training.callbacks",
+    "LanguageModelData": "headstart.text.language_model_data",
+    "LanguageModelLearner": "headstart.text.language_model_learner",
+    "Learner": "headstart.training.learner",
     "NotFittedError": "headstart.core.errors",
     "TabularData": "headstart.tabular.data",
     "TabularLearner": "headstart.tabular.learner",
     "TabularClassifier": "headstart.tabular.sklearn",
     "TabularRegressor": "headstart.tabular.sklearn",
-    "TensorBoard": "headstart.core.callbacks",
+    "TensorBoard": "headstart.training.callbacks",
     "TextData": "headstart.text.data",
-    "TextLearner": "headstart.text.classifier",
+    "TextLearner": "headstart.text.learner",
     "Batch": "headstart.core.batch",
-    "Data": "headstart.core.data",
-    "load": "headstart.loading",
-    "tensor_data": "headstart.core.data",
+    "Data": "headstart.training.loaders",
+    "load": "headstart.applications",
+    "tensor_data": "headstart.training.loaders",
 }
 
 

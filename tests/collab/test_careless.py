@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import headstart
-import headstart.cli
+import headstart.command.main
 import toys
 from headstart import EASE, CollabLearner, ConfigError, DataError, RatingsData
 from headstart.collab import recommender as module
-from headstart.core.splits import by_condition
+from headstart.frames.splits import by_condition
 
 TABLE = toys.ratings()
 USERS = TABLE["user"].unique(maintain_order=True)
@@ -114,7 +114,7 @@ def test_bad_ratings_are_answered_with_what_to_do(
 
 
 def test_a_title_with_brackets_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    from headstart.cli_collab import _show_table
+    from headstart.command.collab import _show_table
 
     _show_table(pl.DataFrame({"title": ["a [/b] b [bold]c"], "score": [1.5]}))
     assert "a [/b] b [bold]c" in capsys.readouterr().out
@@ -128,6 +128,6 @@ def test_the_command_filters(
     user = str(learner.codec.users.values[0])
     monkeypatch.setattr(sys, "argv", ["headstart", "recommend", str(tmp_path / "model"), "--user", user, "--only", ",".join(some), "--exclude", some[0], "--seen"])  # fmt: skip
     with pytest.raises(SystemExit):
-        headstart.cli.main()
+        headstart.command.main.main()
     rows = capsys.readouterr().out.splitlines()[1:]
     assert sorted(row.split(",")[0] for row in rows) == sorted(some[1:])

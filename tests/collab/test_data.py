@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import toys
 from headstart import ConfigError, DataError, Engine, RatingsData
 from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
-from headstart.core import splits
+from headstart.frames import splits
 
 TABLE = toys.ratings()
 IDS = st.one_of(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headstart import ConfigError
 from headstart.collab.losses import bpr_loss, softmax_loss
-from headstart.collab.model import DotProductBias, ImplicitDotProductBias
+from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
 from headstart.core.batch import Batch
 
 SEEN = torch.tensor([[1, 1, 1, 2, 4], [3, 5, 1, 3, 2]])

@@ -25,10 +25,10 @@ from headstart import (
     NotFittedError,
 )
 from headstart.core.batch import Batch
-from headstart.core.data import Data, TensorLoader, tensor_data
-from headstart.core.optim import sgd
-from headstart.core.progress import Progress
-from headstart.core.schedules import Triangular
+from headstart.training.loaders import Data, TensorLoader, tensor_data
+from headstart.training.optim import sgd
+from headstart.training.progress import Progress
+from headstart.training.schedules import Triangular
 
 Make = Callable[[Engine], Learner]
 
@@ -444,7 +444,7 @@ def test_only_the_engine_knows_other_processes_and_nothing_is_pickled() -> None:
         assert "import pickle" not in text, path
         # What others wrote: read with weights_only, which takes tensors and refuses whatever would run code.
         assert text.count("torch.load(") == text.count("weights_only=True)"), path
-        assert "torch.load(" not in text or path.name == "weights.py", path
+        assert "torch.load(" not in text or path.name == "backbone_weights.py", path
 
 
 def test_importing_headstart_costs_nothing() -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 import toys
 from headstart import Callback, Engine, HeadstartWarning, TabularData, TabularLearner
-from headstart.core.data import tensor_data
-from headstart.core.learner import Learner
-from headstart.core.optim import sgd
-from headstart.core.progress import Progress
+from headstart.training.learner import Learner
+from headstart.training.loaders import tensor_data
+from headstart.training.optim import sgd
+from headstart.training.progress import Progress
 
 SCHEDULE = {"cycle_len": 1, "cycle_mult": 2}
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning
-from headstart.core.tables import read_table
-from headstart.core.target import Label, Number
-from headstart.core.vocab import Vocab
+from headstart.frames.categories import Categories
+from headstart.frames.door import read_table
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
+from headstart.targets.target import Label, Number
 
 NAN, INFINITY = math.nan, math.inf
 DAY = datetime.date(2015, 1, 1)
@@ -332,7 +332,7 @@ def test_decimals_and_whole_numbers_are_numbers() -> None:
 
 
 def test_predictions_come_back_as_columns() -> None:
-    target = Label("y", Vocab("integer", (3, 7)))
+    target = Label("y", Categories("integer", (3, 7)))
     codec = TableCodec((), CODEC.categorical, CODEC.continuous, target, {})
     decoded = codec.decode(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
     assert decoded.rows() == [(7, 0.25, 0.75), (3, 0.5, 0.5)]

@@ -14,8 +14,8 @@ import torch
 from sklearn import metrics as peer
 
 from headstart import ConfigError, NotFittedError, TabularData, TabularLearner, load, splits
-from headstart.core.display import track
-from headstart.core.plots import Plot
+from headstart.training.display import track
+from headstart.training.plots import Plot
 
 
 def make_table(rows: int = 600) -> pl.DataFrame:

@@ -18,8 +18,8 @@ import torch
 
 import headstart
 from headstart import ArtifactError, ConfigError, DataError, HeadstartWarning, TabularData, TabularLearner
-from headstart.core import splits
-from headstart.core.saving import record_sha256
+from headstart.core.artefact import record_sha256
+from headstart.frames import splits
 from headstart.tabular import LESSON_NETWORK
 
 

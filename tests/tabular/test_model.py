@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
-from headstart.core.optim import parameter_groups
-from headstart.tabular.model import Dropout, MemberLinear, TabularModel, embedding_size
+from headstart.tabular.models.network import Dropout, MemberLinear, TabularModel, embedding_size
+from headstart.training.optim import parameter_groups
 
 
 def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 2, seed: int = 0, **options: Any) -> TabularModel:  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 
 from headstart import TabularData, TabularLearner, load, splits
 from headstart.core.errors import ConfigError
-from headstart.core.metrics import poisson_deviance
+from headstart.targets.metrics import poisson_deviance
 
 
 @pytest.fixture(scope="module")

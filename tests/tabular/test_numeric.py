@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.core.errors import ConfigError
-from headstart.tabular.numeric import PiecewiseLinear, bin_edges
+from headstart.tabular.models.numeric import PiecewiseLinear, bin_edges
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=60)
 

@@ -87,7 +87,7 @@ def test_the_recipe_is_saved_with_the_model(learner: TabularLearner, tmp_path: P
     loaded.data = TabularData.from_table(TABLE, "sales", split=split, codec=loaded.codec)
     assert loaded.validate()["rmse"] == pytest.approx(learner.validate()["rmse"])
     TABLE.write_parquet(tmp_path / "table.parquet")
-    command = [sys.executable, "-c", "from headstart.cli import main; main()", "info", str(tmp_path / "model")]
+    command = [sys.executable, "-c", "from headstart.command.main import main; main()", "info", str(tmp_path / "model")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "features     made of promo, day, shop: Afterpromo, Beforepromo, promo_bw, promo_fw" in said
 

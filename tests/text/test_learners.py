@@ -24,10 +24,10 @@ from headstart import (
     TextData,
     TextLearner,
 )
-from headstart.core.callbacks import Deadline
-from headstart.core.splits import by_indices
+from headstart.frames.splits import by_indices
 from headstart.text import Dropouts, TextEnsemble, Vocabulary
 from headstart.text.pretrained import matched_rows, read_pretrained
+from headstart.training.callbacks import Deadline
 
 GOOD, BAD = ["wonderful", "moving", "funny", "great"], ["dull", "boring", "awful", "flat"]
 NONE = Dropouts(0, 0, 0, 0, 0)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart import ConfigError
-from headstart.text.model import (
+from headstart.text.models.awd_lstm import (
     AWDLSTM,
     Dropouts,
     LanguageModel,
@@ -17,8 +17,8 @@ from headstart.text.model import (
     locked_dropout,
     lstm_runs_in_bf16,
 )
-from headstart.text.pooling import TextClassifier
-from headstart.text.softmax import IGNORED, cross_entropy_in_chunks
+from headstart.text.models.classifier import TextClassifier
+from headstart.text.models.softmax import IGNORED, cross_entropy_in_chunks
 
 NONE = Dropouts(0, 0, 0, 0, 0)
 

@@ -10,7 +10,7 @@ import torch
 
 import headstart
 from headstart import ArtifactError, ConfigError, Engine, TextData, datasets
-from headstart.text.transformer import TransformerLearner, read_tokenizer
+from headstart.text.transformer_learner import TransformerLearner, read_tokenizer
 
 pytest.importorskip("transformers", reason="the extra 'transformers' is not installed")
 

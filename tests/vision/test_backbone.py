@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from headstart import datasets
 from headstart.core.errors import ArtifactError, ConfigError, DataError
-from headstart.core.optim import parameter_groups
-from headstart.vision import backbone as backbones
-from headstart.vision.backbone import Backbone, native_size
-from headstart.vision.folding import folded
-from headstart.vision.model import Head, ImageModel, pool_stages
-from headstart.vision.weights import load_backbone, weights_digest
+from headstart.training.optim import parameter_groups
+from headstart.vision.backbone_weights import load_backbone, weights_digest
+from headstart.vision.fused_norms import folded
+from headstart.vision.models import backbone as backbones
+from headstart.vision.models.backbone import Backbone, native_size
+from headstart.vision.models.network import Head, ImageModel, pool_stages
 
 LITE = "tf_efficientnet_lite0"
 
@@ -132,7 +132,7 @@ def test_the_wheel_s_weights_give_the_reference_s_outputs(monkeypatch: pytest.Mo
     timm: Any = backbones.import_timm()
     whole = timm.create_model(LITE).eval()
     whole.load_state_dict(tensors)
-    from headstart.vision.weights import _read, renamed_by_position
+    from headstart.vision.backbone_weights import _read, renamed_by_position
 
     file = next(datasets.get("efficientnet-lite0").glob("*.pth"))
     renamed = renamed_by_position(_read(file), whole.state_dict())
@@ -247,7 +247,7 @@ def test_timm_imports_beside_a_torchvision_whose_operators_are_missing() -> None
         "    if 'torchvision' in str(path): raise OSError('no such library')\n"
         "    return load(path)\n"
         "torch.ops.load_library = refuse\n"
-        "from headstart.vision.backbone import Backbone\n"
+        "from headstart.vision.models.backbone import Backbone\n"
         "print(Backbone('test_resnet', size=32).eval()(torch.zeros(1, 3, 32, 32)).shape[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -17,9 +17,9 @@ from PIL import Image
 
 import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import by_groups, by_random
+from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, side_on
-from headstart.vision.pictures import FilePictures, array_pictures
+from headstart.vision.images import FilePictures, array_pictures
 
 
 @pytest.fixture(scope="module")

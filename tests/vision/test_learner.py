@@ -232,7 +232,7 @@ def test_a_saved_model_needs_neither_hub_nor_activations(trained: ImageLearner, 
     expected = trained.predict(folder)
     code = (
         "import sys, headstart\n"
-        "from headstart.vision import weights\n"
+        "from headstart.vision import backbone_weights as weights\n"
         "def never(*a): raise SystemExit('asked for weights')\n"
         "weights.load_backbone = weights._from_hub = never\n"
         "sys.stdout.write(headstart.load(sys.argv[1]).predict(sys.argv[2]).write_csv())"
@@ -377,7 +377,7 @@ def test_interpretation_and_its_pictures(trained: ImageLearner, tmp_path: Path) 
 
 def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) -> None:
     """A model that counts red: its map must lie where the red square is."""
-    from headstart.vision.model import Head, ImageModel
+    from headstart.vision.models.network import Head, ImageModel
 
     class Red(torch.nn.Module):
         def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -400,7 +400,7 @@ def test_grad_cam_finds_what_the_class_is_told_by(folder: Path, tmp_path: Path) 
 
 def test_a_stage_that_speaks_against_the_class_does_not_hide_what_speaks_for_it() -> None:
     from headstart.vision.gradcam import grad_cam
-    from headstart.vision.model import Head, ImageModel
+    from headstart.vision.models.network import Head, ImageModel
 
     class RedAndAll(torch.nn.Module):
         def maps(self, images: torch.Tensor) -> list[torch.Tensor]:

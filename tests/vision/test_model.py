@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from headstart.core.errors import ConfigError
-from headstart.vision.model import Head, concat_pool, head_dropouts, pool_stages, pooled_width, stage_grids
+from headstart.vision.models.network import Head, concat_pool, head_dropouts, pool_stages, pooled_width, stage_grids
 
 
 def kinds(head: Head) -> list[str]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
 from headstart.collab import CollabLearner, RatingsData
-from headstart.core.splits import by_indices
-from headstart.core.tables import Table
+from headstart.frames.door import Table
+from headstart.frames.splits import by_indices
 
 __all__ = ["CollabFilterDataset"]
 

@@ -16,7 +16,7 @@ from headstart.text.folders import find_texts, read_texts
 from headstart.text.tokens import BOS, EOS, PAD, SPECIALS, UNKNOWN, WordTokenizer
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary, checked_limits
 
-__all__ = ["Example", "Field", "TextDataset", "Vocab", "spacy_tok"]
+__all__ = ["Categories", "Example", "Field", "TextDataset", "spacy_tok"]
 
 _ANY_CASE = WordTokenizer(lower=False)
 
@@ -33,7 +33,7 @@ class Stoi(dict[str, int]):
         return UNKNOWN_ID
 
 
-class Vocab:
+class Categories:
     """``TEXT.vocab``: headstart's vocabulary as the lesson has it.
 
     Args:
@@ -78,7 +78,7 @@ class Field:
                 " LanguageModelData.from_texts(texts, tokenizer='subwords')"
             )
         self.sequential, self.lower = sequential, lower
-        self._vocab: Vocab | None = None
+        self._vocab: Categories | None = None
 
     @property
     def tokenizer(self) -> WordTokenizer:
@@ -86,7 +86,7 @@ class Field:
         return WordTokenizer(lower=self.lower)
 
     @property
-    def vocab(self) -> Vocab:
+    def vocab(self) -> Categories:
         """The words that are known.
 
         Raises:
@@ -116,7 +116,7 @@ class Field:
         frequent = [counted.types[place] for place in order if counted.counts[place] >= min_freq]
         words = [word for word in frequent if word not in (UNKNOWN, PAD)][: None if max_size is None else max_size - 2]
         marks = [mark for mark in (BOS, EOS) if mark not in words]
-        self._vocab = Vocab(Vocabulary((*SPECIALS[:2], *words, *marks)))
+        self._vocab = Categories(Vocabulary((*SPECIALS[:2], *words, *marks)))
 
     def numericalize(self, texts: Sequence[Sequence[str]]) -> Tensor:
         """Ids of texts that are cut into words, int64 ``(words, texts)``: time first, shorter ones padded."""

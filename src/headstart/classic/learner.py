@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
-from headstart.core.callbacks import Callback
 from headstart.core.errors import ConfigError, NotFittedError
-from headstart.core.evaluation import run_model
-from headstart.core.history import History
-from headstart.core.learner import Learner
-from headstart.core.lr_find import RateCurve
-from headstart.core.metrics import Metric, metric_name
-from headstart.core.optim import Rates
-from headstart.core.plots import Plot
-from headstart.core.progress import Progress
-from headstart.core.target import Label, Number
+from headstart.targets.metrics import Metric, metric_name
+from headstart.targets.target import Label, Number
+from headstart.training.callbacks import Callback
+from headstart.training.evaluation import run_model
+from headstart.training.history import History
+from headstart.training.learner import Learner
+from headstart.training.lr_find import RateCurve
+from headstart.training.optim import Rates
+from headstart.training.plots import Plot
+from headstart.training.progress import Progress
 
 __all__ = ["ClassicLearner", "Schedule", "accuracy", "optimizer_factory", "to_np"]
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
-from headstart.core.data import Loader, TensorLoader
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import by_indices
-from headstart.core.target import Number, checked_range
+from headstart.frames.splits import by_indices
 from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner
 from headstart.tabular.features import add_dateparts
+from headstart.targets.target import Number, checked_range
+from headstart.training.loaders import Loader, TensorLoader
 
 __all__ = ["ColumnarModelData", "Scaler", "StructuredLearner", "add_datepart", "get_cv_idxs", "proc_df"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from headstart.core.data import Loader
 from headstart.text.codec import TextCodec
-from headstart.text.model import LanguageModel
-from headstart.text.softmax import IGNORED
+from headstart.text.models.awd_lstm import LanguageModel
+from headstart.text.models.softmax import IGNORED
 from headstart.text.tokens import BOS
+from headstart.training.loaders import Loader
 
 __all__ = ["StreamBatches", "TimeFirst"]
 

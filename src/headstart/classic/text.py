@@ -18,10 +18,10 @@ from headstart.classic.tensors import StreamBatches, TimeFirst
 from headstart.core.errors import ConfigError, DataError
 from headstart.text import LanguageModelLearner, TextLearner
 from headstart.text.data import TextData as Texts
+from headstart.text.encoder_learner import ActivationPenalty, EncoderLearner
 from headstart.text.generation import write
-from headstart.text.learner import ActivationPenalty, EncoderLearner
-from headstart.text.model import Dropouts
-from headstart.text.streams import LanguageModelData as Streams
+from headstart.text.language_model_data import LanguageModelData as Streams
+from headstart.text.models.awd_lstm import Dropouts
 
 __all__ = ["LanguageModelData", "TextData", "sample_model", "seq2seq_reg"]
 

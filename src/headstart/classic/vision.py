@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, accuracy, models_folder, optimizer_factory
 from headstart.core.errors import ConfigError
-from headstart.core.metrics import Metric
-from headstart.core.splits import by_indices
-from headstart.core.target import Label
+from headstart.frames.splits import by_indices
+from headstart.targets.metrics import Metric
+from headstart.targets.target import Label
 from headstart.vision import ImageData, ImageLearner, side_on, top_down
 from headstart.vision.augment import Augment
-from headstart.vision.model import concat_pool
-from headstart.vision.weights import Weights
+from headstart.vision.backbone_weights import Weights
+from headstart.vision.models.network import concat_pool
 
 __all__ = [
     "ConvLearner",

@@ -4,7 +4,7 @@ from headstart.collab.codec import RatingsCodec
 from headstart.collab.data import RatingsData, suggested_epochs
 from headstart.collab.evaluation import evaluate_ranking
 from headstart.collab.learner import CollabLearner
-from headstart.collab.model import DotProductBias, ImplicitDotProductBias
+from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
 from headstart.collab.rankers import EASE, IALS
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser

@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
-from headstart.core.tables import check_columns
-from headstart.core.vocab import Vocab
+from headstart.frames.categories import Categories
+from headstart.frames.door import check_columns
 
 __all__ = ["Catalogue"]
 
@@ -37,7 +37,9 @@ class Catalogue:
     title: str | None = None
 
     @classmethod
-    def fit(cls, table: pl.DataFrame | None, key: str, vocab: Vocab, name: str, title: str | None = None) -> Catalogue:
+    def fit(
+        cls, table: pl.DataFrame | None, key: str, vocab: Categories, name: str, title: str | None = None
+    ) -> Catalogue:
         """Joins a table to a vocabulary. Rows about unknown ids are left out, and of several on one id the first stays.
 
         Args:
@@ -65,7 +67,7 @@ class Catalogue:
             title = next((column for column in TITLES if column in joined.columns), None)
         return cls({column: tuple(_plain(joined[column])) for column in joined.columns}, title)
 
-    def names(self, vocab: Vocab, ids: NDArray[np.integer[Any]]) -> list[str]:
+    def names(self, vocab: Categories, ids: NDArray[np.integer[Any]]) -> list[str]:
         """What to call things: their title, else their id as text.
 
         Args:

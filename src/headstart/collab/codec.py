@@ -14,10 +14,10 @@ from torch import Tensor
 
 from headstart.collab.catalogue import Catalogue
 from headstart.core.errors import DataError, did_you_mean
-from headstart.core.labels import check_no_gaps
-from headstart.core.tables import check_columns
-from headstart.core.target import Number, target_from_json
-from headstart.core.vocab import Vocab, canonical, is_missing
+from headstart.frames.categories import Categories, canonical, is_missing
+from headstart.frames.door import check_columns
+from headstart.targets.classes import check_no_gaps
+from headstart.targets.target import Number, target_from_json
 
 __all__ = ["RatingsCodec"]
 
@@ -40,8 +40,8 @@ class RatingsCodec:
 
     user: str
     item: str
-    users: Vocab
-    items: Vocab
+    users: Categories
+    items: Categories
     target: Number | None
     item_facts: Catalogue
     user_facts: Catalogue
@@ -185,22 +185,22 @@ class RatingsCodec:
         return cls(
             record["user"],
             record["item"],
-            Vocab.from_json(record["users"]),
-            Vocab.from_json(record["items"]),
+            Categories.from_json(record["users"]),
+            Categories.from_json(record["items"]),
             target,
             Catalogue.from_json(record["item_facts"]),
             Catalogue.from_json(record["user_facts"]),
         )
 
 
-def _fit_vocab(series: pl.Series) -> Vocab:
+def _fit_vocab(series: pl.Series) -> Categories:
     missing = series.is_null() | (series.is_nan() if series.dtype.is_float() else False)
     if missing.any():
         raise DataError(
             f"column {series.name!r} has {int(missing.sum()):,} rows without an id; leave them out, for instance with"
             f" where='\"{series.name}\" IS NOT NULL'"
         )
-    return Vocab.fit(series)
+    return Categories.fit(series)
 
 
 def _fit_target(frame: pl.DataFrame, rating: str, y_range: tuple[float, float] | None) -> Number:
@@ -234,7 +234,7 @@ def check_ratings(frame: pl.DataFrame, rating: str, y_range: tuple[float, float]
         )
 
 
-def _known(vocab: Vocab, value: Any, column: str, what: str) -> int:
+def _known(vocab: Categories, value: Any, column: str, what: str) -> int:
     number = 0 if is_missing(value) else vocab.encode_one(value, column)
     if not number:
         shown = canonical(pl.Series(column, list(vocab.values)), "text").to_list()

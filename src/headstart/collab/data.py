@@ -13,12 +13,12 @@ from torch import Tensor
 from headstart.collab.codec import RatingsCodec, check_ratings
 from headstart.collab.splits import by_pairs
 from headstart.core.batch import Batch
-from headstart.core.data import Data, TensorLoader, share_of_rows
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import Splitter, split_rows
-from headstart.core.tables import Table, read_table, usable_rows
-from headstart.core.target import checked_range
+from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.splits import Splitter, split_rows
+from headstart.targets.target import checked_range
+from headstart.training.loaders import Data, TensorLoader, share_of_rows
 
 __all__ = ["RatingLoader", "RatingsData", "ratings_loader", "suggested_batch_size", "suggested_epochs"]
 
@@ -82,7 +82,7 @@ class RatingsData(Data):
             item: column of items: text or whole numbers.
             rating: column of ratings; None: rows only say that a user has chosen an item, and ranking is learnt.
             time: column of moments; of several ratings of one pair the last counts. Without it their mean does.
-            split: from `headstart.core.splits` or `headstart.collab.splits`; None: a random fifth validates. It sees
+            split: from `headstart.frames.splits` or `headstart.collab.splits`; None: a random fifth validates. It sees
                 the table after the joining of duplicates.
             valid: a table of validation rows, instead of a split.
             where: a SQL condition on the rows of both sides; others are left out.

@@ -14,24 +14,24 @@ from torch import Tensor
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.data import RatingsData, ratings_loader
 from headstart.collab.evaluation import evaluate_ranking, judging_rows
-from headstart.collab.folding import fold
+from headstart.collab.fold_in import fold
 from headstart.collab.losses import bpr_loss, softmax_loss
-from headstart.collab.model import DotProductBias, ImplicitDotProductBias
+from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser, Seen
 from headstart.collab.taste import crosstab, taste_map
-from headstart.core.callbacks import Callback
-from headstart.core.data import Loader
-from headstart.core.display import Verbosity
+from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
+from headstart.core.batch import Loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
-from headstart.core.learner import Learner
-from headstart.core.loss import Loss
-from headstart.core.metrics import Metric
-from headstart.core.optim import OptimizerFactory
-from headstart.core.plots import Plot
-from headstart.core.saving import Json, load_weights, read_folder, reading, write_folder
-from headstart.core.tables import Table, read_table, to_source
+from headstart.frames.door import Table, read_table, to_source
+from headstart.targets.metrics import Metric
+from headstart.training.callbacks import Callback
+from headstart.training.display import Verbosity
+from headstart.training.learner import Learner
+from headstart.training.loaders import Loader
+from headstart.training.optim import OptimizerFactory
+from headstart.training.plots import Plot
 
 __all__ = ["CollabLearner", "RankingLoss"]
 

@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.core.batch import Batch
-from headstart.core.loss import weighted_mean
+from headstart.core.batch import Batch, weighted_mean
 
 __all__ = ["bpr_loss", "softmax_loss"]
 

@@ -15,13 +15,13 @@ from torch import Tensor
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.data import RatingsData
 from headstart.collab.evaluation import evaluate_ranking, judging_rows
-from headstart.collab.model import member_sums
+from headstart.collab.models.dot_product import member_sums
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser, Seen
+from headstart.core.artefact import Json, finite, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.core.saving import Json, finite, reading, write_folder
-from headstart.core.tables import Table, read_table, to_source
+from headstart.frames.door import Table, read_table, to_source
 from headstart.version import __version__
 
 __all__ = ["EASE", "IALS"]

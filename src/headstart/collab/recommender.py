@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import NewUser, Seen
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.core.tables import Table, check_columns, check_output, read_table, write_table
+from headstart.frames.door import Table, check_columns, check_output, read_table, write_table
 
 __all__ = ["Recommender", "check_count", "top"]
 

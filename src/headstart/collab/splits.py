@@ -1,4 +1,4 @@
-"""Splits that speak of users: random pairs, and the last ratings of each user. Others stand in `headstart.core.splits`.
+"""Splits by user: random pairs, and the last ratings of each user; the others are in `headstart.frames.splits`.
 
 Both give the same pairs to each side however the table's rows are ordered.
 """
@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError
-from headstart.core.splits import Split, Splitter
-from headstart.core.tables import check_columns
+from headstart.frames.door import check_columns
+from headstart.frames.splits import Split, Splitter
 
 __all__ = ["by_last_of_user", "by_pairs"]
 

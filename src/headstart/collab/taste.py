@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import Seen
 from headstart.core.errors import ConfigError
-from headstart.core.interpretation import principal_components
-from headstart.core.plots import Plot, label_points
+from headstart.targets.errors_by_row import principal_components
+from headstart.training.plots import Plot, label_points
 
 __all__ = ["crosstab", "project", "taste_map"]
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
-from headstart.core.tables import check_columns
-from headstart.core.target import AnyTarget, target_from_json
-from headstart.core.vocab import Vocab, is_missing
+from headstart.frames.categories import Categories, is_missing
+from headstart.frames.door import check_columns
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
 from headstart.tabular.features import FeatureRecipe
+from headstart.targets.target import AnyTarget, target_from_json
 
 __all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
 
@@ -35,7 +35,7 @@ class CategoricalColumn:
     """A column of ids: 0 for missing and never seen, 1 to n for the values of the training rows."""
 
     name: str
-    vocab: Vocab
+    vocab: Categories
     reason: str
 
 
@@ -113,14 +113,14 @@ class TableCodec:
         parts = _with_dates(used, dates)
         left_out = dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Vocab.fit(frame[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(frame[name]), reason) for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(frame[name], reason) for name, reason in columns.continuous.items()]
         for name in parts.columns[used.width :]:
             if parts[name].n_unique() < 2:
                 left_out[name] = f"the same value ({parts[name][0]}) in all training rows"
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
-                categorical.append(CategoricalColumn(name, Vocab.fit(parts[name]), "part of a date"))
+                categorical.append(CategoricalColumn(name, Categories.fit(parts[name]), "part of a date"))
             else:
                 continuous.append(_fit_continuous(parts[name], "part of a date"))
         if not categorical and not continuous:
@@ -260,7 +260,7 @@ class TableCodec:
         return cls(
             tuple(DateColumn(**column) for column in record["dates"]),
             tuple(
-                CategoricalColumn(column["name"], Vocab.from_json(column["vocab"]), column["reason"])
+                CategoricalColumn(column["name"], Categories.from_json(column["vocab"]), column["reason"])
                 for column in record["categorical"]
             ),
             tuple(ContinuousColumn(**column) for column in record["continuous"]),

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.tables import check_columns
+from headstart.frames.door import check_columns
 from headstart.tabular.dates import as_moments, has_time
 
 __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_columns"]

@@ -8,16 +8,16 @@ from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
-from headstart.core.data import Data, TensorLoader
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.splits import Splitter, by_random, split_rows
-from headstart.core.tables import Table, check_columns, read_table, usable_rows
-from headstart.core.target import AnyTarget, Count, Label, Labels, Number, Quantiles
-from headstart.core.weights import ClassWeight, row_weights
+from headstart.frames.door import Table, check_columns, read_table, usable_rows
+from headstart.frames.splits import Splitter, by_random, split_rows
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
 from headstart.tabular.features import FeatureRecipe
+from headstart.targets.row_weights import ClassWeight, row_weights
+from headstart.targets.target import AnyTarget, Count, Label, Labels, Number, Quantiles
+from headstart.training.loaders import Data, TensorLoader
 
 __all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "suggested_lr", "table_loader"]
 
@@ -73,7 +73,7 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.core.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
             valid: a table of validation rows, instead of a split.
             categorical: columns that are so whatever the rules of `headstart.tabular.columns` say.
             continuous: likewise.

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from headstart.core.errors import DataError
-from headstart.core.vocab import is_missing
+from headstart.frames.categories import is_missing
 
 __all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "as_moments", "date_parts", "date_parts_of", "has_time"]
 

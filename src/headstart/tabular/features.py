@@ -24,7 +24,7 @@ from typing import Any
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.tables import Table, read_table, with_new_columns
+from headstart.frames.door import Table, read_table, with_new_columns
 from headstart.tabular.steps import PARTS, STEPS, AddDateparts, AddElapsed, AddRolling, Events, Step
 from headstart.tabular.timeline import Unit
 

@@ -13,14 +13,14 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from headstart.core.ensemble import Ensemble
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.interpretation import confusion_matrix, label_counts, row_errors
-from headstart.core.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
-from headstart.core.target import AnyTarget, Label, Labels
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.model import TabularModel
+from headstart.tabular.models.network import TabularModel
 from headstart.tabular.plots import plot_embeddings
+from headstart.targets.errors_by_row import confusion_matrix, label_counts, row_errors
+from headstart.targets.target import AnyTarget, Label, Labels
+from headstart.training.ensemble import Ensemble
+from headstart.training.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
 
 __all__ = ["Embeddings", "Framed", "Interpretation", "embedded_features", "embeddings_of"]
 
@@ -72,7 +72,7 @@ class Interpretation(Framed):
         target: how predictions are read.
         prediction: probabilities ``(rows, classes)`` or numbers.
         true: what was true, on the same scale.
-        table: the rows, worst first: ``error`` (see `headstart.core.interpretation.row_errors`), the target, the
+        table: the rows, worst first: ``error`` (see `headstart.targets.errors_by_row.row_errors`), the target, the
             prediction, and all other columns.
     """
 

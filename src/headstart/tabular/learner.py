@@ -9,24 +9,24 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from headstart.core.callbacks import Callback
-from headstart.core.data import Data, TensorLoader
-from headstart.core.display import Verbosity
+from headstart.core.artefact import Json, load_weights, read_folder, reading
 from headstart.core.engine import Engine
-from headstart.core.ensemble import Ensemble
 from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
-from headstart.core.learner import Learner
-from headstart.core.metrics import Metric
-from headstart.core.optim import OptimizerFactory, adamw
-from headstart.core.saving import Json, load_weights, read_folder, reading
-from headstart.core.tables import Table, read_table, to_source
-from headstart.core.target import Loss, Number, Quantiles
+from headstart.frames.door import Table, read_table, to_source
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
-from headstart.tabular.model import TabularModel, embedding_size
-from headstart.tabular.numeric import bin_edges
+from headstart.tabular.models.network import TabularModel, embedding_size
+from headstart.tabular.models.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
+from headstart.targets.metrics import Metric
+from headstart.targets.target import Loss, Number, Quantiles
+from headstart.training.callbacks import Callback
+from headstart.training.display import Verbosity
+from headstart.training.ensemble import Ensemble
+from headstart.training.learner import Learner
+from headstart.training.loaders import Data, TensorLoader
+from headstart.training.optim import OptimizerFactory, adamw
 
 __all__ = ["LESSON_NETWORK", "MEMBERS_NETWORK", "NumericEmbedding", "TabularLearner"]
 

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.callbacks import known_mode
-from headstart.core.data import TensorLoader
-from headstart.core.display import Verbosity, track
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.metrics import Metric, find_metrics, metric_name
-from headstart.core.plots import Plot
-from headstart.core.predictor import Predictor
-from headstart.core.target import Label, Labels
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import EVALUATION_BATCH
 from headstart.tabular.interpretation import Framed
 from headstart.tabular.plots import plot_dependence, plot_importance
+from headstart.targets.metrics import Metric, find_metrics, metric_name
+from headstart.targets.target import Label, Labels
+from headstart.training.callbacks import known_mode
+from headstart.training.display import Verbosity, track
+from headstart.training.loaders import TensorLoader
+from headstart.training.plots import Plot
+from headstart.training.predictor import Predictor
 
 __all__ = ["Dependence", "Importance", "feature_importance", "partial_dependence"]
 

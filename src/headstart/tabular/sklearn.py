@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.tables import read_table
+from headstart.frames.door import read_table
 from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr, table_loader
 from headstart.tabular.learner import TabularLearner
 

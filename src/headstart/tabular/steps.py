@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
-from headstart.core.tables import check_columns, matches, sql_name
+from headstart.frames.door import check_columns, matches, sql_name
 from headstart.tabular.dates import as_moments, date_parts
 from headstart.tabular.timeline import Timeline, Unit, check_dates
 

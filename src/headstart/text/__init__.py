@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.text.classifier import TextLearner
     from headstart.text.codec import TextCodec
     from headstart.text.data import TextData
+    from headstart.text.encoder_learner import ActivationPenalty
     from headstart.text.ensemble import TextEnsemble
-    from headstart.text.language_model import LanguageModelLearner
-    from headstart.text.learner import ActivationPenalty
-    from headstart.text.model import AWDLSTM, Dropouts, LanguageModel
-    from headstart.text.pooling import TextClassifier
-    from headstart.text.streams import LanguageModelData
+    from headstart.text.language_model_data import LanguageModelData
+    from headstart.text.language_model_learner import LanguageModelLearner
+    from headstart.text.learner import TextLearner
+    from headstart.text.models.awd_lstm import AWDLSTM, Dropouts, LanguageModel
+    from headstart.text.models.classifier import TextClassifier
     from headstart.text.subwords import SubwordTokenizer
     from headstart.text.tokens import WordTokenizer
-    from headstart.text.transformer import TransformerLearner
+    from headstart.text.transformer_learner import TransformerLearner
     from headstart.text.vocabulary import Vocabulary
 
 __all__ = [
@@ -39,19 +39,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AWDLSTM": "model",
-    "ActivationPenalty": "learner",
-    "Dropouts": "model",
-    "LanguageModel": "model",
-    "LanguageModelData": "streams",
-    "LanguageModelLearner": "language_model",
+    "AWDLSTM": "models.awd_lstm",
+    "ActivationPenalty": "encoder_learner",
+    "Dropouts": "models.awd_lstm",
+    "LanguageModel": "models.awd_lstm",
+    "LanguageModelData": "language_model_data",
+    "LanguageModelLearner": "language_model_learner",
     "SubwordTokenizer": "subwords",
-    "TextClassifier": "pooling",
+    "TextClassifier": "models.classifier",
     "TextCodec": "codec",
     "TextData": "data",
-    "TextLearner": "classifier",
+    "TextLearner": "learner",
     "TextEnsemble": "ensemble",
-    "TransformerLearner": "transformer",
+    "TransformerLearner": "transformer_learner",
     "Vocabulary": "vocabulary",
     "WordTokenizer": "tokens",
 }

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
-from headstart.core.tables import check_columns
-from headstart.core.target import Label, Labels, target_from_json
-from headstart.core.vocab import is_missing
+from headstart.frames.categories import is_missing
+from headstart.frames.door import check_columns
+from headstart.targets.target import Label, Labels, target_from_json
 from headstart.text.tokenizing import tokenizer_from_json
 from headstart.text.tokens import BOS, EOS, Tokenizer
 from headstart.text.vocabulary import Vocabulary

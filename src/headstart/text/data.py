@@ -9,13 +9,12 @@ from typing import Unpack
 
 import polars as pl
 
-from headstart.core.data import Data
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import Splitter, by_random
-from headstart.core.tables import Table, check_columns
-from headstart.core.target import Label, Labels
-from headstart.core.weights import ClassWeight, row_weights
+from headstart.frames.door import Table, check_columns
+from headstart.frames.splits import Splitter, by_random
+from headstart.targets.row_weights import ClassWeight, row_weights
+from headstart.targets.target import Label, Labels
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.encoding import (
     EVALUATION_BATCH,
@@ -36,6 +35,7 @@ from headstart.text.loaders import BucketLoader
 from headstart.text.pretrained import read_codec
 from headstart.text.tokens import Tokenizer
 from headstart.text.vocabulary import Vocabulary
+from headstart.training.loaders import Data
 
 __all__ = ["LabelledOptions", "TextData", "text_loader"]
 
@@ -96,13 +96,13 @@ class TextData(Data):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             text: the column of texts, or several: see `LanguageModelData.from_table`.
             label: the column of labels: a class per row, or a list of classes.
-            split: from `headstart.core.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
             valid: a table of validation rows, instead of a split.
             where: a SQL condition on the rows of both sides.
             language_model: a saved language model's folder: its tokens, vocabulary and direction are taken over, and
                 a `TextLearner` on these data starts from its encoder.
             tokenizer: ``"words"``, ``"subwords"``, or the tokenizer of a transformer
-                (`headstart.text.transformer.read_tokenizer`).
+                (`headstart.text.transformer_learner.read_tokenizer`).
             min_freq: words that are rarer in the training texts are unknown.
             max_vocab: the most frequent words that are known, at most.
             vocabulary: the tokens that are known, instead of those of the training texts.

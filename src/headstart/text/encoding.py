@@ -11,8 +11,8 @@ import polars as pl
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError, did_you_mean
-from headstart.core.splits import Split, Splitter, split_rows
-from headstart.core.tables import Table, read_table, usable_rows
+from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.splits import Split, Splitter, split_rows
 from headstart.text.codec import TextCodec
 from headstart.text.corpus import Corpus, Texts, count_tokens, encode_texts
 from headstart.text.folders import file_pieces, split_by_part

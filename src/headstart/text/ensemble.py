@@ -10,14 +10,14 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from headstart.core.artefact import Json, finite, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.core.metrics import metric_name
-from headstart.core.saving import Json, finite, reading, write_folder
-from headstart.core.tables import Table, check_columns, read_table, to_source
-from headstart.core.target import Label, Labels
-from headstart.text.classifier import TextLearner
+from headstart.frames.door import Table, check_columns, read_table, to_source
+from headstart.targets.metrics import metric_name
+from headstart.targets.target import Label, Labels
 from headstart.text.folders import rows_of
+from headstart.text.learner import TextLearner
 from headstart.version import __version__
 
 __all__ = ["TextEnsemble"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.core.tables import Table, read_table
+from headstart.frames.door import Table, read_table
 
 __all__ = ["file_pieces", "find_texts", "read_texts", "rows_of", "split_by_part"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.core.errors import ConfigError
 from headstart.text.codec import TextCodec
-from headstart.text.model import LanguageModel, State
+from headstart.text.models.awd_lstm import LanguageModel, State
 from headstart.text.tokens import BOS, EOS, PAD, UNKNOWN
 
 __all__ = ["Continuation", "beam_search", "generate", "next_words", "write"]

@@ -13,9 +13,9 @@ from rich.text import Text
 from torch import Tensor
 
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.target import Label
+from headstart.targets.target import Label
 from headstart.text.codec import TextCodec
-from headstart.text.pooling import TextClassifier
+from headstart.text.models.classifier import TextClassifier
 from headstart.text.vocabulary import UNKNOWN_ID
 
 __all__ = ["Interpretation", "interpret"]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.batch import Batch
-from headstart.core.data import share_of_rows
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
 from headstart.text.corpus import Corpus
 from headstart.text.tokens import PAD, SPECIALS
+from headstart.training.loaders import share_of_rows
 
 __all__ = ["BucketLoader", "StreamLoader"]
 

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from headstart.core.target import Label, Labels, target_from_json
+from headstart.targets.target import Label, Labels, target_from_json
 from headstart.vision.augment import Augment
 from headstart.vision.decoding import Sizing, decode, fitted
 

@@ -10,17 +10,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import polars as pl
 
-from headstart.core.data import Data
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
-from headstart.core.tables import Table
+from headstart.frames.door import Table
+from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
+from headstart.training.loaders import Data
 from headstart.vision.augment import Augment
 from headstart.vision.codec import ImageCodec
 from headstart.vision.decoding import Resize, Sizing
 from headstart.vision.folders import SPLIT, absolute_paths, folder_table, home_of, labelled_table
+from headstart.vision.images import FilePictures, Pictures, array_pictures
 from headstart.vision.loaders import ActivationLoader, PictureLoader
-from headstart.vision.pictures import FilePictures, Pictures, array_pictures
 from headstart.vision.repeats import alike, repeated
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
@@ -91,7 +91,7 @@ class ImageData(Data):
 
         Args:
             folder: holds a folder per class, or ``train`` and ``valid`` (``val``, ``validation``) with those inside.
-            split: from `headstart.core.splits`; the table it sees has the columns ``path`` (relative to the folder),
+            split: from `headstart.frames.splits`; the table it sees has the columns ``path`` (relative to the folder),
                 ``label`` and, with ``group``, ``group``. None: the folders', else a random fifth validates.
             group: a regular expression whose first group, found in the path, names the person or scene; a fifth of
                 the groups validates, so that none is on both sides.

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.tables import Table, read_table, usable_rows
+from headstart.frames.door import Table, read_table, usable_rows
 from headstart.vision.decoding import ENDINGS
 
 __all__ = ["SPLIT", "absolute_paths", "folder_table", "home_of", "image_files", "labelled_table"]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from headstart.core.errors import ConfigError
-from headstart.core.plots import Plot
-from headstart.core.target import Label
+from headstart.targets.target import Label
+from headstart.training.plots import Plot
 from headstart.vision.loaders import PictureLoader
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.vision.model import ImageModel
+from headstart.vision.models.network import ImageModel
 
 __all__ = ["grad_cam"]
 

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.evaluation import run_model
-from headstart.core.tables import check_columns, read_table, to_source
-from headstart.core.target import Label, Labels
+from headstart.frames.door import check_columns, read_table, to_source
+from headstart.targets.target import Label, Labels
+from headstart.training.evaluation import run_model
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
 from headstart.vision.folders import absolute_paths, folder_table, home_of, image_files
+from headstart.vision.images import FilePictures, PictureSource, array_pictures
 from headstart.vision.loaders import PictureLoader
-from headstart.vision.model import ImageModel
-from headstart.vision.pictures import FilePictures, PictureSource, array_pictures
+from headstart.vision.models.network import ImageModel
 from headstart.vision.workers import checked_workers
 
 __all__ = ["checked_views", "judged_loader", "predict_pictures", "predict_views"]

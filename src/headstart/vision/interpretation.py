@@ -13,13 +13,13 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.core.interpretation import confusion_matrix, label_counts, most_confused, row_errors
-from headstart.core.plots import Plot, plot_confusion
-from headstart.core.target import Label
+from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
+from headstart.targets.target import Label
+from headstart.training.plots import Plot, plot_confusion
 from headstart.vision.data import ImageData
 from headstart.vision.gallery import class_names, plot_pictures
 from headstart.vision.gradcam import grad_cam
-from headstart.vision.model import ImageModel
+from headstart.vision.models.network import ImageModel
 
 __all__ = ["Interpretation"]
 

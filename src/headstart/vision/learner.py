@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headstart.core.callbacks import Callback
-from headstart.core.data import Data, Loader
-from headstart.core.display import Verbosity
+from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
-from headstart.core.evaluation import evaluate
-from headstart.core.learner import Learner
-from headstart.core.metrics import Metric
-from headstart.core.optim import OptimizerFactory, freeze_to, parameter_groups
-from headstart.core.saving import Json, load_weights, read_folder, reading, write_folder
-from headstart.core.tables import Table
-from headstart.core.target import Loss
+from headstart.frames.door import Table
+from headstart.targets.metrics import Metric
+from headstart.targets.target import Loss
+from headstart.training.callbacks import Callback
+from headstart.training.display import Verbosity
+from headstart.training.evaluation import evaluate
+from headstart.training.learner import Learner
+from headstart.training.loaders import Data, Loader
+from headstart.training.optim import OptimizerFactory, freeze_to, parameter_groups
 from headstart.vision.augment import side_on
-from headstart.vision.backbone import DEFAULT, Backbone, native_size
+from headstart.vision.backbone_weights import Weights, load_backbone
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import ImageData
 from headstart.vision.inference import checked_views, judged_loader, predict_pictures, predict_views
 from headstart.vision.loaders import PictureLoader
 from headstart.vision.losses import smoothed
-from headstart.vision.model import Head, HeadOnly, ImageModel, pooled_width, stage_grids
+from headstart.vision.models.backbone import DEFAULT, Backbone, native_size
+from headstart.vision.models.network import Head, HeadOnly, ImageModel, pooled_width, stage_grids
 from headstart.vision.precompute import Activations
-from headstart.vision.weights import Weights, load_backbone
 
 if TYPE_CHECKING:
-    from headstart.core.plots import Plot
+    from headstart.training.plots import Plot
     from headstart.vision.interpretation import Interpretation
 
 __all__ = ["ImageLearner"]

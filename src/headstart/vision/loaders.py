@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.batch import Batch
-from headstart.core.data import TensorLoader
 from headstart.core.engine import Engine, seed_of
+from headstart.training.loaders import TensorLoader
 from headstart.vision.augment import Augment, draw
-from headstart.vision.pictures import PictureSource
+from headstart.vision.images import PictureSource
 
 __all__ = ["ActivationLoader", "PictureLoader"]
 

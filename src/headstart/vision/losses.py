@@ -7,9 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.core.batch import Batch
-from headstart.core.loss import output_of, weighted_mean
-from headstart.core.target import Label, Labels, Loss
+from headstart.core.batch import Batch, output_of, weighted_mean
+from headstart.targets.target import Label, Labels, Loss
 
 __all__ = ["smoothed"]
 

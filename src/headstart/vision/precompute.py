@@ -20,17 +20,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from torch import Tensor
 
-from headstart.core.display import Verbosity
 from headstart.core.engine import Engine
+from headstart.training.display import Verbosity
 from headstart.vision.augment import Augment, draw
-from headstart.vision.backbone import Backbone
+from headstart.vision.backbone_weights import weights_digest
 from headstart.vision.decoding import Sizing
-from headstart.vision.folding import folded
+from headstart.vision.fused_norms import folded
+from headstart.vision.images import Pictures, list_digest
 from headstart.vision.loaders import ActivationLoader, PictureLoader
-from headstart.vision.model import ImageModel, pooled_width
-from headstart.vision.pictures import Pictures, list_digest
+from headstart.vision.models.backbone import Backbone
+from headstart.vision.models.network import ImageModel, pooled_width
 from headstart.vision.store import RowStore
-from headstart.vision.weights import weights_digest
 
 __all__ = ["Activations"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.core.splits import Split
-from headstart.vision.pictures import Pictures, PictureSource
+from headstart.frames.splits import Split
+from headstart.vision.images import Pictures, PictureSource
 
 __all__ = ["alike", "repeated"]
 

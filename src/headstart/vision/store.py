@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
-from headstart.datasets import usual_cache
+from headstart.datasets.get import usual_cache
 
 __all__ = ["RowStore", "cache_folder"]
 

@@ -1,0 +1,408 @@
+"""Values: frozen dataclasses that are checked, described, compared and stored as JSON by one mechanism.
+
+A learner is made of a few values: its codec, its design, its training. Each is a frozen dataclass, and its fields are
+the one place where an option has its name, type, default, range and documentation. From them come
+
+- constructors' keyword arguments (`replaced`), with the field named in every error;
+- ``learner.json`` and back (`to_json`, `from_json`);
+- the command line's options and the reference documentation (`options_of`);
+- what a checkpoint compares before it resumes (`differences`).
+
+A field's documentation is its entry in the class docstring's section ``Attributes``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from torch import Tensor
+
+from headstart.core.errors import ConfigError, did_you_mean
+
+__all__ = ["Json", "Option", "Range", "Value", "differences", "from_json", "options_of", "replaced", "to_json"]
+
+Json = dict[str, Any]
+
+TYPE = "type"
+"""Key under which a record names which of several classes it describes."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, for ``Annotated[float, Range(low=0, below=1)]``.
+
+    Attributes:
+        low: lowest value allowed.
+        above: bound that the value must exceed.
+        high: highest value allowed.
+        below: bound that the value must stay under.
+    """
+
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.low is None or value >= self.low)
+            and (self.above is None or value > self.above)
+            and (self.high is None or value <= self.high)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        lower = f"at least {self.low:g}" if self.low is not None else None
+        lower = f"above {self.above:g}" if self.above is not None else lower
+        upper = f"at most {self.high:g}" if self.high is not None else None
+        upper = f"below {self.below:g}" if self.below is not None else upper
+        return " and ".join(part for part in (lower, upper) if part)
+
+
+class Value:
+    """Base of values that users write: every field is checked against its type and range when one is made.
+
+    Lists become tuples and whole numbers become floats where the type says so, so that equal values compare equal.
+
+    Raises:
+        ConfigError: a field has the wrong type or lies outside its range; the message names the field.
+    """
+
+    def __post_init__(self) -> None:
+        """Check and normalise all fields."""
+        for name, hint in _hints(type(self)).items():
+            given = getattr(self, name)
+            try:
+                object.__setattr__(self, name, _coerced(hint, given))
+            except _MismatchError as error:
+                raise ConfigError(f"{name} must be {error.expected}; got {given!r}") from None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of a value, as constructors, commands and documentation show it.
+
+    Attributes:
+        name: the field's name.
+        type: its type, without the range.
+        default: its default; `dataclasses.MISSING` if it must be given.
+        help: its documentation: the entry under ``Attributes``.
+        range: its bounds, or None.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    range: Range | None = None
+
+
+def options_of(kind: type[Any]) -> tuple[Option, ...]:
+    """Return the fields of a value's class, those of its bases first."""
+    documentation = _documentation(kind)
+    options = []
+    for field in dataclasses.fields(kind):
+        hint, bounds = _without_range(_hints(kind)[field.name])
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        options.append(Option(field.name, hint, default, documentation.get(field.name, ""), bounds))
+    return tuple(options)
+
+
+def replaced(value: T, options: Mapping[str, Any]) -> T:
+    """Return a copy of a value with some fields changed.
+
+    Args:
+        value: an instance of a frozen dataclass.
+        options: new contents by field name; names that are not fields of the value are ignored.
+    """
+    names = {field.name for field in dataclasses.fields(value)}  # type: ignore[arg-type]  # any dataclass
+    changed = {name: content for name, content in options.items() if name in names}
+    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+
+
+def unknown_option(name: str, owner: str, *kinds: type[Any]) -> ConfigError:
+    """Return the error for a keyword argument that is a field of none of these values."""
+    known = [option.name for kind in kinds for option in options_of(kind)]
+    return ConfigError(f"{owner} has no option {name!r}; {did_you_mean(name, known)}")
+
+
+def to_json(value: Any, tensors: dict[str, Tensor] | None = None, *, kind: Any = None, name: str = "value") -> Any:
+    """Return a value as what JSON can hold.
+
+    Args:
+        value: a dataclass, or what one may hold: numbers, text, booleans, None, tuples, mappings with text as keys,
+            and tensors.
+        tensors: receives the tensors found, each under its dotted name; None: there may be none.
+        kind: the declared type; None: the value's own.
+        name: name of the whole, with which tensors' names begin.
+
+    Raises:
+        TypeError: the value holds something that has no JSON form.
+    """
+    hint, _ = _without_range(type(value) if kind is None else kind)
+    if isinstance(value, Tensor):
+        if tensors is None:
+            raise TypeError(f"{name} is a tensor, and this record cannot hold any")
+        tensors[name] = value
+        return {"tensor": name}
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError(f"{name} is {value}; JSON holds finite numbers only")
+        return value
+    if hasattr(value, "to_json"):
+        record = value.to_json()
+    elif dataclasses.is_dataclass(value):
+        hints = _hints(type(value))
+        record = {
+            field: to_json(getattr(value, field), tensors, kind=hint_of_field, name=f"{name}.{field}")
+            for field, hint_of_field in hints.items()
+        }
+    elif isinstance(value, Mapping):
+        inner = get_args(hint)[1] if len(get_args(hint)) == 2 else None
+        return {str(key): to_json(part, tensors, kind=inner, name=f"{name}.{key}") for key, part in value.items()}
+    elif isinstance(value, tuple | list):
+        inner = _element_types(hint, len(value))
+        return [
+            to_json(part, tensors, kind=one, name=f"{name}.{number}")
+            for number, (part, one) in enumerate(zip(value, inner, strict=True))
+        ]
+    else:
+        raise TypeError(f"{name} is a {type(value).__name__}, which has no JSON form")
+    return {TYPE: type(value).__name__, **record} if len(_classes(hint)) > 1 else record
+
+
+def from_json(kind: Any, record: Any, tensors: Mapping[str, Tensor] | None = None) -> Any:
+    """Return the value that `to_json` described, made by its class's constructor.
+
+    Args:
+        kind: the declared type: a dataclass, a union of several, or what one of their fields may hold.
+        record: what `to_json` returned.
+        tensors: what it stored beside.
+
+    Raises:
+        ValueError: the record does not describe a value of this type.
+    """
+    hint, _ = _without_range(kind)
+    if hint is Any:
+        return record
+    if isinstance(record, dict) and set(record) == {"tensor"} and Tensor in _arms(hint):
+        return (tensors or {})[record["tensor"]]
+    classes = _classes(hint)
+    if classes and isinstance(record, dict):
+        record = dict(record)
+        made = classes[0]
+        if len(classes) > 1:
+            by_name = {one.__name__: one for one in classes}
+            named = record.pop(TYPE, None)
+            if named not in by_name:
+                raise ValueError(f"{named!r} is none of {', '.join(by_name)}")
+            made = by_name[named]
+        return _object(made, record, tensors)
+    for arm in _arms(hint):
+        origin = get_origin(arm)
+        if isinstance(record, list) and origin in (tuple, Sequence, list):
+            inner = _element_types(arm, len(record))
+            return tuple(from_json(one, part, tensors) for one, part in zip(inner, record, strict=True))
+        if isinstance(record, dict) and (origin in (dict, Mapping) or arm in (dict, Mapping)):
+            inner_type = get_args(arm)[1] if len(get_args(arm)) == 2 else Any
+            return {key: from_json(inner_type, part, tensors) for key, part in record.items()}
+    try:
+        return _coerced(hint, record)
+    except _MismatchError as error:
+        raise ValueError(f"expected {error.expected}, found {record!r}") from None
+
+
+def differences(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two JSON records differ: the dotted name, what stood before, what stands now.
+
+    Args:
+        before: a record.
+        after: another of the same kind; a name that only one of them has differs from None.
+        name: of the whole, with which the yielded names begin.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*after, *before]):
+            yield from differences(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
+    elif before != after:
+        yield name, before, after
+
+
+# ---- inside
+
+
+class _MismatchError(Exception):
+    def __init__(self, expected: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+
+
+_KNOWN_HINTS: dict[type[Any], dict[str, Any]] = {}
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The declared types of a dataclass's fields, resolved once."""
+    if kind not in _KNOWN_HINTS:
+        found = typing.get_type_hints(kind, include_extras=True)
+        _KNOWN_HINTS[kind] = {field.name: found[field.name] for field in dataclasses.fields(kind) if field.init}
+    return _KNOWN_HINTS[kind]
+
+
+def _documentation(kind: type[Any]) -> dict[str, str]:
+    """What the ``Attributes`` sections of a class and its bases say of each field, as running text."""
+    documentation: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        lines = inspect.cleandoc(base.__dict__.get("__doc__") or "").splitlines()
+        if "Attributes:" not in lines:
+            continue
+        name = ""
+        for line in lines[lines.index("Attributes:") + 1 :]:
+            if line and not line.startswith(" "):
+                break
+            entry = re.match(r"    (\w+): (.*)", line)
+            if entry:
+                name, documentation[entry[1]] = entry[1], entry[2]
+            elif name and line.strip():
+                documentation[name] += f" {line.strip()}"
+    return documentation
+
+
+def _object(kind: type[Any], record: Json, tensors: Mapping[str, Tensor] | None) -> Any:
+    if hasattr(kind, "from_json"):
+        return kind.from_json(record)
+    hints = _hints(kind)
+    strange = [name for name in record if name not in hints]
+    if strange:
+        raise ValueError(f"{kind.__name__} has no field {strange[0]!r}")
+    return kind(**{name: from_json(hints[name], part, tensors) for name, part in record.items()})
+
+
+def _without_range(hint: Any) -> tuple[Any, Range | None]:
+    if get_origin(hint) is Annotated:
+        inner, *extras = get_args(hint)
+        return inner, next((extra for extra in extras if isinstance(extra, Range)), None)
+    return hint, None
+
+
+def _arms(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself; ranges and ``Annotated`` taken off."""
+    hint, _ = _without_range(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(arm for part in get_args(hint) for arm in _arms(part))
+    return (hint,)
+
+
+def _classes(hint: Any) -> list[type[Any]]:
+    """The classes among a type's arms that become records."""
+    return [
+        arm
+        for arm in _arms(hint)
+        if inspect.isclass(arm) and (dataclasses.is_dataclass(arm) or hasattr(arm, "from_json"))
+    ]
+
+
+def _element_types(hint: Any, count: int) -> list[Any]:
+    for arm in _arms(hint):
+        parts = get_args(arm)
+        if get_origin(arm) is tuple and not (len(parts) == 2 and parts[1] is Ellipsis):
+            return list(parts) if len(parts) == count else [Any] * count
+        if get_origin(arm) in (tuple, Sequence, list) and parts:
+            return [parts[0]] * count
+    return [None if hint is None else Any] * count
+
+
+def _coerced(hint: Any, given: Any) -> Any:
+    """What was given, as the declared type has it."""
+    inner, bounds = _without_range(hint)
+    arms = _arms(inner)
+    if given is None and type(None) in arms:
+        return None
+    expected: list[str] = []
+    for arm in arms:
+        if arm is type(None):
+            continue
+        try:
+            found = _coerced_one(arm, given)
+        except _MismatchError as error:
+            expected.append(error.expected)
+            continue
+        numbers = found if isinstance(found, tuple) else (found,)
+        if bounds is not None and not all(float(n) in bounds for n in numbers if isinstance(n, int | float)):
+            expected = [_named(arm)]
+            break
+        return found
+    what = " or ".join(dict.fromkeys(expected))
+    if bounds is not None:
+        what += f" of {bounds}" if str(bounds).startswith("at") else f" {bounds}"
+    raise _MismatchError(what + (", or None" if type(None) in arms else ""))
+
+
+def _coerced_one(arm: Any, given: Any) -> Any:
+    origin = get_origin(arm)
+    if arm is Any or (origin is None and not inspect.isclass(arm)):
+        return given
+    if origin is Literal:
+        if any(given is choice or (type(given) is type(choice) and given == choice) for choice in get_args(arm)):
+            return given
+        raise _MismatchError(_named(arm))
+    if arm is bool:
+        if isinstance(given, bool):
+            return given
+    elif arm is int:
+        if isinstance(given, Integral) and not isinstance(given, bool):
+            return int(given)
+    elif arm is float:
+        if isinstance(given, Real) and not isinstance(given, bool) and math.isfinite(given):
+            return float(given)
+    elif origin in (tuple, Sequence, list):
+        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+            inner = _element_types(arm, len(given))
+            fixed = get_args(arm) and get_args(arm)[-1] is not Ellipsis and origin is tuple
+            if not fixed or len(get_args(arm)) == len(given):
+                return tuple(_coerced(one, part) for one, part in zip(inner, given, strict=True))
+    elif origin in (dict, Mapping):
+        if isinstance(given, Mapping):
+            key, content = get_args(arm)
+            return {_coerced(key, name): _coerced(content, part) for name, part in given.items()}
+    elif inspect.isclass(arm):
+        if isinstance(given, arm):
+            return given
+    else:
+        return given
+    raise _MismatchError(_named(arm))
+
+
+def _named(arm: Any) -> str:
+    """A type in words, for messages."""
+    arm, _ = _without_range(arm)
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", type(None): "None"}
+    if arm in words:
+        return words[arm]
+    if get_origin(arm) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(arm))
+    if get_origin(arm) in (tuple, Sequence, list):
+        inner = [part for part in get_args(arm) if part is not Ellipsis]
+        return f"a list of {' and '.join(_plural(part) for part in dict.fromkeys(inner))}"
+    if get_origin(arm) in (dict, Mapping):
+        return "a dictionary"
+    return f"a {getattr(arm, '__name__', arm)}"
+
+
+def _plural(arm: Any) -> str:
+    words = {int: "whole numbers", float: "numbers", str: "texts"}
+    inner, _ = _without_range(arm)
+    return words.get(inner, f"{_named(inner)} each")

@@ -1,0 +1,1 @@
+"""Any table in: rows, splits, categories, and from rows to tensors."""

@@ -1,0 +1,307 @@
+"""Splits: which rows train and which validate.
+
+Each function here makes a `Splitter`, which takes a frame and gives its rows' numbers. What is learnt before training
+(categories, means) is learnt from the training rows alone, so a split comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.frames.door import check_columns, matches
+
+__all__ = [
+    "Split",
+    "Splitter",
+    "by_column",
+    "by_condition",
+    "by_groups",
+    "by_indices",
+    "by_last",
+    "by_random",
+    "by_time",
+    "k_fold",
+    "split_rows",
+]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers, ascending, in no row both.
+
+    Attributes:
+        train: int64, ``(training rows,)``.
+        valid: int64, ``(validation rows,)``; may be empty where a user wants none.
+    """
+
+    train: Rows
+    valid: Rows
+
+
+Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
+"""Takes a frame, gives the numbers of its training and validation rows."""
+
+
+def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:
+    """Runs a splitter and checks that both sides have rows.
+
+    Raises:
+        DataError: one side is empty.
+        ConfigError: not a splitter.
+    """
+    if not callable(splitter):
+        raise ConfigError(f"split must come from a function such as by_random(0.2) or by_time; got {splitter!r}")
+    split = splitter(frame)
+    for side, rows in (("training", split.train), ("validation", split.valid)):
+        if not len(rows):
+            raise DataError(f"the split leaves no {side} rows of {len(frame)}; check its fraction, date or condition")
+    return split
+
+
+def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+    """A random share of the rows validates.
+
+    On a table with dates it warns: neighbours in time stand on both sides, so the figures come out too good.
+
+    Args:
+        fraction: share of validation rows, between 0 and 1.
+        seed: of the choice.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        dates = [name for name, dtype in frame.schema.items() if dtype in (pl.Date, pl.Datetime)]
+        if dates:
+            warnings.warn(
+                f"a random split of a table with a date column ({dates[0]!r}) lets the model look into the future of"
+                f" its validation rows; split by time instead: by_time({dates[0]!r}, fraction={fraction})",
+                HeadstartWarning,
+                stacklevel=2,
+            )
+        order = _permutation(len(frame), seed)
+        return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
+
+    return split
+
+
+def by_last(fraction: float = 0.2) -> Splitter:
+    """The last share of the rows, in the table's order, validates.
+
+    Args:
+        fraction: share of validation rows, between 0 and 1.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        mask = np.zeros(len(frame), dtype=bool)
+        mask[len(frame) - round(len(frame) * fraction) :] = True
+        return _of_mask(mask)
+
+    return split
+
+
+def by_time(
+    column: str,
+    *,
+    start: str | datetime.date | float | None = None,
+    last_days: float | None = None,
+    fraction: float | None = None,
+) -> Splitter:
+    """The latest rows validate. Give one of ``start``, ``last_days`` and ``fraction``.
+
+    Args:
+        column: dates or times, or numbers that grow with time; rows without a value train.
+        start: the first validating moment: a date, an ISO date as text, or a number.
+        last_days: this many days up to the last in the table.
+        fraction: about this share of the rows; rows of one moment stay together.
+    """
+    if sum(option is not None for option in (start, last_days, fraction)) != 1:
+        raise ConfigError("by_time needs exactly one of start, last_days and fraction")
+    if fraction is not None:
+        _check_fraction(fraction)
+    if last_days is not None and not (isinstance(last_days, Real) and math.isfinite(last_days) and last_days > 0):
+        raise ConfigError(f"last_days must be a number above 0; got {last_days!r}")
+
+    def split(frame: pl.DataFrame) -> Split:
+        check_columns(frame, [column], "by_time")
+        times = frame[column]
+        if not (times.dtype in (pl.Date, pl.Datetime) or times.dtype.is_numeric()):
+            raise DataError(
+                f"by_time: column {column!r} holds {times.dtype}; it must be dates, times or numbers: parse it first"
+            )
+        times = times.fill_nan(None) if times.dtype.is_float() else times
+        if times.null_count() == len(times):
+            raise DataError(f"by_time: column {column!r} has no values")
+        if start is not None:
+            chosen = times >= _moment(start, times)
+        elif last_days is not None:
+            if not times.dtype.is_temporal():
+                raise DataError(f"by_time: last_days needs dates; column {column!r} holds {times.dtype}: use start")
+            chosen = times > pl.select(pl.lit(times.max()) - pl.duration(days=last_days)).item()
+        else:
+            ordered = times.drop_nulls().sort()
+            chosen = times >= ordered[len(ordered) - max(1, round(len(ordered) * (fraction or 0.0)))]
+        return _of_mask(chosen.fill_null(value=False).to_numpy())
+
+    return split
+
+
+def by_column(column: str) -> Splitter:
+    """A column says it: true, 1, "valid", "validation" or "test" validates, anything else trains.
+
+    Args:
+        column: booleans, 0 and 1, or text.
+    """
+    words = ["true", "1", "1.0", "valid", "validation", "test"]  # 1.0: pandas makes floats of 0, 1 and missing
+
+    def split(frame: pl.DataFrame) -> Split:
+        check_columns(frame, [column], "by_column")
+        if frame.schema[column].is_nested():
+            raise DataError(f"by_column: column {column!r} holds {frame.schema[column]}; it must be booleans or text")
+        said = frame[column].cast(pl.String).str.to_lowercase()
+        return _of_mask(said.is_in(words).fill_null(value=False).to_numpy())
+
+    return split
+
+
+def by_condition(condition: str) -> Splitter:
+    """The rows that fulfil a SQL condition validate.
+
+    Args:
+        condition: such as ``Date >= '2014-08-01' AND Date <= '2014-09-17'``.
+    """
+    return lambda frame: _of_mask(matches(frame, condition, "valid_where").to_numpy())
+
+
+def by_indices(valid: Sequence[int] | NDArray[np.integer[Any]]) -> Splitter:
+    """The rows with these numbers validate.
+
+    Args:
+        valid: row numbers from 0, without repetition.
+    """
+    try:
+        chosen = np.asarray(valid)
+    except ValueError:
+        raise ConfigError("by_indices needs whole row numbers in one axis; got lists of different lengths") from None
+
+    def split(frame: pl.DataFrame) -> Split:
+        if chosen.ndim != 1 or not (chosen.dtype.kind in "iu" or not len(chosen)):
+            raise ConfigError(f"by_indices needs whole row numbers in one axis; got {chosen.dtype} {chosen.shape}")
+        if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(frame)):
+            raise DataError(f"by_indices: rows go from 0 to {len(frame) - 1}; got {chosen.min()} to {chosen.max()}")
+        if len(np.unique(chosen)) != len(chosen):
+            raise DataError("by_indices: a row number stands twice")
+        return _of_mask(_mask(len(frame), chosen))
+
+    return split
+
+
+def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+    """Whole groups validate (persons, shops, scenes), so that none stands on both sides.
+
+    Args:
+        column: the group of each row; missing values are a group too.
+        fraction: share of the groups.
+        seed: of the choice.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        check_columns(frame, [column], "by_groups")
+        groups = frame[column].unique(maintain_order=True)
+        if len(groups) < 2:
+            raise DataError(f"by_groups: column {column!r} holds one group, so it cannot be split")
+        count = min(len(groups) - 1, max(1, round(len(groups) * fraction)))
+        chosen = groups.gather(_permutation(len(groups), seed)[:count])
+        return _of_mask(frame[column].is_in(chosen.implode(), nulls_equal=True).to_numpy())
+
+    return split
+
+
+def k_fold(folds: int = 5, *, seed: int = 0) -> list[Splitter]:
+    """Cross-validation: each row validates in exactly one of the splits.
+
+    Args:
+        folds: how many, at least 2.
+        seed: of the shuffling.
+    """
+    if not isinstance(folds, int) or folds < 2:
+        raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
+
+    def fold(number: int) -> Splitter:
+        def split(frame: pl.DataFrame) -> Split:
+            if len(frame) < folds:
+                raise DataError(f"k_fold: {len(frame)} rows cannot make {folds} folds")
+            order = _permutation(len(frame), seed)
+            return _of_mask(_mask(len(frame), np.array_split(order, folds)[number]))
+
+        return split
+
+    return [fold(number) for number in range(folds)]
+
+
+def _permutation(rows: int, seed: int) -> Rows:
+    try:
+        return np.random.default_rng(seed).permutation(rows)
+    except (TypeError, ValueError):
+        raise ConfigError(f"seed must be a whole number of at least 0; got {seed!r}") from None
+
+
+def _mask(rows: int, chosen: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    mask = np.zeros(rows, dtype=bool)
+    mask[chosen.astype(np.int64)] = True
+    return mask
+
+
+def _of_mask(valid: NDArray[np.bool_]) -> Split:
+    return Split(np.flatnonzero(~valid), np.flatnonzero(valid))
+
+
+def _moment(start: str | datetime.date | float, times: pl.Series) -> Any:
+    """The start in the type of the times; as a series of one where they have a time zone."""
+    if times.dtype.is_numeric():
+        if isinstance(start, int | float):
+            return start
+        for read in (int, float):  # in this order, since floats round what has more than 15 digits
+            with contextlib.suppress(TypeError, ValueError):
+                return read(start)  # type: ignore[arg-type]  # a date is no number, which is the error meant here
+        raise ConfigError(f"start must be a number, like column {times.name!r}; got {start!r}")
+    if isinstance(start, str):
+        try:
+            start = datetime.datetime.fromisoformat(start)
+        except ValueError:
+            raise ConfigError(f"start must be a date such as 2015-06-20; got {start!r}") from None
+    if not isinstance(start, datetime.date):
+        raise ConfigError(f"start must be a date, like column {times.name!r}; got {start!r}")
+    if times.dtype == pl.Date:
+        return start.date() if isinstance(start, datetime.datetime) else start
+    moment = start if isinstance(start, datetime.datetime) else datetime.datetime.combine(start, datetime.time())
+    zone = getattr(times.dtype, "time_zone", None)
+    if zone is None and moment.tzinfo is not None:
+        raise ConfigError(f"start has a time zone and column {times.name!r} has none; got {start!r}: leave it out")
+    if zone is None:
+        return moment
+    if moment.tzinfo is not None:
+        return pl.Series([moment.astimezone(datetime.UTC)]).dt.convert_time_zone(zone)
+    return pl.Series([moment]).dt.replace_time_zone(
+        zone, ambiguous="earliest", non_existent="null"
+    )  # the column's own clock
+
+
+def _check_fraction(fraction: float) -> None:
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
+        raise ConfigError(f"fraction must lie between 0 and 1; got {fraction!r}")

@@ -1,0 +1,1 @@
+"""What is predicted: targets, metrics, weights and errors of rows."""

@@ -1,0 +1,109 @@
+"""`TextClassifier`: one answer per text, however long, from what an encoder made of its words.
+
+Needs torch and `headstart.text.models.awd_lstm` alone, so that both can be copied out.
+
+**Source:** Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.errors import ConfigError
+from headstart.text.models.awd_lstm import AWDLSTM, Windows
+
+__all__ = ["TextClassifier"]
+
+
+class TextClassifier(nn.Module):
+    """Reads a text window by window, and answers from the last, the greatest and the mean activations.
+
+    However long a text is, memory is bounded: gradients go through its last ``max_length`` tokens only, and of what
+    came before the pooled values alone are kept.
+
+    **Shape:** tokens int ``(batch, time)``, padded at the end, lengths int ``(batch,)`` -> ``(batch, outputs)``.
+
+    >>> model = TextClassifier(AWDLSTM(100, embedding_size=8, hidden=12, layers=2), 3).eval()
+    >>> model(torch.zeros(4, 200, dtype=torch.int64), torch.tensor([200, 7, 1, 90]))[0].shape
+    torch.Size([4, 3])
+
+    Args:
+        encoder: pretrained, or fresh.
+        outputs: how many.
+        hidden: width of the head's hidden layer; 0 for none.
+        bptt: tokens per window.
+        max_length: tokens at the end of a text that gradients go through.
+        head_dropout: before the last layer; ``encoder.dropouts.output`` stands before the hidden one.
+    """
+
+    def __init__(
+        self,
+        encoder: AWDLSTM,
+        outputs: int,
+        *,
+        hidden: int = 50,
+        bptt: int = 72,
+        max_length: int = 1440,
+        head_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        for name, size in {"outputs": outputs, "bptt": bptt, "max_length": max_length}.items():
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1; got {size!r}")
+        self.encoder, self.bptt, self.max_length = encoder, bptt, max_length
+        width = 3 * encoder.embedding.embedding_dim
+        parts: list[nn.Module] = [nn.BatchNorm1d(width), nn.Dropout(encoder.dropouts.output)]
+        if hidden:
+            parts += [nn.Linear(width, hidden), nn.ReLU(), nn.BatchNorm1d(hidden), nn.Dropout(head_dropout)]
+        self.head = nn.Sequential(*parts, nn.Linear(hidden or width, outputs))
+
+    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
+        """The encoder's, and the head."""
+        return [*self.encoder.groups(), [self.head]]
+
+    def forward(self, tokens: Tensor, lengths: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Windows]:
+        """Outputs, and the activations that gradients go through, 0 at padding.
+
+        Args:
+            tokens: int ``(batch, time)``.
+            lengths: int ``(batch,)``: the tokens of each text, at least 1; what follows is padding and makes no
+                difference.
+            embedded: ``(batch, time, embedding)`` in place of the tokens' own vectors.
+        """
+        batch, time = tokens.shape
+        width = self.encoder.embedding.embedding_dim
+        state = self.encoder.no_state(batch)
+        total = self.encoder.embedding.weight.new_zeros(batch, width)
+        greatest, last = torch.full_like(total, -torch.inf), total
+        windows: Windows = []
+        learning = self._learning(time, lengths)
+        for number, start in enumerate(range(0, time, self.bptt)):
+            end = min(time, start + self.bptt)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and learning[number]):
+                given = None if embedded is None else embedded[:, start:end]
+                found, state = self.encoder(tokens[:, start:end], state, given)
+            # Outside, so that what earlier windows gave to a shorter text keeps its gradient.
+            own = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
+            kept = found.float() * own.unsqueeze(2)
+            total = total + kept.sum(1)
+            greatest = torch.maximum(greatest, found.float().masked_fill(~own.unsqueeze(2), -torch.inf).amax(1))
+            place = (lengths - 1 - start).clamp(0, end - start - 1)
+            here = (lengths > start) & (lengths <= end)
+            there = kept[torch.arange(batch, device=tokens.device), place]  # (batch, embedding)
+            last = torch.where(here[:, None], there, last)
+            if self.training and learning[number]:
+                windows.append((kept, kept))
+        pooled = torch.cat([last, greatest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)
+        outputs: Tensor = self.head(pooled)
+        return outputs, windows
+
+    def _learning(self, time: int, lengths: Tensor) -> list[bool]:
+        """For each window whether it holds one of the last ``max_length`` tokens of some text."""
+        starts = range(0, time, self.bptt)
+        if time <= self.max_length or not self.training:
+            return [True] * len(starts)
+        ends: Sequence[int] = lengths.tolist()  # waits for the device, for batches with a very long text alone
+        return [any(end > start and end - self.max_length < start + self.bptt for end in ends) for start in starts]

@@ -1,0 +1,1 @@
+"""From batches to a trained model: loaders, optimizers, schedules, the loop, the learner."""

@@ -1,0 +1,80 @@
+"""`History`: the figures of each epoch, as a table that shows itself and as a plot."""
+
+from __future__ import annotations
+
+import html
+import io
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from headstart.core.errors import NotFittedError
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
+
+__all__ = ["History", "format_figure"]
+
+
+class History(list[dict[str, float]]):
+    """A dictionary of figures per epoch, oldest first.
+
+    ``epoch`` counts from 0 within its fit; ``fit`` is the fit's number; losses and metrics are over the whole epoch;
+    ``seconds`` is what the epoch took, evaluation included.
+    """
+
+    def frame(self) -> pl.DataFrame:
+        """The same as a polars frame, a row per epoch; null where an epoch lacks a figure."""
+        rows = [{name: figures.get(name) for name in self.names()} for figures in self]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def names(self) -> list[str]:
+        """All figures' names, in order of first appearance."""
+        return list(dict.fromkeys(name for figures in self for name in figures))
+
+    def table(self) -> Table:
+        """The same as a table for a terminal."""
+        table = Table(show_edge=False, pad_edge=False)
+        for name in self.names():
+            table.add_column(escape(name), justify="right")
+        for figures in self:
+            table.add_row(*(_cell(name, figures) for name in self.names()))
+        return table
+
+    def plot(self) -> Plot:
+        """Losses and metrics by epoch."""
+        if not self:
+            raise NotFittedError("there are no epochs to plot yet: call fit, fit_one_cycle or fine_tune first")
+        from headstart.training.plots import plot_history  # matplotlib takes a moment to import
+
+        return plot_history(self)
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no epochs yet"
+        text = io.StringIO()
+        Console(file=text, width=160, force_jupyter=False, force_terminal=False, color_system=None).print(self.table())
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>no epochs yet</p>"
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.names())
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{_cell(name, figures)}</td>" for name in self.names()) + "</tr>" for figures in self
+        )
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def format_figure(value: float) -> str:
+    """A figure with four significant digits; whole numbers from 10,000 on."""
+    return f"{value:.0f}" if 9_999.5 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _cell(name: str, figures: dict[str, float]) -> str:
+    if name not in figures:
+        return ""
+    return str(int(figures[name]) + 1) if name in ("epoch", "fit") else format_figure(figures[name])

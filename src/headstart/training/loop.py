@@ -1,0 +1,90 @@
+"""`fit`: the one training loop, for all applications and for a user's own models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from headstart.core.batch import Batch
+from headstart.targets.target import Loss
+from headstart.training.callbacks import Callback
+from headstart.training.evaluation import Evaluate
+from headstart.training.loaders import Loader
+from headstart.training.optim import set_rates, train_mode
+from headstart.training.progress import Progress
+from headstart.training.schedules import Schedule
+
+__all__ = ["fit"]
+
+
+def fit(
+    progress: Progress,
+    loader: Loader,
+    loss: Loss,
+    schedule: Schedule,
+    *,
+    evaluate: Evaluate | None = None,
+    callbacks: Sequence[Callback] = (),
+    clip: float | None = None,
+    accumulate: int = 1,
+) -> None:
+    """Trains until the schedule ends or a callback says stop; takes up wherever ``progress`` stands.
+
+    Args:
+        progress: model, optimizer and engine, and how far the fit has come.
+        loader: the training batches.
+        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; outputs are what the model returned.
+        schedule: factors on the groups' rates, and how many epochs.
+        evaluate: called after each epoch; its figures go into the history.
+        callbacks: their hooks run in this order.
+        clip: the largest norm of all gradients together.
+        accumulate: batches per optimizer step; each of their rows counts the same.
+    """
+    engine, optimizer, model = progress.engine, progress.optimizer, progress.prepared
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    progress.epochs = schedule.epochs
+    try:
+        for callback in callbacks:
+            callback.on_fit_start(progress)
+        while progress.epoch < schedule.epochs and not progress.stop:
+            started, progress.steps = time.perf_counter(), loader.steps(progress.epoch)
+            train_mode(progress.model, progress.groups)
+            for window in _windows(loader.batches(progress.epoch, progress.step), accumulate):
+                fraction = (progress.epoch + progress.step / progress.steps) / schedule.epochs
+                rate = schedule.lr(fraction) * sum(batch.rate for batch in window) / len(window)
+                set_rates(optimizer, rate, schedule.momentum(fraction))
+                step_rows = engine.step_rows(sum(batch.rows for batch in window))
+                for number, batch in enumerate(window, start=1):
+                    batch = batch.to(engine.device)
+                    for callback in callbacks:
+                        batch = callback.on_batch(progress, batch)
+                    with engine.exchange(model, last=number == len(window)):
+                        with engine.autocast():
+                            outputs = model(*batch.inputs)
+                            minimised = progress.loss = loss(outputs, batch)
+                            for callback in callbacks:
+                                minimised = callback.on_loss(progress, batch, outputs, minimised)
+                        engine.backward(minimised, batch.rows / step_rows)
+                    progress.add_loss(batch.rows)
+                engine.step(optimizer, trained, clip)
+                progress.step += len(window)
+                for callback in callbacks:
+                    callback.on_step_end(progress)
+                if progress.stop:
+                    return
+            figures = {"epoch": progress.epoch, "train_loss": progress.epoch_loss()}
+            engine.agree(progress.model)
+            figures |= evaluate() if evaluate is not None else {}
+            progress.end_epoch({**figures, "seconds": time.perf_counter() - started})
+            for callback in callbacks:
+                callback.on_epoch_end(progress)
+    finally:
+        for callback in callbacks:
+            callback.on_fit_end(progress)
+
+
+def _windows(batches: Iterator[Batch], size: int) -> Iterator[tuple[Batch, ...]]:
+    """The batches of each optimizer step."""
+    while window := tuple(islice(batches, size)):
+        yield window

@@ -1,0 +1,113 @@
+"""The command line on ratings."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import toys
+from headstart.command.main import main
+
+ITEMS = pl.DataFrame({"item": [number * 10 for number in range(15)], "title": [f"Film {n:02}" for n in range(15)]})
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("warnings.showwarning", warnings.showwarning)  # main replaces it
+        monkeypatch.setattr("sys.argv", ["headstart", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    toys.ratings().with_row_index("at").write_csv(tmp_path / "ratings.csv")
+    ITEMS.write_csv(tmp_path / "items.csv")
+    return tmp_path / "ratings.csv"
+
+
+NAMES = ("--user", "user", "--item", "item")
+
+
+def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: Path) -> None:
+    model, pairs = tmp_path / "model", tmp_path / "pairs.csv"
+    code, out, _ = run(
+        "train", "collab", table, *NAMES, "--rating", "stars", "--items", tmp_path / "items.csv", "--y-range", "1,5",
+        "--epochs", 3, "--factors", 4, "--json", "--out", model,
+    )  # fmt: skip
+    assert code == 0
+    record = json.loads(out.splitlines()[-1])
+    assert set(record) == {"metrics", "epochs", "seconds", "out"} and len(record["epochs"]) == 3
+    assert set(record["metrics"]) == {"valid_loss", "rmse", "mae", "r2"}
+    pl.DataFrame({"user": ["u01", "nobody"], "item": [10, 777]}).write_csv(pairs)
+    code, out, _ = run("predict", model, pairs)
+    answers = pl.read_csv(out.encode())
+    assert code == 0 and answers.columns == ["user", "item", "prediction"]
+    assert answers["prediction"].is_between(1, 5).all()
+    code, out, _ = run("recommend", model, "--user", "u01", "-n", 3)
+    found = pl.read_csv(out.encode())
+    assert code == 0 and found.columns == ["item", "title", "score", "because"] and len(found) == 3
+    code, out, _ = run("recommend", model, "-n", 2, "--out", tmp_path / "all.parquet")
+    assert code == 0 and out == "" and len(pl.read_parquet(tmp_path / "all.parquet")) == 24
+    code, out, _ = run("evaluate", model, table, "--json")
+    assert code == 0 and "rmse" in json.loads(out)["metrics"]
+    code, out, _ = run("info", model)
+    assert code == 0 and "ratings in the column 'stars'" in out and "ImplicitDotProductBias" in out
+    code, out, _ = run("info", model, "--json")
+    assert code == 0 and json.loads(out)["application"] == "collab"
+
+
+@pytest.mark.parametrize("method", ["ials", "ease", "softmax", "bpr"])
+def test_rankings_by_every_method(run: Any, table: Path, tmp_path: Path, method: str) -> None:
+    model = tmp_path / method
+    arguments = () if method == "ials" else ("--method", method)
+    code, out, _ = run(
+        "train", "collab", table, *NAMES, *arguments, "--time", "at", "--valid-last", 2, "--epochs", 2, "--json",
+        "--out", model,
+    )  # fmt: skip
+    assert code == 0
+    assert {"ndcg_10", "recall_10", "precision_10", "hit_rate_10", "mrr_10"} <= set(
+        json.loads(out.splitlines()[-1])["metrics"]
+    )
+    for command in (
+        ("recommend", model, "--user", "u02"),
+        ("info", model),
+        ("predict", model, table),
+    ):
+        assert run(*command)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--rating", "star"), "there is no column 'star'; did you mean 'stars'?"),
+        (("--rating", "stars", "--method", "eas"), "--method eas: there are ratings, ials, ease, softmax, bpr"),
+        (("--method", "ratings"), "ratings needs --rating"),
+        (("--rating", "stars", "--y-range", "5"), "--y-range must be two numbers with a comma, such as 1,5; got '5'"),
+        (("--valid-last", "1", "--valid-fraction", "0.2"), "give one of --valid-last, --valid-from"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    run: Any, table: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run("train", "collab", table, *NAMES, *arguments, "--out", tmp_path / "model")
+    assert code == 2 and out == "" and err.count("\n") == 1 and message in err
+
+
+def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path: Path) -> None:
+    run("train", "collab", table, *NAMES, "--method", "ease", "--out", tmp_path / "model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, out, err = run("recommend", tmp_path / "model", "--user", "u77", "-n", 2)
+    assert code == 0 and len(pl.read_csv(out.encode())) == 2
+    assert err == "warning: there is no user 'u77' in the training rows: these are what suits most users\n"

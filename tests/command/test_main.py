@@ -1,0 +1,226 @@
+"""The command line is a contract: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import headstart
+from headstart.command.main import main
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from headstart.command.main import main; main()", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+def last_json(text: str) -> dict[str, Any]:
+    found = json.loads(text.rstrip("\n").rpartition("\n")[2])
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of 600 days of four shops, and a model that was trained on it."""
+    folder = tmp_path_factory.mktemp("cli")
+    random = np.random.default_rng(0)
+    shop = random.integers(1, 5, 600)
+    table = pl.DataFrame(
+        {
+            "day": pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 8, 22), eager=True),
+            "shop": [f"shop {number}" for number in shop],
+            "heat": random.normal(15, 6, 600),
+            "sales": (1000 * shop + random.normal(0, 50, 600)).round(2),
+        }
+    )
+    table.write_csv(folder / "sales.csv")
+    table.write_parquet(folder / "sales.parquet")
+    done = run(
+        "train", "tabular", folder / "sales.csv", "--target", "sales", "--time", "day", "--valid-from", "2021-06-01",
+        "--exclude", "day", "--log-target", "--epochs", "12", "--hidden", "16", "--json", "--out", folder / "model",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "train.out").write_text(done.stdout)
+    (folder / "train.err").write_text(done.stderr)
+    return folder
+
+
+def test_help_is_quick_and_imports_neither_torch_nor_polars() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and "train" in done.stdout and "demo" in done.stdout
+    # The processor's time, since the other tests' work on a shared machine is not the command's.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    code = (
+        "import sys, headstart.command.main as cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "found = [name for name in ('torch', 'polars', 'numpy', 'matplotlib') if name in sys.modules]\n"
+        "sys.exit(str(found) if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> None:
+    printed = (folder / "train.out").read_text()
+    assert printed.count("\n") == 1
+    found = last_json(printed)
+    assert found.keys() == {"metrics", "epochs", "seconds", "out"}
+    assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
+    assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
+    errors = (folder / "train.err").read_text()
+    assert "epoch 12/12" in errors and "excluded" in errors and "\x1b" not in errors
+
+
+def test_predict_gives_the_rows_and_their_answers(folder: Path) -> None:
+    done = run("predict", folder / "model", folder / "sales.parquet", "--out", folder / "answers.parquet")
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    answers = pl.read_parquet(folder / "answers.parquet")
+    assert answers.columns == ["day", "shop", "heat", "sales", "prediction"]
+    own = headstart.load(folder / "model").predict(folder / "sales.parquet")
+    assert answers["prediction"].to_list() == own["prediction"].to_list()
+    printed = run("predict", folder / "model", folder / "sales.csv")
+    assert printed.stdout.splitlines()[0] == "day,shop,heat,sales,prediction" and printed.stdout.count("\n") == 601
+    assert run("predict", folder / "model", folder / "sales.csv", "--out", folder / "answers.csv").returncode == 0
+    assert (folder / "answers.csv").read_text() == printed.stdout
+
+
+def test_evaluate_gives_the_metrics_of_all_rows(folder: Path) -> None:
+    done = run("evaluate", folder / "model", folder / "sales.csv", "--json")
+    expected = headstart.load(folder / "model").evaluate(folder / "sales.csv")
+    assert last_json(done.stdout) == {"metrics": expected}
+    assert "rmspe" in run("evaluate", folder / "model", folder / "sales.csv").stdout
+
+
+def test_info_tells_columns_reasons_model_and_history(folder: Path) -> None:
+    text = run("info", folder / "model").stdout
+    for part in (
+        "shop (text with 4 values)",
+        "heat (floating-point numbers)",
+        "day (excluded)",
+        "hidden [16]",
+        "train_loss",
+    ):
+        assert part in text
+    assert last_json(run("info", folder / "model", "--json").stdout)["application"] == "tabular"
+
+
+def test_data_sets_are_listed_and_got() -> None:
+    listed = run("datasets", "list").stdout
+    assert "flights" in listed and "rossmann-100" in listed
+    path = Path(run("datasets", "get", "flights").stdout.strip())
+    assert len(pl.read_parquet(path, columns=["date"])) == 336_776
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "tabular", "sales.csv", "--target", "sale", "--out", "new"], "no column 'sale'; did you mean 'sales'?"),
+        (["train", "tabular", "none.csv", "--target", "sales", "--out", "new"], "there is no file none.csv"),
+        (["train", "tabular", "sales.csv", "--out", "new"], "Missing option '--target'"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--out", "model/learner.json"], "it is a file; give a folder"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--out", "."], "it holds other files"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--out", "model/learner.json/x"], "cannot save to"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--valid-from", "2021-01-01", "--out", "new"], "--valid-from needs --time"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--time", "day", "--valid-from", "June", "--out", "new"], "start must be a date such as 2015-06-20; got 'June'"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--valid-fraction", "2", "--out", "new"], "fraction must lie between 0 and 1; got 2"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--valid-fraction", "0.2", "--valid-where", "heat > 9", "--out", "new"], "give one of --valid-from"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--valid-where", "warm > 9", "--out", "new"], "valid_where is not a SQL condition"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--hidden", "wide", "--out", "new"], "--hidden must be whole numbers"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--device", "abacus", "--out", "new"], "device 'abacus' is unknown"),
+        (["train", "tabular", "sales.csv", "--target", "shop", "--log-target", "--time", "day", "--out", "new"], "are for numbers, but target 'shop'"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--quantiles", "0.1;0.9", "--out", "new"], "--quantiles must be numbers with commas"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--target-kind", "cont", "--time", "day", "--out", "new"], "target_kind must be 'number', 'count' or 'label'; did you mean 'count'?"),
+        (["predict", "nowhere", "sales.csv"], "there is no folder nowhere"),
+        (["predict", "model", "sales.txt"], "there is no file sales.txt"),
+        (["predict", "model", "sales.csv", "--out", "answers.xlsx"], "must end in .csv or .parquet"),
+        (["predict", "model", "sales.csv", "--out", "no/answers.csv"], "cannot write no/answers.csv"),
+        (["evaluate", "model", "short.csv"], "there is no column 'sales'"),
+        (["info", "."], "holds no learner.json"),
+        (["demo", "tabula"], "no demo 'tabula'; did you mean 'tabular'?"),
+        (["datasets", "get", "flight"], "did you mean 'flights'?"),
+        (["trian"], "No such command 'trian'"),
+    ],
+)  # fmt: skip
+def test_a_user_s_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, since each start of torch takes seconds; another test starts the command itself."""
+    (folder / "short.csv").write_text("shop,heat\nshop 1,3.5\n")
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["headstart", *arguments])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main() sets its own
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if not line.startswith("warning: ")]
+    assert (ended.value.code, printed.out) == (2, "")
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], printed.err
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_the_command_itself_ends_a_mistake_so(folder: Path) -> None:
+    done = run("evaluate", "model", "none.csv", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: table: there is no file none.csv\n"
+
+
+def test_a_random_split_of_dates_warns_in_one_line(folder: Path, tmp_path: Path) -> None:
+    done = run("train", "tabular", folder / "sales.csv", "--target", "sales", "--epochs", 1, "--out", tmp_path / "m")
+    assert done.returncode == 0
+    assert [
+        line for line in done.stderr.splitlines() if line.startswith("warning: a random split of a table with a date")
+    ]
+
+
+@pytest.mark.parametrize("moment", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_training_leaves_no_half_written_model(moment: signal.Signals, folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from headstart.command.main import main; main()",
+        "train",
+        "tabular",
+        str(folder / "sales.csv"),
+    ]
+    options = ["--target", "sales", "--exclude", "day", "--epochs", "2000", "--out", str(tmp_path / "model")]
+    process = subprocess.Popen([*command, *options], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 3/"):
+            process.send_signal(moment)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=20) == (130 if moment == signal.SIGINT else -9)
+    if moment == signal.SIGINT:
+        assert "stopped; nothing was saved" in rest and "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
+    command = f"{sys.executable} -c 'from headstart.command.main import main; main()' predict {folder / 'model'} {folder / 'sales.csv'}"
+    done = subprocess.run(
+        f"{command} | head -1", shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "day,shop,heat,sales,prediction\n" and "Traceback" not in done.stderr
