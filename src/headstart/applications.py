@@ -1,7 +1,11 @@
-"""`load`: from a saved folder to the learner that was saved, by a closed table of applications."""
+"""The applications: one closed table, which `load`, the command, the demos and the contract tests go through.
+
+To add an application, write its package and add its line here.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,46 +14,67 @@ from headstart.core.artefact import read_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError
 
-__all__ = ["load"]
+__all__ = ["APPLICATIONS", "Application", "load"]
 
-APPLICATIONS = {
-    "tabular": ("headstart.tabular.learner", "TabularLearner"),
-    "collab": ("headstart.collab.learner", "CollabLearner"),
-    "vision": ("headstart.vision.learner", "ImageLearner"),
-    "ease": ("headstart.collab.rankers", "EASE"),
-    "ials": ("headstart.collab.rankers", "IALS"),
-    "language-model": ("headstart.text.language_model_learner", "LanguageModelLearner"),
-    "text": ("headstart.text.learner", "TextLearner"),
-    "text-ensemble": ("headstart.text.ensemble", "TextEnsemble"),
-    "transformer": ("headstart.text.transformer_learner", "TransformerLearner"),
+
+@dataclass(frozen=True)
+class Application:
+    """One kind of model.
+
+    Attributes:
+        name: its name in ``learner.json``.
+        module: module of its learner.
+        learner: class of its learner, with a class method ``restored(record, tensors, folder, engine)``.
+    """
+
+    name: str
+    module: str
+    learner: str
+
+    def learner_type(self) -> Any:
+        """Return the learner's class; imports its module."""
+        return getattr(import_module(self.module), self.learner)
+
+
+APPLICATIONS: dict[str, Application] = {
+    application.name: application
+    for application in (
+        Application("tabular", "headstart.tabular.learner", "TabularLearner"),
+        Application("collab", "headstart.collab.learner", "CollabLearner"),
+        Application("ease", "headstart.collab.rankers", "EASE"),
+        Application("ials", "headstart.collab.rankers", "IALS"),
+        Application("language-model", "headstart.text.language_model_learner", "LanguageModelLearner"),
+        Application("text", "headstart.text.learner", "TextLearner"),
+        Application("text-ensemble", "headstart.text.ensemble", "TextEnsemble"),
+        Application("transformer", "headstart.text.transformer_learner", "TransformerLearner"),
+        Application("vision", "headstart.vision.learner", "ImageLearner"),
+    )
 }
-"""Application to module and class. A name from a file is looked up here and never imported as it is."""
+"""By name. A name from a file is looked up here and never imported as it is."""
 
 
 def load(folder: str | Path, *, device: str = "auto") -> Any:
-    """The learner that was saved in a folder, ready to predict what it predicted before, to the bit.
-
-    It is a `TabularLearner`, a `CollabLearner`, an `EASE` or an `IALS`, a `LanguageModelLearner`, a `TextLearner` or
-    their ensemble, whichever was saved.
+    """Return the learner that was saved in a folder: it predicts what it predicted before, and trains on likewise.
 
     Args:
         folder: what `Learner.save` or ``headstart train --out`` wrote.
         device: where it shall run.
 
+    Returns:
+        A `TabularLearner`, `CollabLearner`, `TextLearner`, ..., whichever was saved.
+
     Raises:
         ArtifactError: the folder is missing, damaged, from a newer headstart, or holds a user's own model.
     """
     record, tensors = read_folder(Path(folder), "learner")
-    application = record.get("application")
-    if application == "custom":
+    name = record.get("application")
+    if name == "custom":
         raise ArtifactError(
             f"{folder} holds a model of your own ({record.get('model')}), whose class headstart does not know:"
             " make the model, then Learner(model, data).load(folder)"
         )
-    if application not in APPLICATIONS:
+    if name not in APPLICATIONS:
         raise ArtifactError(
-            f"{folder} is of the application {application!r}; this headstart knows {', '.join(APPLICATIONS)}: upgrade"
+            f"{folder} is of the application {name!r}; this headstart knows {', '.join(APPLICATIONS)}: upgrade"
         )
-    module, name = APPLICATIONS[application]
-    found: Any = getattr(import_module(module), name)
-    return found.from_record(record, tensors, Path(folder), Engine(device))
+    return APPLICATIONS[name].learner_type().restored(record, tensors, Path(folder), Engine(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import ctypes
 import json
 import os
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.distributed as dist
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ConfigError
 
-__all__ = ["Engine", "Precision", "seed_of"]
+__all__ = ["Engine", "Precision", "seed_of", "seeded"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -33,7 +34,6 @@ class Engine:
 
     Args:
         device: ``"auto"`` (a GPU where there is one), or a torch device such as ``"cpu"``, ``"cuda:1"``, ``"mps"``.
-        precision: ``"fp32"``; ``"bf16"`` or ``"fp16"`` run the forward pass under autocast, fp16 with a loss scale.
         compile: compile the model with ``torch.compile``: worth its wait for long training on a GPU.
         sync_batch_norm: normalise over the whole batch of all processes instead of each one's share (GPUs only).
         keep_memory: on a Linux processor, tell the allocator to keep big freed blocks instead of handing them back to
@@ -41,13 +41,12 @@ class Engine:
             environment variable ``HEADSTART_KEEP_MEMORY=0`` turns it off as well.
 
     Raises:
-        ConfigError: the device is not here, or the precision is unknown or not possible on it.
+        ConfigError: the device is not here.
     """
 
     def __init__(
         self,
         device: str | torch.device = "auto",
-        precision: Precision = "fp32",
         *,
         compile: bool = False,
         sync_batch_norm: bool = False,
@@ -56,21 +55,44 @@ class Engine:
         self.rank = int(os.environ.get("RANK", "0"))
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.device = _find_device(device)
-        if precision not in ("fp32", "bf16", "fp16"):
+        if sync_batch_norm and self.device.type != "cuda":
+            raise ConfigError("sync_batch_norm needs GPUs: torch synchronises batch norm on cuda devices only")
+        self.precision: Precision = "fp32"
+        self.compile = compile
+        self.sync_batch_norm = sync_batch_norm
+        self.keep_memory = keep_memory and os.environ.get("HEADSTART_KEEP_MEMORY", "1") != "0"
+        self.scaler = self._new_scaler()
+
+    def at(self, precision: Precision) -> Engine:
+        """Return the same engine with another precision.
+
+        Args:
+            precision: ``"fp32"``; ``"bf16"`` or ``"fp16"`` run the forward pass under autocast, fp16 with a loss scale.
+
+        Raises:
+            ConfigError: the precision is unknown, or not possible on this device.
+        """
+        if precision not in get_args(Precision):
             raise ConfigError(f"precision must be 'fp32', 'bf16' or 'fp16'; got {precision!r}")
         if precision == "fp16" and self.device.type != "cuda":
             raise ConfigError(f"precision 'fp16' needs an NVIDIA or AMD GPU; on {self.device.type} use 'bf16'")
-        if sync_batch_norm and self.device.type != "cuda":
-            raise ConfigError("sync_batch_norm needs GPUs: torch synchronises batch norm on cuda devices only")
-        self.precision = precision
-        self.compile = compile
-        self.sync_batch_norm = sync_batch_norm
-        self.scaler = self._new_scaler()
-        if keep_memory and self.device.type == "cpu" and os.environ.get("HEADSTART_KEEP_MEMORY", "1") != "0":
+        if precision == self.precision:
+            return self
+        engine = copy.copy(self)
+        engine.precision = precision
+        engine.scaler = engine._new_scaler()
+        return engine
+
+    def begin(self) -> None:
+        """Take effect on this process: keep freed memory, choose the GPU, join the other processes. Once is enough.
+
+        Whatever trains, extracts or exchanges calls it; making an engine alone changes nothing.
+        """
+        if self.keep_memory and self.device.type == "cpu":
             _keep_freed_memory()
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)  # what the processes' own exchange goes by
         if self.world_size > 1 and not dist.is_initialized():
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)  # what the processes' own exchange goes by
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
             atexit.register(_leave_group)  # else its threads may be torn down under it, and end the process badly
 
@@ -84,6 +106,7 @@ class Engine:
 
         Synchronised batch norms replace the model's own, so its groups are to be taken afterwards.
         """
+        self.begin()
         self.scaler = self._new_scaler()  # each fit begins with the loss scale of a first one
         model.to(self.device)
         if self.sync_batch_norm and self.world_size > 1:
@@ -154,6 +177,7 @@ class Engine:
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes."""
         if self.world_size > 1:
+            self.begin()
             dist.all_reduce(tensor)
         return tensor
 
@@ -161,6 +185,7 @@ class Engine:
         """All processes' tensors joined along the first axis, by rank; the first axis may differ between them."""
         if self.world_size == 1:
             return tensor
+        self.begin()
         length = torch.tensor([len(tensor)], device=self.device)
         lengths = [torch.zeros_like(length) for _ in range(self.world_size)]
         dist.all_gather(lengths, length)
@@ -185,6 +210,7 @@ class Engine:
         """The main process's value (anything JSON can hold), on every process."""
         if self.world_size == 1:
             return value
+        self.begin()
         text = [json.dumps(value) if self.is_main else ""]
         dist.broadcast_object_list(text, src=0, device=self.device)
         return json.loads(text[0])
@@ -193,6 +219,7 @@ class Engine:
         """Every process's value (anything JSON can hold), by rank, on every process."""
         if self.world_size == 1:
             return [value]
+        self.begin()
         texts: list[Any] = [None] * self.world_size
         dist.all_gather_object(texts, json.dumps(value))
         return [json.loads(text) for text in texts]
@@ -200,6 +227,7 @@ class Engine:
     def wait(self) -> None:
         """Returns once every process has come here."""
         if self.world_size > 1:
+            self.begin()
             dist.barrier()
 
     @contextlib.contextmanager
@@ -229,6 +257,17 @@ class Engine:
 def _leave_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw a model's first weights from a seed; the caller's random streams are untouched, those of GPUs too."""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 def seed_of(*numbers: int) -> int:

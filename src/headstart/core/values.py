@@ -28,7 +28,18 @@ from torch import Tensor
 
 from headstart.core.errors import ConfigError, did_you_mean
 
-__all__ = ["Json", "Option", "Range", "Value", "differences", "from_json", "options_of", "replaced", "to_json"]
+__all__ = [
+    "Json",
+    "Option",
+    "Range",
+    "Value",
+    "differences",
+    "from_json",
+    "options_of",
+    "replaced",
+    "to_json",
+    "unknown_option",
+]
 
 Json = dict[str, Any]
 

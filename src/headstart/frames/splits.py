@@ -34,6 +34,7 @@ __all__ = [
     "by_time",
     "k_fold",
     "split_rows",
+    "train_on_all",
 ]
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -57,7 +58,7 @@ Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
 
 
 def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:
-    """Runs a splitter and checks that both sides have rows.
+    """Run a splitter and check that rows are left on both sides; with `train_on_all` on the training side.
 
     Raises:
         DataError: one side is empty.
@@ -66,10 +67,21 @@ def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:
     if not callable(splitter):
         raise ConfigError(f"split must come from a function such as by_random(0.2) or by_time; got {splitter!r}")
     split = splitter(frame)
+    if splitter is train_on_all and len(frame):
+        return split
     for side, rows in (("training", split.train), ("validation", split.valid)):
         if not len(rows):
             raise DataError(f"the split leaves no {side} rows of {len(frame)}; check its fraction, date or condition")
     return split
+
+
+def train_on_all(frame: pl.DataFrame) -> Split:
+    """Train on all rows: none validates.
+
+    Args:
+        frame: the rows.
+    """
+    return Split(np.arange(len(frame)), np.arange(0))
 
 
 def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:

@@ -21,6 +21,7 @@ from headstart.frames.door import check_columns
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
 from headstart.tabular.features import FeatureRecipe
+from headstart.tabular.models.numeric import bin_edges
 from headstart.targets.target import AnyTarget, target_from_json
 
 __all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
@@ -50,6 +51,8 @@ class ContinuousColumn:
         sd: their standard deviation; 1 if they do not vary.
         had_gaps: whether training rows had gaps, so that the model sees an indicator ``<column>_na`` beside it.
         reason: why it is continuous.
+        bin_edges: ends of bins of as many training rows each, ascending, in standard deviations from the mean.
+        indicator_edges: likewise of the indicator; empty without one.
     """
 
     name: str
@@ -58,6 +61,8 @@ class ContinuousColumn:
     sd: float
     had_gaps: bool
     reason: str
+    bin_edges: tuple[float, ...] = ()
+    indicator_edges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,12 @@ class TableCodec:
     def numbers(self) -> int:
         """Width of the tensor of numbers: the continuous columns and the indicators of gaps."""
         return len(self.continuous) + len(self._with_gaps)
+
+    @property
+    def bin_edges(self) -> list[tuple[float, ...]]:
+        """Ends of the bins of each column of the tensor of numbers."""
+        indicators = [column.indicator_edges for column in self.continuous if column.had_gaps]
+        return [*(column.bin_edges for column in self.continuous), *indicators]
 
     def encode(self, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:
         """Ids, int32 ``(rows, categorical columns)``, and standardised numbers, float32 ``(rows, numbers)``.
@@ -319,7 +330,12 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
         raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
     varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    return ContinuousColumn(series.name, median, mean, sd if varies else 1.0, missing is not None, reason)
+    sd = sd if varies else 1.0
+    standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
+    indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
+    return ContinuousColumn(
+        series.name, median, mean, sd, missing is not None, reason, tuple(bin_edges(standardised)), indicator
+    )
 
 
 def _check_near(largest: float, column: ContinuousColumn) -> None:

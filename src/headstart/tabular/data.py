@@ -18,8 +18,9 @@ from headstart.tabular.features import FeatureRecipe
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.targets.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 from headstart.training.loaders import Data, TensorLoader
+from headstart.training.settings import Plan
 
-__all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "suggested_lr", "table_loader"]
+__all__ = ["TabularData", "TargetKind", "suggest", "suggested_batch_size", "suggested_epochs", "table_loader"]
 
 TargetKind: TypeAlias = Literal["number", "count", "label"]
 
@@ -160,9 +161,9 @@ def suggested_epochs(steps: int) -> int:
     return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
 
 
-def suggested_lr() -> float:
-    """The top rate for one cycle of the default network."""
-    return 0.01
+def suggest(data: TabularData) -> Plan:
+    """Return how long and how fast to train the default network on a table."""
+    return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from torch import Tensor
 
 from headstart.core.artefact import Json
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.training.progress import Progress, read_checkpoint, write_checkpoint
+from headstart.training.progress import Better, Progress, read_checkpoint, write_checkpoint
 
 __all__ = [
     "Callback",
@@ -24,13 +24,7 @@ __all__ = [
     "KeepBest",
     "TensorBoard",
     "checked_callbacks",
-    "known_mode",
 ]
-
-Mode = Literal["min", "max"]
-
-_SMALLER_IS_BETTER = {"loss", "rmse", "mae", "rmspe", "perplexity"}
-_LARGER_IS_BETTER = {"accuracy", "auc", "r2", "ndcg", "precision", "recall", "hit_rate", "mrr"}
 
 
 class Callback:
@@ -81,63 +75,58 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
 class _Watch(Callback):
     """Follows one figure of the history."""
 
-    def __init__(self, monitor: str, mode: Mode | None) -> None:
-        if mode not in (None, "min", "max"):
-            raise ConfigError(f"mode must be 'min' or 'max'; got {mode!r}")
-        self.monitor = monitor
-        self.mode: Mode = mode or known_mode(monitor)
+    def __init__(self, monitor: str | None, better: Better | None) -> None:
+        if better not in (None, *get_args(Better)):
+            raise ConfigError(f"better must be 'lower' or 'higher'; got {better!r}")
+        self.monitor, self.better = monitor, better
         self.best = math.inf
+        self._figure, self._sign = "", 1.0
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Forgets an earlier fit; not after a resume, which has just restored this one."""
+        """Forget an earlier fit, unless this one was just resumed; settle which figure is followed."""
         if progress.epoch == 0:
             self.forget()
+        self._figure = progress.first if self.monitor is None else self.monitor
+        better = self.better or progress.better.get(self._figure)
+        if better is None:
+            raise ConfigError(
+                f"monitor={self._figure!r}: {did_you_mean(self._figure, progress.better)} For a figure of your own also"
+                " give better='lower' or better='higher'"
+            )
+        self._sign = 1.0 if better == "lower" else -1.0
 
     def forget(self) -> None:
-        """As new."""
+        """Start anew."""
         self.best = math.inf
 
     def improved(self, progress: Progress, least: float = 0.0) -> bool:
-        """Whether the last epoch is the best so far by more than ``least``; NaN never is."""
+        """Return whether the last epoch is the best so far by more than ``least``; NaN never is."""
         figures = progress.history[-1]
-        if self.monitor not in figures:
+        if self._figure not in figures:
             raise ConfigError(
-                f"monitor={self.monitor!r} is no figure of this fit; {did_you_mean(self.monitor, figures)}"
+                f"monitor={self._figure!r} is no figure of this fit; {did_you_mean(self._figure, figures)}"
             )
-        value = figures[self.monitor] if self.mode == "min" else -figures[self.monitor]
+        value = self._sign * figures[self._figure]
         if value < self.best - least:
             self.best = value
             return True
         return False
 
 
-def known_mode(monitor: str) -> Mode:
-    """Whether the smaller or the larger figure is the better, by its name (``valid_loss``, ``ndcg_10``).
-
-    Raises:
-        ConfigError: it cannot be told.
-    """
-    name = monitor.rstrip("_0123456789") or monitor
-    for known, mode in ((_SMALLER_IS_BETTER, "min"), (_LARGER_IS_BETTER, "max")):
-        if monitor in known or name in known or any(name.endswith(f"_{word}") for word in known):
-            return "min" if mode == "min" else "max"
-    raise ConfigError(f"monitor={monitor!r}: say which is better, mode='min' or mode='max'")
-
-
 class EarlyStopping(_Watch):
     """Ends the fit when a figure has not become better for a while.
 
     Args:
-        monitor: a column of the history, such as ``valid_loss`` or a metric's name.
-        patience: how many epochs without a better figure are borne.
-        least: what counts as better: by more than this.
-        mode: whether the smaller or the larger figure is the better; None: by its name, if that is known.
+        monitor: a column of the history, such as ``valid_loss`` or a metric's name; None: the first metric.
+        patience: number of epochs without a better figure after which the fit ends.
+        least: difference that counts as better.
+        better: whether a ``"lower"`` or a ``"higher"`` figure is better; None: as the metric says.
     """
 
     def __init__(
-        self, monitor: str = "valid_loss", *, patience: int = 3, least: float = 0.0, mode: Mode | None = None
+        self, monitor: str | None = None, *, patience: int = 3, least: float = 0.0, better: Better | None = None
     ) -> None:
-        super().__init__(monitor, mode)
+        super().__init__(monitor, better)
         if patience < 1:
             raise ConfigError(f"patience must be at least 1 epoch; got {patience}")
         self.patience, self.least, self.waited = patience, least, 0
@@ -219,12 +208,12 @@ class KeepBest(_Watch):
     """Keeps a copy of the weights at the best epoch, and puts them back at the end of the fit.
 
     Args:
-        monitor: a column of the history.
-        mode: as for `EarlyStopping`.
+        monitor: as for `EarlyStopping`.
+        better: as for `EarlyStopping`.
     """
 
-    def __init__(self, monitor: str = "valid_loss", *, mode: Mode | None = None) -> None:
-        super().__init__(monitor, mode)
+    def __init__(self, monitor: str | None = None, *, better: Better | None = None) -> None:
+        super().__init__(monitor, better)
         self.epoch = 0
         self.weights: dict[str, Tensor] = {}
 
@@ -277,7 +266,7 @@ class Checkpoints(Callback):
     Args:
         folder: where to.
         callbacks: the others, whose own state goes along.
-        setting: what the fit was asked to do.
+        setting: what the fit depends on; a resume must depend on the same.
     """
 
     def __init__(self, folder: Path, callbacks: Sequence[Callback], setting: Json) -> None:

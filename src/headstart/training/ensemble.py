@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, Loss
+from headstart.core.engine import seeded
 from headstart.core.errors import ConfigError
-from headstart.targets.target import Loss
+from headstart.training.optim import Grouped
 
 __all__ = ["Ensemble", "loss_of"]
 
@@ -48,17 +49,13 @@ class Ensemble(nn.Module):
             raise ConfigError(f"ensemble must be a whole number of at least 1; got {count!r}")
         members = []
         for number in range(count):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed + 1_000_003 * number)
+            with seeded(seed + 1_000_003 * number):
                 members.append(make())
         return members[0] if count == 1 else cls(members)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """The members' groups, first with first."""
-        declared: list[list[list[nn.Module | nn.Parameter]]] = []
-        for member in self.members:
-            groups: Any = getattr(member, "groups", None)
-            declared.append(groups() if callable(groups) else [[member]])
+        declared = [member.groups() if isinstance(member, Grouped) else [[member]] for member in self.members]
         return [[part for group in same for part in group] for same in zip(*declared, strict=True)]
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -67,16 +64,21 @@ class Ensemble(nn.Module):
         return outputs if self.training else outputs.mean(0)
 
 
-def loss_of(model: nn.Module, loss: Loss) -> Loss:
-    """The loss of a model: in training the mean of its members' own, where it has members.
+def loss_of(model: nn.Module, loss: Loss, members: int = 1) -> Loss:
+    """Return the loss of a model: in training the mean of its members' own, where it has members.
 
-    Those are an ensemble's, or those of a model that is several in one: it has an attribute ``members``, their number,
-    and gives ``(members, rows, ...)`` in training.
+    Args:
+        model: an `Ensemble` of several models, or one model.
+        loss: ``loss(outputs, batch)`` of one member.
+        members: number of members that one model computes side by side: its outputs are ``(members, rows, ...)`` in
+            training.
     """
-    own = list(model.members) if isinstance(model, Ensemble) else getattr(model, "members", 1)
-    if own == 1 or not isinstance(own, int | list):
+    if isinstance(model, Ensemble):
+        losses = [loss_of(member, loss, members) for member in model.members]
+    elif members > 1:
+        losses = [loss] * members
+    else:
         return loss
-    losses = [loss_of(member, loss) for member in own] if isinstance(own, list) else [loss] * own
 
     def members_loss(outputs: Any, batch: Batch) -> Tensor:
         if not model.training:

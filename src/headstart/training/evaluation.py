@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.targets.metrics import Metric, metric_name
+from headstart.targets.metrics import Metric
 from headstart.targets.target import Loss, Target
 from headstart.training.loaders import Loader
 
@@ -45,6 +45,7 @@ def run_model(model: nn.Module, loader: Loader, engine: Engine, loss: Loss | Non
         engine: precision and processes.
         loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; None: not computed.
     """
+    engine.begin()
     model.eval()
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
@@ -97,7 +98,7 @@ def evaluate(
             raise ConfigError("metrics compare with a target, but the validation batches have none")
         prediction = target.prediction(found.outputs) if target is not None else found.outputs
         true = target.original(found.target) if target is not None else found.target
-        figures |= {metric_name(metric): float(metric(prediction, true)) for metric in metrics}
+        figures |= {metric.name: metric(prediction, true) for metric in metrics}
     return figures
 
 

@@ -16,14 +16,18 @@ from headstart.core.errors import NotFittedError
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
 
-__all__ = ["History", "format_figure"]
+__all__ = ["FIGURES_BESIDE_METRICS", "History", "format_figure"]
+
+FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "seconds", "kept")
+"""What stands in the figures of an epoch beside those of its evaluation."""
 
 
 class History(list[dict[str, float]]):
     """A dictionary of figures per epoch, oldest first.
 
     ``epoch`` counts from 0 within its fit; ``fit`` is the fit's number; losses and metrics are over the whole epoch;
-    ``seconds`` is what the epoch took, evaluation included.
+    ``seconds`` is what the epoch took, evaluation included; ``kept`` is 1 for the epoch whose weights the fit ended
+    with, and 0 for the others, where the best epoch was kept.
     """
 
     def frame(self) -> pl.DataFrame:
@@ -77,4 +81,6 @@ def format_figure(value: float) -> str:
 def _cell(name: str, figures: dict[str, float]) -> str:
     if name not in figures:
         return ""
+    if name == "kept":
+        return "*" if figures[name] else ""
     return str(int(figures[name]) + 1) if name in ("epoch", "fit") else format_figure(figures[name])

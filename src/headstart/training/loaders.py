@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,9 +13,19 @@ from torch import Tensor
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import Json
 from headstart.targets.target import Target
 
-__all__ = ["Data", "Loader", "TensorLoader", "share_of_rows", "tensor_data"]
+__all__ = [
+    "Data",
+    "Fingerprinted",
+    "Loader",
+    "TensorLoader",
+    "digest_of",
+    "fingerprint_of",
+    "share_of_rows",
+    "tensor_data",
+]
 
 
 class Loader(Protocol):
@@ -27,21 +38,46 @@ class Loader(Protocol):
         """This process's batches of an epoch, from ``start_step`` on."""
 
 
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A loader that can say which batches it makes, so that a checkpoint is not resumed with others."""
+
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on: rows, sizes, seed, and a digest of the data."""
+
+
+def fingerprint_of(loader: Loader) -> Json | None:
+    """Return a loader's fingerprint; None for a loader of a user's own that has none."""
+    return loader.fingerprint() if isinstance(loader, Fingerprinted) else None
+
+
+def digest_of(*tensors: Tensor | None) -> str:
+    """Return a digest of what tensors hold: SHA-256 of their bytes, first 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a learner learns from and is judged by. Each application has its own, with its codec.
+    """What a learner trains on and is validated with. Each application has its own, with its codec.
 
     Attributes:
         train: the training rows' batches, in a new order each epoch.
-        valid: the validation rows' batches, in their own order; None if there are none.
+        valid: the validation rows' batches, in their own order; None if all rows train.
         target: how targets were encoded and outputs are read; None leaves both as they are.
         engine: where the tensors lie.
+        notes: what a user should know of the rows.
     """
 
     train: Loader
     valid: Loader | None
     target: Target | None = None
     engine: Engine = field(default_factory=Engine)
+    notes: tuple[str, ...] = ()
 
 
 class TensorLoader:
@@ -107,8 +143,17 @@ class TensorLoader:
         self._starts = batch_starts(self.rows, batch_size, least)
 
     def steps(self, epoch: int) -> int:
-        """The number of batches."""
+        """Return the number of batches."""
         return len(self._starts) - 1
+
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "digest": digest_of(*self.inputs, self.target, self.weight),
+        }
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's share of each batch; every row comes once per epoch over all processes.

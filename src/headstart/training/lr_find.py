@@ -21,12 +21,12 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.targets.target import Loss
 from headstart.training.callbacks import Callback
-from headstart.training.ensemble import loss_of
 from headstart.training.loaders import Loader
 from headstart.training.loop import fit
-from headstart.training.optim import OptimizerFactory, optimizer_groups, parameter_groups
+from headstart.training.optim import optimizer_groups, parameter_groups
 from headstart.training.progress import Progress
 from headstart.training.schedules import Exponential
+from headstart.training.settings import Training
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
@@ -113,15 +113,11 @@ def find_lr(
     loader: Loader,
     loss: Loss,
     engine: Engine,
+    training: Training,
     *,
-    optimizer: OptimizerFactory,
-    weight_decay: float,
     start: float = 1e-6,
     end: float = 10.0,
     steps: int = 100,
-    seed: int = 0,
-    clip: float | None = None,
-    accumulate: int = 1,
     callbacks: Sequence[Callback] = (),
 ) -> RateCurve:
     """Sweeps the rate from ``start`` to ``end`` on a copy of the model; nothing else is touched.
@@ -129,16 +125,12 @@ def find_lr(
     Args:
         model: copied; frozen groups stay frozen.
         loader: of training batches, gone through as often as ``steps`` needs.
-        loss: ``loss(outputs, batch)``.
+        loss: ``loss(outputs, batch)`` of this model, its members' mean included.
         engine: where it runs.
-        optimizer: the factory.
-        weight_decay: as in training.
+        training: what a step does.
         start: the first rate, of all groups.
         end: the last.
         steps: how many, at least 10. A loss that diverges or becomes NaN ends the sweep before.
-        seed: of dropout.
-        clip: as in training.
-        accumulate: as in training.
         callbacks: what they do to batches and to the loss counts; their other hooks are not called.
 
     Raises:
@@ -151,15 +143,15 @@ def find_lr(
     copied = copy.deepcopy(model)
     prepared = engine.prepare(copied)
     groups = parameter_groups(copied)
-    an_epoch = math.ceil(loader.steps(0) / accumulate)
+    an_epoch = math.ceil(loader.steps(0) / training.accumulate)
     epochs = math.ceil(steps / an_epoch)
     ratio = (end / start) ** (epochs * an_epoch / steps)
-    made = optimizer(optimizer_groups(groups, [start] * len(groups), weight_decay))
+    made = training.optimizer(optimizer_groups(groups, [start] * len(groups), training.weight_decay))
     progress = Progress(copied, prepared, groups, made, engine, epochs)
     sweep = _Sweep(steps, copy.deepcopy(list(callbacks)))
-    with engine.random_stream(seed):
+    with engine.random_stream(training.seed):
         schedule = Exponential(epochs, ratio)
-        fit(progress, loader, loss_of(copied, loss), schedule, callbacks=[sweep], clip=clip, accumulate=accumulate)
+        fit(progress, loader, loss, schedule, callbacks=[sweep], clip=training.clip, accumulate=training.accumulate)
     if len(sweep.losses) < 5:
         raise ConfigError(
             f"find_lr: the loss is not finite after {len(sweep.losses)} steps from lr={start:g};"

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import nn
 
 from headstart.core.errors import ConfigError
+from headstart.core.values import Json, Range, Value
 
 __all__ = [
+    "SGD",
+    "AdamW",
+    "AnyOptimizer",
+    "Grouped",
     "Groups",
     "OptimizerFactory",
+    "OwnOptimizer",
     "Rates",
-    "adamw",
+    "as_optimizer",
     "freeze_to",
     "frozen_groups",
     "optimizer_groups",
     "parameter_groups",
     "rates_per_group",
     "set_rates",
-    "sgd",
     "train_mode",
 ]
 
@@ -36,6 +41,14 @@ Rates: TypeAlias = float | Sequence[float]
 
 OptimizerFactory: TypeAlias = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 """Makes an optimizer from torch's parameter groups (dictionaries with ``params``, ``lr`` and ``weight_decay``)."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A model that can be frozen in parts and have a learning rate for each."""
+
+    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
+        """Return the parts, from the input side to the head."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,7 @@ def parameter_groups(model: nn.Module) -> Groups:
     Raises:
         ConfigError: a parameter of the model stands in no group, or a group names one that is not the model's.
     """
-    declared: list[list[nn.Module | nn.Parameter]] = [[model]]
-    groups = getattr(model, "groups", None)
-    if callable(groups):
-        declared = groups()
+    declared: list[list[nn.Module | nn.Parameter]] = model.groups() if isinstance(model, Grouped) else [[model]]
     own = {id(parameter): name for name, parameter in model.named_parameters()}
     seen: set[int] = set()
     parameters: list[tuple[nn.Parameter, ...]] = []
@@ -182,32 +192,84 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float, momentum: float |
                 group["momentum"] = momentum
 
 
-def adamw(*, betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-5) -> OptimizerFactory:
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Value):
     """AdamW with torch's fused kernel, one pass over all parameters per step.
 
     **Source:** Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2. The second beta and
     ``eps`` are fastai's, steadier at high rates than torch's (0.999, 1e-8).
 
-    Args:
+    Attributes:
         betas: decay of the running means of the gradient and of its square.
-        eps: added to the root of the squares' mean.
+        eps: number added to the root of the squares' mean.
     """
 
-    def make(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True)
+    betas: Annotated[tuple[float, float], Range(low=0, below=1)] = (0.9, 0.99)
+    eps: Annotated[float, Range(above=0)] = 1e-5
 
-    return make
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return an optimizer of torch's parameter groups."""
+        return torch.optim.AdamW(groups, betas=self.betas, eps=self.eps, fused=True)
 
 
-def sgd(*, momentum: float = 0.9, nesterov: bool = False) -> OptimizerFactory:
+@dataclass(frozen=True, kw_only=True)
+class SGD(Value):
     """Stochastic gradient descent with momentum, by torch's fused kernel.
 
-    Args:
-        momentum: 0 to 1.
-        nesterov: look ahead along the momentum before taking the gradient.
+    Attributes:
+        momentum: share of the last step that the next one keeps.
+        nesterov: whether to look ahead along the momentum before taking the gradient.
     """
 
-    def make(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=True)
+    momentum: Annotated[float, Range(low=0, below=1)] = 0.9
+    nesterov: bool = False
 
-    return make
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return an optimizer of torch's parameter groups."""
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.nesterov, fused=True)
+
+
+@dataclass(frozen=True)
+class OwnOptimizer:
+    """A user's own function that makes an optimizer. Its name is saved, the function is not.
+
+    Attributes:
+        name: the function's name.
+        factory: the function; None in a loaded learner.
+    """
+
+    name: str
+    factory: OptimizerFactory | None = field(default=None, compare=False, repr=False)
+
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return an optimizer of torch's parameter groups.
+
+        Raises:
+            ConfigError: the function was not saved with the learner.
+        """
+        if self.factory is None:
+            raise ConfigError(
+                f"this learner was trained with an optimizer of your own, {self.name!r}, which is not saved: give it"
+                " again, learner.training = dataclasses.replace(learner.training, optimizer=...)"
+            )
+        return self.factory(groups)
+
+    def to_json(self) -> Json:
+        """Return the name."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_json(cls, record: Json) -> OwnOptimizer:
+        """Return the optimizer of this name, without its function."""
+        return cls(record["name"])
+
+
+AnyOptimizer: TypeAlias = AdamW | SGD | OwnOptimizer
+"""What a learner's optimizer is stored as."""
+
+
+def as_optimizer(given: Any) -> Any:
+    """Return a user's function as `OwnOptimizer`, and anything else as it is."""
+    if isinstance(given, AdamW | SGD | OwnOptimizer) or not callable(given) or isinstance(given, type(None)):
+        return given
+    return OwnOptimizer(getattr(given, "__name__", type(given).__name__), given)

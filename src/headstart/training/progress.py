@@ -6,17 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from headstart.core.artefact import Json, pack, read_folder, reading, unpack, write_folder
+from headstart.core.artefact import pack, read_folder, reading, unpack, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError
+from headstart.core.values import Json, differences
 from headstart.training.optim import Groups
 
-__all__ = ["Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Better", "Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
+
+
+Better: TypeAlias = Literal["lower", "higher"]
+"""Whether a lower or a higher figure is better."""
 
 
 class Stateful(Protocol):
@@ -50,6 +55,8 @@ class Progress:
         history: a dictionary per epoch: ``epoch``, ``train_loss``, the evaluation's figures, ``seconds``.
         kept: the epoch, counted from 1, whose weights the model ends with; None: the last.
         stop: a callback sets it to end the fit after the current step.
+        first: the figure that matters most: the first metric, or ``valid_loss``, or ``train_loss``.
+        better: whether a lower or a higher value is better, for each figure of which it is known.
     """
 
     model: nn.Module
@@ -68,6 +75,8 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     kept: int | None = None
     stop: bool = False
+    first: str = "train_loss"
+    better: Mapping[str, Better] = field(default_factory=lambda: {"train_loss": "lower"})
 
     def __post_init__(self) -> None:
         """An empty sum on the device."""
@@ -167,13 +176,13 @@ def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Statef
         ArtifactError: the checkpoint is damaged, or belongs to a fit that was asked for something else.
     """
     record, tensors = read_folder(folder, "checkpoint")
-    if record.get("setting") != setting:
-        before = record.get("setting") or {}
-        changed = [name for name in setting if before.get(name) != setting[name]]
+    changed = list(differences(record.get("setting"), setting))
+    if changed:
+        shown = "; ".join(f"{name} was {before!r}, is {after!r}" for name, before, after in changed[:3])
+        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ArtifactError(
-            f"the checkpoint in {folder} belongs to another fit: {', '.join(changed)} differ"
-            f" ({', '.join(f'{name} was {before.get(name)!r}, is {setting[name]!r}' for name in changed[:3])});"
-            " ask for the same, or start afresh with resume=False"
+            f"the checkpoint in {folder} belongs to another fit: {shown}{more}. Give the same again, or start afresh"
+            " with resume=False"
         )
     with reading(folder):
         names = [type(callback).__name__ for callback in callbacks]

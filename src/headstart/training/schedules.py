@@ -18,7 +18,6 @@ __all__ = [
     "Constant",
     "CosineRestarts",
     "Exponential",
-    "FlatCosine",
     "OneCycle",
     "Schedule",
     "Triangular",
@@ -211,45 +210,6 @@ class OneCycle:
         if fraction < self.warm_up:
             return _cosine_ramp(points[0], points[1], fraction / self.warm_up)
         return _cosine_ramp(points[1], points[2], (fraction - self.warm_up) / (1.0 - self.warm_up))
-
-
-@dataclass(frozen=True)
-class FlatCosine:
-    """A short warm-up, then the top rate for most of the fit, then half a cosine down to 0.
-
-    **Source:** fastai v2's ``fit_flat_cos``; the warm-up is ours, for Adam's first steps.
-
-    Attributes:
-        epochs: length of the fit.
-        flat: the share of the fit after which the rate falls, between 0 and 1.
-        warm_up: the share that rises in a straight line, between 0 and ``flat``.
-    """
-
-    epochs: int
-    flat: float = 0.72
-    warm_up: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Checks the length and the two shares."""
-        _check_positive(epochs=self.epochs)
-        _check_inside(flat=self.flat, warm_up=self.warm_up)
-        if self.warm_up >= self.flat:
-            raise ConfigError(f"warm_up must end before flat does; got {self.warm_up!r} and {self.flat!r}")
-
-    @property
-    def cycle_ends(self) -> tuple[int, ...]:
-        """The last epoch."""
-        return (self.epochs,)
-
-    def lr(self, fraction: float) -> float:
-        """Up from a 25th to 1, flat, then down to 0."""
-        if fraction < self.warm_up:
-            return 1 / 25 + (1 - 1 / 25) * fraction / self.warm_up
-        return _cosine_ramp(1.0, 0.0, max(0.0, fraction - self.flat) / (1.0 - self.flat))
-
-    def momentum(self, fraction: float) -> float | None:
-        """The optimizer's own."""
-        return None
 
 
 @dataclass(frozen=True)

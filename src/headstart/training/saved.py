@@ -1,0 +1,157 @@
+"""Learners on disk: a folder that holds the values a learner is made of, its weights, and its history."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from headstart.core.artefact import finite, load_weights, read_folder, reading, write_folder
+from headstart.core.engine import Engine
+from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
+from headstart.core.values import Json, differences, to_json
+from headstart.targets.metrics import Metric, find_metrics
+from headstart.training.history import FIGURES_BESIDE_METRICS
+from headstart.training.optim import frozen_groups
+
+if TYPE_CHECKING:
+    from headstart.training.learner import Learner
+
+__all__ = ["load_into", "model_tensors", "record_of", "save", "save_values", "take_over"]
+
+MODEL = "model."
+"""What the names of a model's tensors begin with, beside those of the codec."""
+
+
+def usual_engine() -> Engine:
+    """Return an engine on the usual device, for a learner without data."""
+    return Engine()
+
+
+def save_values(
+    folder: Path, application: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor], rest: Mapping[str, Any]
+) -> None:
+    """Write an artefact: the values by name as JSON, their tensors beside them.
+
+    Args:
+        folder: where to; an earlier save there is replaced.
+        application: name in the table of applications.
+        values: what the saved object is made of: codec, design, training.
+        tensors: the weights.
+        rest: figures, history and other JSON.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or holds other files.
+    """
+    from headstart.version import __version__
+
+    held = dict(tensors)
+    record = {name: to_json(value, held, name=name) for name, value in values.items()}
+    write_folder(folder, "learner", {"application": application, "headstart": __version__, **record, **rest}, held)
+
+
+def record_of(learner: Learner) -> Json:
+    """Return what ``learner.json`` says of a learner besides the values it is made of."""
+    figures = {name: value for name, value in learner.figures.items() if name not in FIGURES_BESIDE_METRICS}
+    return {
+        "model": type(learner.model).__name__,
+        "loss": "default" if learner.loss is None else "custom",
+        "measured_by": [metric.name for metric in learner.metrics],
+        "metrics": finite(figures),
+        "history": [finite(epoch) for epoch in learner.history],
+        "fits": learner.fits,
+        "frozen": list(frozen_groups(learner.groups)),
+    }
+
+
+def model_tensors(learner: Learner) -> dict[str, Tensor]:
+    """Return the weights under the names that they have in an artefact."""
+    return {f"{MODEL}{name}": tensor for name, tensor in learner.model.state_dict().items()}
+
+
+def save(learner: Learner, folder: Path) -> Path:
+    """Save a learner, whole or not at all; among processes the main one writes, and a failure is every process's.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or holds other files.
+    """
+    failure: str | None = None
+    if learner.engine.is_main:
+        try:
+            save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
+        except ArtifactError as error:
+            failure = str(error)
+    failure = learner.engine.from_main(failure)
+    if failure is not None:
+        raise ArtifactError(failure)
+    return folder
+
+
+def load_into(learner: Learner, folder: Path) -> None:
+    """Take saved weights into a learner of the same codec and design; its training stays its own.
+
+    Raises:
+        ArtifactError: the folder is damaged, of another application, or was made with another codec or design.
+    """
+    record, tensors = read_folder(folder, "learner")
+    if record.get("application") != learner.application:
+        raise ArtifactError(
+            f"{folder} holds a learner of the application {record.get('application')!r}, not {learner.application!r}"
+        )
+    for name, value in learner.values().items():
+        changed = [] if name == "training" else list(differences(record.get(name), to_json(value, {}, name=name), name))
+        if changed:
+            where, before, after = changed[0]
+            raise ArtifactError(
+                f"the model in {folder} has another {name} than this learner, so its weights mean something else here:"
+                f" {where} is {_short(before)} there and {_short(after)} here. headstart.load({str(folder)!r}) returns"
+                " the learner as it was saved"
+            )
+    load_weights(learner.model, own_tensors(tensors), folder)
+    with reading(folder):
+        learner.figures = _numbers(record["metrics"])
+
+
+def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's tensors out of those of an artefact."""
+    return {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
+
+
+def take_over(learner: Learner, record: Json, folder: Path) -> None:
+    """Take over what a record says besides the values: history, figures, frozen groups, and named metrics."""
+    with reading(folder):
+        learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
+        learner.figures = _numbers(record["metrics"])
+        learner.fits = int(record["fits"])
+        for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
+            for parameter in parameters:
+                parameter.requires_grad_(not frozen)
+        found: list[Metric] = []
+        own: list[str] = []
+        for name in record["measured_by"]:
+            try:
+                found += find_metrics([name], learner.target)
+            except ConfigError:
+                own.append(name)
+        learner.metrics = tuple(found)
+        own += ["the loss"] if record["loss"] == "custom" else []
+    if own:
+        warnings.warn(
+            f"{folder}: {', '.join(own)} was a function of your own, which is not saved; defaults stand in:"
+            " set learner.metrics and learner.loss to measure as before",
+            HeadstartWarning,
+            stacklevel=4,
+        )
+
+
+def _numbers(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in figures.items()}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
