@@ -20,10 +20,11 @@ from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProdu
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser, Seen
 from headstart.collab.taste import crosstab, taste_map
-from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
+from headstart.core.artefact import load_weights, read_folder, reading, write_folder
 from headstart.core.batch import Loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
+from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
 from headstart.targets.metrics import Metric
 from headstart.training.callbacks import Callback

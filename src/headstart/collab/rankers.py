@@ -18,9 +18,10 @@ from headstart.collab.evaluation import evaluate_ranking, judging_rows
 from headstart.collab.models.dot_product import member_sums
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser, Seen
-from headstart.core.artefact import Json, finite, reading, write_folder
+from headstart.core.artefact import finite, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
 from headstart.version import __version__
 

@@ -24,10 +24,10 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from headstart.core.errors import ArtifactError
+from headstart.core.values import Json
 
 __all__ = [
     "FORMAT",
-    "Json",
     "check_writable",
     "finite",
     "load_weights",
@@ -39,10 +39,8 @@ __all__ = [
     "write_folder",
 ]
 
-FORMAT = 1
-"""The version of the folder's layout. A newer one is refused with a message, an older one is read."""
-
-Json = dict[str, Any]
+FORMAT = 2
+"""Version of the folder's layout. A newer one is refused, and so is 1, which no release wrote."""
 
 
 def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -74,8 +72,10 @@ def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Ma
         whole["record_sha256"] = record_sha256(whole)
         text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
         (temporary / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        for path in (*temporary.iterdir(), temporary):
+        for path in temporary.iterdir():
+            path.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone: a service could not read it
             _flush(path)
+        _flush(temporary)
         _swap(temporary, folder)
         _flush(folder.parent)
     except (OSError, SafetensorError) as error:
@@ -107,6 +107,10 @@ def read_folder(folder: Path, name: str) -> tuple[Json, dict[str, Tensor]]:
     if record["format"] > FORMAT:
         raise ArtifactError(
             f"{path} has format {record['format']}, and this headstart reads up to {FORMAT}: upgrade headstart"
+        )
+    if record["format"] < FORMAT:
+        raise ArtifactError(
+            f"{path} has format {record['format']}, which was never released and is not read any more: train again"
         )
     if record.pop("record_sha256", None) != record_sha256(record):
         raise ArtifactError(f"{path} is not as it was saved: it was altered; restore it")

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from headstart.core.artefact import Json, read_folder, write_folder
+from headstart.core.artefact import read_folder, write_folder
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.values import Json
 from headstart.text.codec import TextCodec
 from headstart.text.models.awd_lstm import AWDLSTM, Dropouts, Windows, lstm_runs_in_bf16
 from headstart.text.pretrained import Pretrained, read_pretrained, save_record

@@ -10,9 +10,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, finite, reading, write_folder
+from headstart.core.artefact import finite, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, read_table, to_source
 from headstart.targets.metrics import metric_name
 from headstart.targets.target import Label, Labels

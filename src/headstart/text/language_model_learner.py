@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, load_weights, reading
+from headstart.core.artefact import load_weights, reading
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import Json
 from headstart.frames.door import Table, read_table
 from headstart.text.codec import TextCodec
 from headstart.text.cooccurrence import log_frequencies, word_vectors

@@ -12,9 +12,10 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from headstart.core.artefact import Json, load_weights, reading
+from headstart.core.artefact import load_weights, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
 from headstart.targets.errors_by_row import confusion_matrix, label_counts
 from headstart.targets.metrics import Metric

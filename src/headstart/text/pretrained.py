@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, read_folder, reading
+from headstart.core.artefact import read_folder, reading
 from headstart.core.errors import ArtifactError
+from headstart.core.values import Json
 from headstart.text.codec import TextCodec
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
 

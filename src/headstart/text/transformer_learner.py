@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.core.artefact import Json, load_weights, reading
+from headstart.core.artefact import load_weights, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.torchvision import import_torchvision
+from headstart.core.values import Json
 from headstart.targets.metrics import Metric
 from headstart.targets.target import Loss
 from headstart.text.codec import TextCodec

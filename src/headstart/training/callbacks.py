@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from headstart.core.artefact import Json
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError, did_you_mean
+from headstart.core.values import Json
 from headstart.training.progress import Better, Progress, read_checkpoint, write_checkpoint
 
 __all__ = [

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
+from headstart.core.artefact import load_weights, read_folder, reading, write_folder
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
+from headstart.core.values import Json
 from headstart.frames.door import Table
 from headstart.targets.metrics import Metric
 from headstart.targets.target import Loss
