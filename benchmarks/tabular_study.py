@@ -23,7 +23,7 @@ from headstart.core.engine import Precision
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, suggested_epochs, suggested_lr
 from headstart.training.optim import adamw
 from headstart.training.progress import Progress
-from headstart.training.schedules import FlatCosine, OneCycle, Schedule
+from headstart.training.schedules import OneCycle, Schedule
 
 __all__ = ["VARIANTS", "Variant"]
 
@@ -36,14 +36,12 @@ class Variant:
         network: what `TabularLearner` is told beside the defaults.
         batch_size: rows per step; None: the default.
         lr: the top rate; None: the default.
-        flat: whether the rate stays flat before it falls, instead of one cycle.
         precision: of the forward pass.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     lr: float | None = None
-    flat: bool = False
     precision: Precision = "fp32"
 
 
@@ -55,10 +53,9 @@ VARIANTS = {
     "the lesson's, norm first": Variant({"numeric_embedding": None}),
     "periodic numbers": Variant({"numeric_embedding": "periodic"}),
     "weight decay 0.1": Variant({"weight_decay": 0.1}),
-    "flat, then cosine": Variant(flat=True, lr=0.005),
     "hidden 256 and 128": Variant({"hidden": (256, 128)}),
     "dropout of embeddings": Variant({"embedding_dropout": 0.1}),
-    "eps 1e-5": Variant({"optimizer": adamw()}),
+    "eps 1e-5": Variant({"optimizer": AdamW()}),
     "bf16": Variant(precision="bf16"),
     "three models": Variant({"ensemble": 3}),
     "members": MEMBERS,
@@ -99,7 +96,7 @@ def measure(
     data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size, engine=engine)
     learner = TabularLearner(data, seed=seed, progress="none", **variant.network)
     epochs = suggested_epochs(data.train.steps(0)) if epochs is None else epochs
-    schedule: Schedule = FlatCosine(epochs) if variant.flat else OneCycle(epochs)
+    schedule: Schedule = OneCycle(epochs)
     clock = StepClock()
     history = learner.fit_schedule(variant.lr or suggested_lr(), schedule, callbacks=[clock])
     return history[-1][task.metric], getattr(data.train, "rows", 0) * epochs / clock.seconds

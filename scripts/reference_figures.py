@@ -324,7 +324,7 @@ def own_plain(folder: Path) -> Json:
 
 @run("own/optimizers and schedules")
 def own_schedules(folder: Path) -> Json:
-    learner = plain_learner(optimizer=optim.sgd(momentum=0.8, nesterov=True), clip=1.0, accumulate=2)
+    learner = plain_learner(optimizer=optim.SGD(momentum=0.8, nesterov=True), clip=1.0, accumulate=2)
     learner.fit(0.02, 2)
     learner.fit(0.02, 2, cycle_len=1, cycle_mult=2)
     learner.fit_flat_cosine(0.02, 3)
@@ -1230,7 +1230,7 @@ def vision_files(folder: Path) -> Json:
         cache=folder / "cache", engine=cpu(),
     )  # fmt: skip
     learner = ImageLearner(
-        data, backbone=TINY, weights=tiny_weights(folder), hidden=(16,), progress="none", optimizer=optim.sgd()
+        data, backbone=TINY, weights=tiny_weights(folder), hidden=(16,), progress="none", optimizer=optim.SGD()
     )
     learner.unfreeze()
     learner.fit_one_cycle([1e-3, 3e-3, 1e-2], 2)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from headstart import (
 )
 from headstart.core.batch import Batch
 from headstart.training.loaders import Data, TensorLoader, tensor_data
-from headstart.training.optim import sgd
+from headstart.training.optim import SGD
 from headstart.training.progress import Progress
 from headstart.training.schedules import Triangular
 
@@ -233,7 +234,7 @@ def test_a_loss_without_target_fits_and_brings_its_own_figures(engine: Engine) -
 
 def test_differential_rates_move_the_groups_by_their_own(engine: Engine) -> None:
     learner = toys.photo_learner(engine)
-    learner.optimizer = sgd(momentum=0.0)
+    learner.training = replace(learner.training, optimizer=SGD(momentum=0.0))
     before = weights(learner)
     learner.fit([0.0, 1e-9, 1e-2], 1)
     after = weights(learner)
@@ -252,7 +253,7 @@ def test_accumulated_batches_count_like_one(engine: Engine) -> None:
     def trained(batch_size: int, accumulate: int) -> Tensor:
         data = tensor_data((rows, target), batch_size=batch_size, engine=engine)
         model = toys.seeded(lambda: torch.nn.Linear(4, 1))
-        Learner(model, data, loss=toys.square_loss, optimizer=sgd(), accumulate=accumulate, progress="none").fit(0.1, 3)
+        Learner(model, data, loss=toys.square_loss, optimizer=SGD(), accumulate=accumulate, progress="none").fit(0.1, 3)
         return model.weight.detach()
 
     torch.testing.assert_close(trained(8, 2), trained(16, 1))
@@ -261,7 +262,7 @@ def test_accumulated_batches_count_like_one(engine: Engine) -> None:
 
 def test_clipping_bounds_the_step(engine: Engine) -> None:
     learner = toys.plain_learner(engine)
-    learner.optimizer, learner.clip, learner.weight_decay = sgd(momentum=0.0), 1e-3, 0.0
+    learner.training = replace(learner.training, optimizer=SGD(momentum=0.0), clip=1e-3, weight_decay=0.0)
     before = weights(learner)
     steps = learner.data.train.steps(0)
     learner.fit(1.0, 1)
@@ -276,9 +277,9 @@ def test_weights_of_rows_count_in_the_loss(engine: Engine) -> None:
     weight = torch.tensor([8.0] + [0.0] * 7)
     loader = TensorLoader([inputs], target, weight, batch_size=8, shuffle=True, engine=engine)
     learner = Learner(
-        torch.nn.Linear(1, 1), Data(train=loader, valid=None), loss=toys.square_loss, optimizer=sgd(), progress="none"
+        torch.nn.Linear(1, 1), Data(train=loader, valid=None), loss=toys.square_loss, optimizer=SGD(), progress="none"
     )
-    learner.weight_decay = 0.0
+    learner.training = replace(learner.training, weight_decay=0.0)
     learner.fit(0.1, 200)
     assert learner.model(torch.ones(1, 1)).item() == pytest.approx(0.0, abs=1e-3)
 
@@ -297,7 +298,7 @@ def test_early_stopping_stops_and_the_best_weights_come_back(engine: Engine) -> 
     assert [row["valid_loss"] for row in history] == [0.5, 0.3, 0.4, 0.45]
     assert same(weights(learner), kept[1])
     with pytest.raises(ConfigError, match=r"monitor='valid_los' is no figure of this fit; did you mean 'valid_loss'\?"):
-        learner.fit(0.01, 1, callbacks=[EarlyStopping("valid_los", mode="min")])
+        learner.fit(0.01, 1, callbacks=[EarlyStopping("valid_los", better="lower")])
 
 
 def test_snapshots_of_cycles_are_loaded_and_averaged(engine: Engine, tmp_path: Path) -> None:
@@ -511,7 +512,7 @@ def test_snapshots_of_an_earlier_fit_are_not_averaged_in(engine: Engine, tmp_pat
 
 def test_a_diverged_fit_says_so(engine: Engine) -> None:
     learner = toys.plain_learner(engine)
-    learner.optimizer = sgd()
+    learner.training = replace(learner.training, optimizer=SGD())
     with pytest.warns(HeadstartWarning, match="the training loss is not finite: lower lr"):
         learner.fit(1e30, 2)
 
@@ -519,7 +520,7 @@ def test_a_diverged_fit_says_so(engine: Engine) -> None:
 def test_the_saved_figures_are_those_of_the_saved_weights(engine: Engine, tmp_path: Path) -> None:
     learner = toys.plain_learner(engine)
     learner.fit(0.01, 3)
-    learner.fit(0.3, 3, callbacks=[KeepBest("rmse", mode="max")])  # the worst, so that it is not the last
+    learner.fit(0.3, 3, callbacks=[KeepBest("rmse", better="higher")])  # the worst, so that it is not the last
     judged = learner.validate()
     assert learner.figures["rmse"] == pytest.approx(judged["rmse"])
     assert learner.figures["rmse"] != learner.history[-1]["rmse"]

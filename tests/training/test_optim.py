@@ -14,14 +14,14 @@ from torch import nn
 from headstart.core.errors import ConfigError
 from headstart.training.optim import (
     Groups,
-    adamw,
+    AdamW,
     freeze_to,
     frozen_groups,
     optimizer_groups,
     parameter_groups,
     rates_per_group,
     set_rates,
-    sgd,
+    SGD,
     train_mode,
 )
 
@@ -194,8 +194,8 @@ def test_a_bad_weight_decay_is_refused(groups: Groups, decay: Any) -> None:
 @pytest.mark.parametrize(
     ("factory", "momentum_of"),
     [
-        (adamw(betas=(0.8, 0.99)), lambda group: group["betas"]),
-        (sgd(momentum=0.8), lambda group: (group["momentum"], 0.99)),
+        (AdamW(betas=(0.8, 0.99)), lambda group: group["betas"]),
+        (SGD(momentum=0.8), lambda group: (group["momentum"], 0.99)),
     ],
     ids=["adamw", "sgd"],
 )
@@ -211,7 +211,7 @@ def test_a_schedule_multiplies_each_groups_own_rate(groups: Groups, factory: Any
 
 
 def test_an_optimizer_without_momentum_stays_without(groups: Groups) -> None:
-    optimizer = sgd(momentum=0)(optimizer_groups(groups, (0.1, 0.1, 0.1), 0.0))
+    optimizer = SGD(momentum=0)(optimizer_groups(groups, (0.1, 0.1, 0.1), 0.0))
     set_rates(optimizer, 1.0, 0.9)
     assert {part["momentum"] for part in optimizer.param_groups} == {0}
 
@@ -219,8 +219,8 @@ def test_an_optimizer_without_momentum_stays_without(groups: Groups) -> None:
 @pytest.mark.parametrize(
     ("ours", "torchs"),
     [
-        (adamw(), lambda groups: torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-5)),
-        (sgd(nesterov=True), lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True)),
+        (AdamW(), lambda groups: torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-5)),
+        (SGD(nesterov=True), lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True)),
     ],
     ids=["adamw", "sgd"],
 )

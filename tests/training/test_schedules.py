@@ -16,7 +16,6 @@ from headstart.training.schedules import (
     Constant,
     CosineRestarts,
     Exponential,
-    FlatCosine,
     OneCycle,
     Schedule,
     Triangular,
@@ -33,7 +32,6 @@ SCHEDULES: st.SearchStrategy[Schedule] = st.one_of(
     CYCLES.map(lambda cycle: CosineRestarts(*cycle)),
     st.builds(lambda cycle, ratio, peak: Triangular(*cycle, ratio, peak), CYCLES, st.floats(1, 100), SHARES),
     st.builds(OneCycle, EPOCHS, SHARES, SHARES, SHARES),
-    st.builds(FlatCosine, EPOCHS, SHARES, st.floats(0.01, 0.04)),
     st.builds(Exponential, EPOCHS, st.floats(1e-6, 1)),
 )
 

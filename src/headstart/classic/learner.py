@@ -72,11 +72,11 @@ class ClassicLearner:
     @property
     def clip(self) -> float | None:
         """The largest norm of all gradients together."""
-        return self.learner.clip
+        return self.learner.training.clip
 
     @clip.setter
     def clip(self, norm: float | None) -> None:
-        self.learner.clip = norm
+        self.learner.training = replace(self.learner.training, clip=norm)
 
     @property
     def sched(self) -> Schedule:
@@ -119,9 +119,9 @@ class ClassicLearner:
         Raises:
             ConfigError: more rates than groups, or what `Learner.fit` refuses.
         """
-        learner, before = self.learner, (self.learner.metrics, self.learner.weight_decay)
+        learner, before = self.learner, (self.learner.metrics, self.learner.training)
         learner.metrics = tuple(self._metric(metric) for metric in metrics) or self._usual_metrics()
-        learner.weight_decay = 0.0 if wds is None else float(wds)
+        learner.training = replace(learner.training, weight_decay=0.0 if wds is None else float(wds))
         rows = Rows(self._loss_unit(), [metric_name(metric) for metric in learner.metrics])
         try:
             return learner.fit(
@@ -129,7 +129,7 @@ class ClassicLearner:
                 callbacks=[*self._callbacks(), rows],
             )  # fmt: skip
         finally:
-            learner.metrics, learner.weight_decay = before
+            learner.metrics, learner.training = before
 
     def lr_find(self, start_lr: float = 1e-5, end_lr: float = 10.0) -> None:
         """`Learner.find_lr`; ``sched.plot()`` shows it. The model is as it was before."""
