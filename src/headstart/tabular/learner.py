@@ -20,7 +20,7 @@ from headstart.tabular.models.network import TabularModel, embedding_size
 from headstart.tabular.models.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Metric
-from headstart.targets.target import Loss, Number, Quantiles
+from headstart.targets.target import Loss
 from headstart.training.callbacks import Callback
 from headstart.training.display import Verbosity
 from headstart.training.ensemble import Ensemble
@@ -120,7 +120,7 @@ class TabularLearner(Learner):
             "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
             "embedding_dropout": embedding_dropout,
             "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
-            "output_range": target.output_range() if isinstance(target, Number | Quantiles) else None,
+            "output_range": target.output_range(),
         }
         self.ensemble = ensemble
         super().__init__(

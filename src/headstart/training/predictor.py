@@ -14,8 +14,9 @@ from headstart.core.artefact import Json, finite, load_weights, read_folder, rea
 from headstart.core.batch import Loss, checked_loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning, NotFittedError
+from headstart.core.values import to_json
 from headstart.targets.metrics import NO_METRICS, Metric, find_metrics, metric_name, metrics_of
-from headstart.targets.target import Target
+from headstart.targets.target import AnyTarget, Target
 from headstart.training.ensemble import loss_of
 from headstart.training.evaluation import evaluate, run_model
 from headstart.training.history import History
@@ -129,7 +130,7 @@ class Predictor:
 
     def record(self) -> Json:
         """What ``learner.json`` says of this learner."""
-        target = getattr(self.target, "to_json", lambda: None)()
+        target = None if self.target is None else to_json(self.target, kind=AnyTarget)
         return {
             "application": self.application,
             "headstart": __version__,
