@@ -79,7 +79,11 @@ def test_a_model_is_what_plain_torch_makes_of_it() -> None:
     target = rows.sum(1, keepdim=True)
     data = tensor_data((rows, target), batch_size=8, engine=Engine("cpu"))
     learner = Learner(
-        toys.seeded(lambda: torch.nn.Linear(3, 1)), data, loss=toys.square_loss, optimizer=SGD(), weight_decay=0.0,
+        toys.seeded(lambda: torch.nn.Linear(3, 1)),
+        data,
+        loss=toys.square_loss,
+        optimizer=SGD(),
+        weight_decay=0.0,
         progress="none",
     )
     learner.fit(0.05, 3)
@@ -124,7 +128,10 @@ def test_frozen_batch_norm_keeps_its_statistics_and_dropout_stays_active() -> No
 def test_a_deadline_does_not_take_back_another_s_stop(tmp_path: Path) -> None:
     def trained(folder: Path) -> Learner:
         learner = toys.plain_learner(Engine("cpu"))
-        stops = [Deadline(0), EarlyStopping("train_loss", better="higher", patience=1)]  # the loss falls: it stops at once
+        stops = [
+            Deadline(0),
+            EarlyStopping("train_loss", better="higher", patience=1),
+        ]  # the loss falls: it stops at once
         learner.fit(1e-3, 6, callbacks=stops, checkpoint=folder, resume=True)
         return learner
 

@@ -13,15 +13,15 @@ from torch import nn
 
 from headstart.core.errors import ConfigError
 from headstart.training.optim import (
-    Groups,
+    SGD,
     AdamW,
+    Groups,
     freeze_to,
     frozen_groups,
     optimizer_groups,
     parameter_groups,
     rates_per_group,
     set_rates,
-    SGD,
     train_mode,
 )
 

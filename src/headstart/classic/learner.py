@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn, optim
 
 from headstart.core.errors import ConfigError, NotFittedError
 from headstart.targets.metrics import Metric, metric_name
-from headstart.targets.target import Label, Number
+from headstart.targets.target import AnyTarget
 from headstart.training.callbacks import Callback
 from headstart.training.evaluation import run_model
 from headstart.training.history import History
@@ -180,7 +181,7 @@ class ClassicLearner:
     def _own_terms(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and encoded targets, as the lesson's metrics see them."""
         read = self.learner.target
-        if isinstance(read, Label):
+        if read is not None and read.kind == "label":
             return outputs.float().log_softmax(-1), target  # of outputs that are such logarithms it changes nothing
         if read is None:
             return outputs, target
@@ -188,14 +189,13 @@ class ClassicLearner:
 
     def _metric(self, metric: ClassicMetric) -> Metric:
         """The same for `Learner`, whose metrics see probabilities instead of their logarithms."""
-        label = isinstance(self.learner.target, Label)
+        label = self.learner.target is not None and self.learner.target.kind == "label"
 
         def of_probabilities(prediction: Tensor, target: Tensor) -> float:
             smallest = torch.finfo(prediction.dtype).tiny
             return float(metric(prediction.clamp_min(smallest).log() if label else prediction, target))
 
-        of_probabilities.__name__ = getattr(metric, "__name__", type(metric).__name__)
-        return of_probabilities
+        return Metric(metric_name(metric), of_probabilities)
 
     def _usual_metrics(self) -> tuple[Metric, ...]:
         """The metrics of a fit that names none."""
@@ -207,8 +207,10 @@ class ClassicLearner:
 
     def _loss_unit(self) -> float:
         """What the loss of standardised numbers is multiplied by to be that of the numbers themselves."""
-        read = self.learner.target
-        return read.sd[0] ** 2 if isinstance(read, Number) and len(read.sd) == 1 else 1.0
+        target = cast("AnyTarget | None", self.learner.target)
+        if target is None or target.kind != "number" or target.outputs > 1:
+            return 1.0
+        return target.sd[0] ** 2
 
     def _rates(self, lrs: float | Sequence[float] | NDArray[Any]) -> Rates:
         rates = np.atleast_1d(np.asarray(lrs, float))

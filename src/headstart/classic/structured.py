@@ -18,7 +18,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.frames.splits import by_indices
 from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner
 from headstart.tabular.features import add_dateparts
-from headstart.targets.target import Number, checked_range
+from headstart.targets.target import checked_range
 from headstart.training.loaders import Loader, TensorLoader
 
 __all__ = ["ColumnarModelData", "Scaler", "StructuredLearner", "add_datepart", "get_cv_idxs", "proc_df"]
@@ -319,7 +319,7 @@ class ColumnarModelData:
             ConfigError: numbers that contradict the data.
         """
         codec, target = self.data.codec, self.data.codec.target
-        assert isinstance(target, Number)
+        assert target.kind == "number"
         names = [column.name for column in codec.categorical]
         if len(emb_szs) != len(names):
             raise ConfigError(f"emb_szs has {len(emb_szs)} pairs for the {len(names)} columns of cat_flds")

@@ -15,7 +15,6 @@ from headstart.classic.learner import ClassicLearner, OptimizerFunction, accurac
 from headstart.core.errors import ConfigError
 from headstart.frames.splits import by_indices
 from headstart.targets.metrics import Metric
-from headstart.targets.target import Label
 from headstart.vision import ImageData, ImageLearner, side_on, top_down
 from headstart.vision.augment import Augment
 from headstart.vision.backbone_weights import Weights
@@ -233,7 +232,8 @@ class ConvLearner(ClassicLearner):
         self.learner.precompute = wanted
 
     def _usual_metrics(self) -> tuple[Metric, ...]:
-        return (self._metric(accuracy),) if isinstance(self.learner.target, Label) else ()
+        target = self.learner.target
+        return (self._metric(accuracy),) if target is not None and target.kind == "label" else ()
 
 
 class ConcatPool(nn.Module):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.collab.catalogue import Catalogue
+from headstart.core import values
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.door import check_columns
-from headstart.targets.classes import check_no_gaps
-from headstart.targets.target import Number, target_from_json
+from headstart.targets.missing import check_no_missing
+from headstart.targets.target import Number
 
 __all__ = ["RatingsCodec"]
 
@@ -169,9 +170,9 @@ class RatingsCodec:
         return {
             "user": self.user,
             "item": self.item,
-            "users": self.users.to_json(),
-            "items": self.items.to_json(),
-            "target": None if self.target is None else self.target.to_json(),
+            "users": values.to_json(self.users),
+            "items": values.to_json(self.items),
+            "target": values.to_json(self.target, kind=Number | None),
             "item_facts": self.item_facts.to_json(),
             "user_facts": self.user_facts.to_json(),
         }
@@ -179,15 +180,12 @@ class RatingsCodec:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> RatingsCodec:
         """What `to_json` gave."""
-        target = None if record["target"] is None else target_from_json(record["target"])
-        if target is not None and not isinstance(target, Number):
-            raise ValueError("a rating is a number")
         return cls(
             record["user"],
             record["item"],
-            Categories.from_json(record["users"]),
-            Categories.from_json(record["items"]),
-            target,
+            values.from_json(Categories, record["users"]),
+            values.from_json(Categories, record["items"]),
+            values.from_json(Number | None, record["target"]),
             Catalogue.from_json(record["item_facts"]),
             Catalogue.from_json(record["user_facts"]),
         )
@@ -222,7 +220,7 @@ def check_ratings(frame: pl.DataFrame, rating: str, y_range: tuple[float, float]
     """
     if not frame.schema[rating].is_numeric():
         raise DataError(f"column {rating!r} must hold numbers; it holds {frame.schema[rating]}: convert it")
-    check_no_gaps(frame[rating])
+    check_no_missing(frame[rating])
     values = frame[rating].cast(pl.Float64)
     if y_range is None:
         return

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import Seen
 from headstart.core.errors import ConfigError
-from headstart.targets.errors_by_row import principal_components
 from headstart.training.plots import Plot, label_points
+from headstart.training.projection import principal_components
 
 __all__ = ["crosstab", "project", "taste_map"]
 

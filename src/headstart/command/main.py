@@ -26,8 +26,8 @@ from headstart.core.errors import ConfigError, HeadstartError
 if TYPE_CHECKING:
     import polars as pl
 
-    from headstart.tabular.data import TargetKind
     from headstart.tabular.learner import TabularLearner
+    from headstart.targets.fit import KindOption
 
 __all__ = ["app", "main"]
 
@@ -152,7 +152,7 @@ def train_tabular(
         table, names(target) if "," in target else target,
         split=split_of(time_column, valid_from, valid_fraction, valid_where, seed), categorical=names(categorical),
         continuous=names(continuous), dates=names(dates), exclude=names(exclude), where=where, log_target=log_target,
-        target_kind=cast("TargetKind | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
+        target_kind=cast("KindOption | None", target_kind), quantiles=numbers(quantiles, "--quantiles"),
         batch_size=batch_size, seed=seed, engine=Engine(device),
     )  # fmt: skip
     learner = TabularLearner(data, **network, ensemble=ensemble, seed=seed)
@@ -281,8 +281,7 @@ def _widths(text: str) -> list[int]:
 
 def _describe_columns(learner: TabularLearner) -> list[str]:
     codec = learner.codec
-    kind = type(codec.target).__name__.lower()
-    lines = [f"target       {', '.join(codec.target.columns)} ({kind})"]
+    lines = [f"target       {', '.join(codec.target.columns)} ({codec.target.kind})"]
     for place, columns in (
         ("categorical", codec.categorical),
         ("continuous", codec.continuous),

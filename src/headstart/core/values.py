@@ -187,6 +187,8 @@ def to_json(value: Any, tensors: dict[str, Tensor] | None = None, *, kind: Any =
         inner = get_args(hint)[1] if len(get_args(hint)) == 2 else None
         return {str(key): to_json(part, tensors, kind=inner, name=f"{name}.{key}") for key, part in value.items()}
     elif isinstance(value, tuple | list):
+        if _all_plain(value):
+            return list(value)
         inner = _element_types(hint, len(value))
         return [
             to_json(part, tensors, kind=one, name=f"{name}.{number}")
@@ -227,6 +229,8 @@ def from_json(kind: Any, record: Any, tensors: Mapping[str, Tensor] | None = Non
     for arm in _arms(hint):
         origin = get_origin(arm)
         if isinstance(record, list) and origin in (tuple, Sequence, list):
+            if _fits_plainly(arm, record):
+                return tuple(record)
             inner = _element_types(arm, len(record))
             return tuple(from_json(one, part, tensors) for one, part in zip(inner, record, strict=True))
         if isinstance(record, dict) and (origin in (dict, Mapping) or arm in (dict, Mapping)):
@@ -299,6 +303,16 @@ def _object(kind: type[Any], record: Json, tensors: Mapping[str, Tensor] | None)
     strange = [name for name in record if name not in hints]
     if strange:
         raise ValueError(f"{kind.__name__} has no field {strange[0]!r}")
+    missing = [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.name in hints
+        and field.name not in record
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"the field {missing[0]!r} of {kind.__name__} is missing")
     return kind(**{name: from_json(hints[name], part, tensors) for name, part in record.items()})
 
 
@@ -334,6 +348,28 @@ def _element_types(hint: Any, count: int) -> list[Any]:
         if get_origin(arm) in (tuple, Sequence, list) and parts:
             return [parts[0]] * count
     return [None if hint is None else Any] * count
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Types whose values are the same in Python and in JSON."""
+
+
+def _all_plain(values: Sequence[Any]) -> bool:
+    """Whether a sequence needs no conversion to JSON: one pass without a call per element, for long vocabularies."""
+    kinds = set(map(type, values))
+    return kinds <= _PLAIN or (kinds == {float} and all(map(math.isfinite, values)))
+
+
+def _fits_plainly(arm: Any, record: Sequence[Any]) -> bool:
+    """Whether the elements of a sequence already have the types that ``arm``, ``tuple[X, ...]``, declares."""
+    parts = get_args(arm)
+    if not parts or not _unbounded(parts[0]) or (get_origin(arm) is tuple and parts[1:] != (Ellipsis,)):
+        return False
+    return set(map(type, record)) <= _PLAIN.intersection(_arms(parts[0]))
+
+
+def _unbounded(hint: Any) -> bool:
+    return get_origin(hint) is not Annotated and all(get_origin(arm) is not Annotated for arm in get_args(hint))
 
 
 def _coerced(hint: Any, given: Any) -> Any:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
+from headstart.core.values import from_json, to_json
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.door import check_columns
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
-from headstart.targets.target import AnyTarget, target_from_json
+from headstart.targets.target import AnyTarget
 
 __all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
 
@@ -256,11 +257,11 @@ class TableCodec:
         return {
             "dates": [{**vars(column)} for column in self.dates],
             "categorical": [
-                {"name": column.name, "vocab": column.vocab.to_json(), "reason": column.reason}
+                {"name": column.name, "vocab": to_json(column.vocab), "reason": column.reason}
                 for column in self.categorical
             ],
             "continuous": [{**vars(column)} for column in self.continuous],
-            "target": self.target.to_json(),
+            "target": to_json(self.target, kind=AnyTarget),
             "left_out": dict(self.left_out),
             **({} if self.recipe is None else {"recipe": self.recipe.to_json()}),
         }
@@ -271,11 +272,11 @@ class TableCodec:
         return cls(
             tuple(DateColumn(**column) for column in record["dates"]),
             tuple(
-                CategoricalColumn(column["name"], Categories.from_json(column["vocab"]), column["reason"])
+                CategoricalColumn(column["name"], from_json(Categories, column["vocab"]), column["reason"])
                 for column in record["categorical"]
             ),
             tuple(ContinuousColumn(**column) for column in record["continuous"]),
-            target_from_json(record["target"]),
+            from_json(AnyTarget, record["target"]),
             dict(record["left_out"]),
             FeatureRecipe.from_json(record["recipe"]) if "recipe" in record else None,
         )

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, did_you_mean
+from headstart.core.errors import ConfigError
 from headstart.frames.door import Table, check_columns, read_table, usable_rows
 from headstart.frames.splits import Splitter, by_random, split_rows
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
 from headstart.tabular.features import FeatureRecipe
+from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.targets.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 from headstart.training.loaders import Data, TensorLoader
 from headstart.training.settings import Plan
 
-__all__ = ["TabularData", "TargetKind", "suggest", "suggested_batch_size", "suggested_epochs", "table_loader"]
-
-TargetKind: TypeAlias = Literal["number", "count", "label"]
+__all__ = ["TabularData", "suggest", "suggested_batch_size", "suggested_epochs", "table_loader"]
 
 EVALUATION_BATCH = 4096
 """Rows at a time when nothing is learnt: more than in training, since no gradients are kept."""
@@ -57,7 +54,7 @@ class TabularData(Data):
         dates: Sequence[str] = (),
         exclude: Sequence[str] = (),
         where: str | None = None,
-        target_kind: TargetKind | None = None,
+        target_kind: KindOption | None = None,
         log_target: bool = False,
         y_range: tuple[float, float] | None = None,
         quantiles: Sequence[float] | None = None,
@@ -115,8 +112,9 @@ class TabularData(Data):
         train_rows, valid_rows = _sides(frame, own_valid, split or by_random(seed=seed), where, needed, given=split)
         engine = engine or Engine()
         if codec is None:
-            kind = _target_kind(train_rows, targets, target_kind)
-            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range, quantiles=quantiles)
+            fitted = fit_target(
+                train_rows, targets, kind=target_kind, log=log_target, y_range=y_range, quantiles=quantiles
+            )
             columns = sort_columns(
                 train_rows.drop(needed), categorical=categorical, continuous=continuous, dates=dates, exclude=exclude
             )
@@ -249,42 +247,3 @@ def _sides(
         return frame, usable_rows(valid, where, "valid", needed)
     rows = split_rows(frame, split)
     return frame[rows.train], frame[rows.valid]
-
-
-def _target_kind(frame: pl.DataFrame, targets: Sequence[str], asked: TargetKind | None) -> TargetKind:
-    kinds = get_args(TargetKind)
-    if asked is not None and asked not in kinds:
-        raise ConfigError(f"target_kind must be 'number', 'count' or 'label'; {did_you_mean(str(asked), kinds)}")
-    if len(targets) > 1:
-        if asked == "count":
-            raise ConfigError("a count is one target; train a model for each, or use target_kind='number'")
-        if asked == "label":
-            raise ConfigError("several targets must be numbers; for several classes per row use one column of lists")
-        return "number"
-    if asked is not None:
-        return asked
-    series = frame[targets[0]]
-    two_whole = series.dtype.is_integer() and series.drop_nulls().n_unique() == 2
-    return "number" if series.dtype.is_numeric() and not two_whole else "label"
-
-
-def _fit_target(
-    frame: pl.DataFrame,
-    targets: Sequence[str],
-    kind: TargetKind,
-    *,
-    log_target: bool,
-    y_range: tuple[float, float] | None,
-    quantiles: Sequence[float] | None,
-) -> AnyTarget:
-    if kind == "number":
-        number = Number.fit(frame, targets, log=log_target, range=y_range)
-        return number if quantiles is None else Quantiles.of(number, quantiles)
-    if log_target or y_range is not None or quantiles is not None:
-        what = "is a count" if kind == "count" else "holds classes"
-        raise ConfigError(f"log_target, y_range and quantiles are for numbers, but target {targets[0]!r} {what}")
-    if kind == "count":
-        return Count.fit(frame, targets[0])
-    if isinstance(frame.schema[targets[0]], pl.List):
-        return Labels.fit(frame, targets[0])
-    return Label.fit(frame, targets[0])

@@ -17,8 +17,7 @@ from headstart.core.errors import ConfigError, did_you_mean
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.models.network import TabularModel
 from headstart.tabular.plots import plot_embeddings
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, row_errors
-from headstart.targets.target import AnyTarget, Label, Labels
+from headstart.targets.target import AnyTarget
 from headstart.training.ensemble import Ensemble
 from headstart.training.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
 
@@ -72,7 +71,7 @@ class Interpretation(Framed):
         target: how predictions are read.
         prediction: probabilities ``(rows, classes)`` or numbers.
         true: what was true, on the same scale.
-        table: the rows, worst first: ``error`` (see `headstart.targets.errors_by_row.row_errors`), the target, the
+        table: the rows, worst first: ``error`` (see `headstart.targets.target.Target.row_errors`), the target, the
             prediction, and all other columns.
     """
 
@@ -92,7 +91,7 @@ class Interpretation(Framed):
             rows: with the target's columns.
         """
         prediction, true = prediction.cpu(), true.cpu()
-        error = pl.Series("error", row_errors(prediction, true, codec.target).numpy())
+        error = pl.Series("error", codec.target.row_errors(prediction, true).numpy())
         told = rows.select(codec.target.columns)
         answers = codec.decode(prediction)
         first = pl.DataFrame(
@@ -119,17 +118,12 @@ class Interpretation(Framed):
         Raises:
             ConfigError: the target is a number.
         """
-        if not isinstance(self.target, Label | Labels):
-            raise ConfigError(
-                f"{self._name!r} is a number and has no confusion matrix: plot_residuals() shows its errors"
-            )
-        count = label_counts if isinstance(self.target, Labels) else confusion_matrix
-        return count(self.prediction, self.true, self.target.classes)
+        return self.target.confusion(self.prediction, self.true)
 
     def plot_confusion(self) -> Plot:
         """The confusion matrix as a picture; for several labels per row, precision and recall of each."""
         counted = self.confusion_matrix()
-        return plot_label_counts(counted) if isinstance(self.target, Labels) else plot_confusion(counted)
+        return plot_label_counts(counted) if self.target.kind == "labels" else plot_confusion(counted)
 
     def plot_residuals(self, column: str | None = None) -> Plot:
         """Errors against predictions, and their distribution.
@@ -140,19 +134,10 @@ class Interpretation(Framed):
         Raises:
             ConfigError: the target is no number, or there is no such one.
         """
-        if isinstance(self.target, Label | Labels):
-            raise ConfigError(f"{self._name!r} holds classes and has no residuals: plot_confusion() shows its errors")
-        column = column or self._name
-        if column not in self.target.columns:
-            raise ConfigError(f"{column!r} is not predicted; {did_you_mean(column, self.target.columns)}")
-        answers, columns = self.target.decode(self.prediction), self.target.columns
-        prediction = answers["prediction" if len(columns) == 1 else f"prediction_{column}"].to_numpy()
-        true = self.true.reshape(len(self.true), -1)[:, columns.index(column)].numpy()
-        return plot_residuals(prediction, true, column)
-
-    @property
-    def _name(self) -> str:
-        return self.target.columns[0]
+        frame = self.target.residuals(self.prediction, self.true, column)
+        return plot_residuals(
+            frame["prediction"].to_numpy(), frame["target"].to_numpy(), column or self.target.columns[0]
+        )
 
 
 def embeddings_of(model: nn.Module, codec: TableCodec, column: str) -> Embeddings:

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headstart.targets.errors_by_row import principal_components
 from headstart.training.plots import BLUE, GREY, ORANGE, Plot, label_points, short, tidy
+from headstart.training.projection import principal_components
 
 __all__ = ["plot_dependence", "plot_embeddings", "plot_importance"]
 

@@ -5,7 +5,6 @@ Each answer is an object with a ``frame()`` (polars) and a ``plot()``.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +20,7 @@ from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import EVALUATION_BATCH
 from headstart.tabular.interpretation import Framed
 from headstart.tabular.plots import plot_dependence, plot_importance
-from headstart.targets.metrics import Metric, find_metrics, metric_name
-from headstart.targets.target import Label, Labels
-from headstart.training.callbacks import known_mode
+from headstart.targets.metrics import Metric, as_metric, find_metrics, metric_name
 from headstart.training.display import Verbosity, track
 from headstart.training.loaders import TensorLoader
 from headstart.training.plots import Plot
@@ -165,7 +162,7 @@ def partial_dependence(
         for place, answer in enumerate(answers)
         for which, suffix in enumerate(("", "_low", "_high"))
     ]
-    of_classes = isinstance(target, Label | Labels)
+    of_classes = bool(target.classes)
     unit = f"probability of {target.columns[0]}" if of_classes else " and ".join(target.columns)
     return Dependence(unit, tuple(answers), pl.DataFrame([told[0], *columns, *told[1:]]))
 
@@ -191,15 +188,16 @@ def _judged_by(learner: Predictor, metric: str | Metric | None) -> tuple[str, Me
     """What importance is measured by: its name, the metric (None for the validation loss), whether more is better."""
     if metric == "valid_loss":
         return "valid_loss", None, False
-    asked = learner.metrics if metric is None else find_metrics([metric], learner.target)
-    for found in asked:
-        with contextlib.suppress(ConfigError):
-            return metric_name(found), found, known_mode(metric_name(found)) == "max"
+    candidates = learner.metrics if metric is None else find_metrics([metric], learner.target)
+    for candidate in map(as_metric, candidates):
+        if candidate.better is not None:
+            return candidate.name, candidate, candidate.better == "higher"
     if metric is None:
         return "valid_loss", None, False
+    name = metric_name(candidates[0])
     raise ConfigError(
-        f"whether more or less {metric_name(asked[0])} is better is not known by its name: take a named metric, or"
-        " metric='valid_loss'"
+        f"metric {name!r} does not say whether higher or lower is better; give"
+        f" metrics.Metric({name!r}, function, better='higher') or better='lower'"
     )
 
 

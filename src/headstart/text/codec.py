@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from headstart.core import values
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.door import check_columns
-from headstart.targets.target import Label, Labels, target_from_json
+from headstart.targets.target import ClassTarget
 from headstart.text.tokenizing import tokenizer_from_json
 from headstart.text.tokens import BOS, EOS, Tokenizer
 from headstart.text.vocabulary import Vocabulary
@@ -43,7 +44,7 @@ class TextCodec:
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: Label | Labels | None = None
+    target: ClassTarget | None = None
 
     def texts(self, frame: pl.DataFrame) -> list[str]:
         """The texts of a table's rows, several columns joined with their marks; what is missing is empty."""
@@ -73,17 +74,16 @@ class TextCodec:
         return {
             "columns": list(self.columns), "marks": list(self.marks), "tokenizer": self.tokenizer.to_json(),
             "vocabulary": list(self.vocabulary.words), "backward": self.backward,
-            "target": None if self.target is None else self.target.to_json(),
+            "target": values.to_json(self.target, kind=ClassTarget),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TextCodec:
         """The codec that `to_json` described."""
-        target = None if record["target"] is None else target_from_json(record["target"])
-        assert target is None or isinstance(target, Label | Labels)
         return cls(
             tuple(record["columns"]), tuple(record["marks"]), tokenizer_from_json(record["tokenizer"]),
-            Vocabulary(tuple(record["vocabulary"])), bool(record["backward"]), target,
+            Vocabulary(tuple(record["vocabulary"])), bool(record["backward"]),
+            values.from_json(ClassTarget | None, record["target"]),
         )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import Table, check_columns
 from headstart.frames.splits import Splitter, by_random
+from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.targets.target import Label, Labels
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.encoding import (
     EVALUATION_BATCH,
@@ -139,7 +139,9 @@ class TextData(Data):
                 if vocabulary is not None or tokenizer != "words":
                     what = "vocabulary" if vocabulary is not None else "tokenizer"
                     raise ConfigError(f"{what} is the language model's own: leave {what} out, or language_model")
-                codec = replace(codec_read, columns=columns, marks=marks, target=_fit_label(train_rows, label))
+                codec = replace(
+                    codec_read, columns=columns, marks=marks, target=fit_target(train_rows, [label], kind="label")
+                )
             if codec.columns != columns or codec.target is None or codec.target.column != label:
                 raise ConfigError(
                     f"the codec reads {', '.join(map(repr, codec.columns))} and predicts"
@@ -147,7 +149,7 @@ class TextData(Data):
                 )
             corpus = encoded_texts(codec, train_texts, workers, None)
         else:
-            target = _fit_label(train_rows, label)
+            target = fit_target(train_rows, [label], kind="label")
             tokenizer = make_tokenizer(tokenizer, train_texts, max_vocab, marks)
             empty = TextCodec(columns, marks, tokenizer, NO_WORDS, backward, target)
             codec, corpus = learnt(empty, train_texts, min_freq, max_vocab, vocabulary, workers, None, engine)
@@ -215,7 +217,3 @@ def text_loader(
     target = codec.target.encode(frame) if with_target and codec.target is not None else None
     corpus = encoded_texts(codec, [codec.texts(frame)], workers, None)
     return BucketLoader(corpus, target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
-
-
-def _fit_label(frame: pl.DataFrame, label: str) -> Label | Labels:
-    return Labels.fit(frame, label) if isinstance(frame.schema[label], pl.List) else Label.fit(frame, label)

@@ -13,7 +13,6 @@ from rich.text import Text
 from torch import Tensor
 
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.targets.target import Label
 from headstart.text.codec import TextCodec
 from headstart.text.models.classifier import TextClassifier
 from headstart.text.vocabulary import UNKNOWN_ID
@@ -92,7 +91,7 @@ def interpret(
     assert codec.target is not None
     ids = torch.from_numpy(codec.encode_one(text))[None].to(device)
     length = torch.tensor([ids.shape[1]], device=device)
-    one_class = isinstance(codec.target, Label)
+    one_class = codec.target.kind == "label"
     model.eval()
     with torch.no_grad():
         outputs = model(ids, length)[0]

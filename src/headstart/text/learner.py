@@ -17,7 +17,6 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
-from headstart.targets.errors_by_row import confusion_matrix, label_counts
 from headstart.targets.metrics import Metric
 from headstart.targets.target import Label, Labels, Loss
 from headstart.text.codec import TextCodec
@@ -238,23 +237,19 @@ class TextLearner(EncoderLearner):
         """
         rows, (prediction, true) = self._judged_rows(), self.predict_with_targets()
         prediction, true = prediction.cpu(), true.cpu()
-        if isinstance(self._target, Label):
-            losses = -prediction.gather(1, true[:, None]).squeeze(1).clamp_min(1e-12).log()
-        else:
-            losses = nn.functional.binary_cross_entropy(prediction, true, reduction="none").mean(1)
+        losses = self._target.row_errors(prediction, true)
         answers = pl.DataFrame([*self._target.decode(prediction).values(), pl.Series("loss", losses.numpy())])
         return pl.concat([rows, answers], how="horizontal").sort("loss", descending=True).head(n)
 
     def confusion_matrix(self) -> pl.DataFrame:
         """How many validation texts of each class were taken for which; of several labels per text, each one's hits."""
         self._judged_rows()
-        count = label_counts if isinstance(self._target, Labels) else confusion_matrix
-        return count(*self.predict_with_targets(), self._target.classes)
+        return self._target.confusion(*self.predict_with_targets())
 
     def plot_confusion(self) -> Plot:
         """The confusion matrix as a picture; for several labels per text, precision and recall of each."""
         counted = self.confusion_matrix()
-        return plot_label_counts(counted) if isinstance(self._target, Labels) else plot_confusion(counted)
+        return plot_label_counts(counted) if self._target.kind == "labels" else plot_confusion(counted)
 
     def describe(self) -> list[str]:
         """Lines for ``headstart info``."""

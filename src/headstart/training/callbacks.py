@@ -13,7 +13,8 @@ from torch import Tensor
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.core.values import Json
-from headstart.training.progress import Better, Progress, read_checkpoint, write_checkpoint
+from headstart.targets.metrics import Better
+from headstart.training.progress import Progress, read_checkpoint, write_checkpoint
 
 __all__ = [
     "Callback",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headstart.core.batch import Loss, checked_loss
 from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
 from headstart.core.values import Json, replaced, to_json
-from headstart.targets.metrics import Metric, find_metrics
+from headstart.targets.metrics import Better, Metric, find_metrics
 from headstart.targets.target import Target
 from headstart.training import saved
 from headstart.training.callbacks import Callback, Checkpoints, CycleEnd, KeepBest, checked_callbacks
@@ -35,7 +35,7 @@ from headstart.training.optim import (
     parameter_groups,
     rates_per_group,
 )
-from headstart.training.progress import Better, Progress
+from headstart.training.progress import Progress
 from headstart.training.schedules import OneCycle, Schedule, lesson_schedule
 from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
 from headstart.training.snapshots import Snapshots

@@ -139,7 +139,7 @@ def plot_confusion(matrix: pl.DataFrame) -> Plot:
     """A confusion matrix: a row per true class, shaded by the share of that class's rows.
 
     Args:
-        matrix: from `headstart.targets.errors_by_row.confusion_matrix`.
+        matrix: from `headstart.targets.confusion.confusion_matrix`.
     """
     counts = matrix.drop("class").to_numpy()
     names = [short(str(name)) for name in matrix["class"]]
@@ -172,7 +172,7 @@ def plot_label_counts(counts: pl.DataFrame) -> Plot:
     """Precision and recall of each class, for several labels per row.
 
     Args:
-        counts: from `headstart.targets.errors_by_row.label_counts`; of more than 40 classes those with the most rows.
+        counts: from `headstart.targets.confusion.label_counts`; of more than 40 classes those with the most rows.
     """
     rows = (pl.col("true_positive") + pl.col("false_negative")).alias("rows")
     shown = counts.with_columns(rows).sort("rows", descending=True, maintain_order=True).head(MOST_NAMED)

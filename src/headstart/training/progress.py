@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,10 @@ from headstart.core.artefact import pack, read_folder, reading, unpack, write_fo
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError
 from headstart.core.values import Json, differences
+from headstart.targets.metrics import Better
 from headstart.training.optim import Groups
 
-__all__ = ["Better", "Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
-
-
-Better: TypeAlias = Literal["lower", "higher"]
-"""Whether a lower or a higher figure is better."""
+__all__ = ["Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
 
 
 class Stateful(Protocol):

@@ -12,7 +12,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from headstart.targets.target import Label, Labels, target_from_json
+from headstart.core import values
+from headstart.targets.fit import fit_target
+from headstart.targets.target import ClassTarget
 from headstart.vision.augment import Augment
 from headstart.vision.decoding import Sizing, decode, fitted
 
@@ -30,7 +32,7 @@ class ImageCodec:
         augment: how training changed them; test-time augmentation goes by it as well. None: not at all.
     """
 
-    target: Label | Labels
+    target: ClassTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
@@ -44,9 +46,7 @@ class ImageCodec:
         Raises:
             DataError: one class, a missing label, or what is no class.
         """
-        several = isinstance(train_rows.schema[label], pl.List)
-        target = Labels.fit(train_rows, label) if several else Label.fit(train_rows, label)
-        return cls(target, path, sizing, augment)
+        return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
 
     def encode_one(self, picture: Any) -> Tensor:
         """One picture's pixels, uint8 ``(1, 3, size, size)``.
@@ -72,7 +72,7 @@ class ImageCodec:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
         return {
-            "target": self.target.to_json(),
+            "target": values.to_json(self.target, kind=ClassTarget),
             "path": self.path,
             "sizing": self.sizing.to_json(),
             "augment": None if self.augment is None else self.augment.to_json(),
@@ -81,8 +81,6 @@ class ImageCodec:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ImageCodec:
         """What `to_json` gave."""
-        target = target_from_json(record["target"])
-        if not isinstance(target, Label | Labels):
-            raise ValueError("the target of images is classes")
+        target = values.from_json(ClassTarget, record["target"])
         augment = record["augment"]
         return cls(target, record["path"], Sizing(**record["sizing"]), None if augment is None else Augment(**augment))

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from headstart.core.errors import ConfigError
-from headstart.targets.target import Label
 from headstart.training.plots import Plot
 from headstart.vision.loaders import PictureLoader
 
 if TYPE_CHECKING:
     from headstart.vision.data import ImageData
 
-__all__ = ["class_names", "plot_batch", "plot_pictures"]
+__all__ = ["plot_batch", "plot_pictures"]
 
 MOST_ACROSS = 6
 
@@ -75,16 +74,8 @@ def plot_batch(data: ImageData, count: int) -> Plot:
     )  # fmt: skip
     batch = next(few.batches(0))
     assert batch.target is not None
-    names = [class_names(target, data.codec.target) for target in batch.target[:count]]
+    names = [data.codec.target.class_text(target) for target in batch.target[:count]]
     return plot_pictures(batch.inputs[0][:count], names)
-
-
-def class_names(encoded: Tensor, target: object) -> str:
-    """A row's classes in words: of a number, or of a 0 or 1 for each class."""
-    classes = target.classes  # type: ignore[attr-defined]  # a Label or a Labels
-    if isinstance(target, Label):
-        return str(classes[int(encoded)])
-    return ", ".join(str(name) for name, has in zip(classes, encoded.tolist(), strict=True) if has >= 0.5) or "none"
 
 
 def _short(line: str) -> str:

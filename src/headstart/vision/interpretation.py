@@ -13,11 +13,10 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
-from headstart.targets.target import Label
+from headstart.targets.confusion import most_confused
 from headstart.training.plots import Plot, plot_confusion
 from headstart.vision.data import ImageData
-from headstart.vision.gallery import class_names, plot_pictures
+from headstart.vision.gallery import plot_pictures
 from headstart.vision.gradcam import grad_cam
 from headstart.vision.models.network import ImageModel
 
@@ -49,19 +48,13 @@ class Interpretation:
         """Made from predictions for the data's validation rows, in their order."""
         kind = data.codec.target
         prediction, target = prediction.cpu(), target.cpu()
-        if isinstance(kind, Label):
-            said = prediction.argmax(1)
-            certainty = prediction.amax(1)
-        else:
-            said = (prediction >= 0.5).float()
-            certainty = torch.where(said > 0, prediction, 1 - prediction).amin(1)
         table = pl.DataFrame(
             {
                 "path": [data.pictures.names[row] for row in data.sides.valid],
-                "truth": [class_names(row, kind) for row in target],
-                "prediction": [class_names(row, kind) for row in said],
-                "probability": certainty.numpy(),
-                "loss": row_errors(prediction, target, kind).numpy(),
+                "truth": [kind.class_text(row) for row in target],
+                "prediction": [kind.class_text(row) for row in kind.chosen(prediction)],
+                "probability": kind.certainty(prediction).numpy(),
+                "loss": kind.row_errors(prediction, target).numpy(),
             }
         )
         return cls(table, prediction, target, model, data, engine)
@@ -80,8 +73,7 @@ class Interpretation:
 
     def confusion_matrix(self) -> pl.DataFrame:
         """How many rows of each class were taken for each class; for several labels each class judged alone."""
-        judge = confusion_matrix if isinstance(self.data.codec.target, Label) else label_counts
-        return judge(self.prediction, self.target, self.data.codec.target.classes)
+        return self.data.codec.target.confusion(self.prediction, self.target)
 
     def most_confused(self, least: int = 1) -> pl.DataFrame:
         """The pairs of classes that are taken for one another, most frequent first."""
@@ -130,7 +122,7 @@ class Interpretation:
         return plot_pictures(images, titles, maps=maps, heading=heading)
 
     def _check_one_class(self) -> None:
-        if not isinstance(self.data.codec.target, Label):
+        if self.data.codec.target.kind != "label":
             raise ConfigError(
                 "with several labels per picture no class is taken for another; confusion_matrix() judges each alone"
             )

@@ -359,7 +359,7 @@ class ImageLearner(Learner):
         assert isinstance(self.whole.backbone, Backbone)
         count = len(self.whole.backbone.widths)
         more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
-        several = "any of" if type(self.codec.target).__name__ == "Labels" else "one of"
+        several = "any of" if self.codec.target.kind == "labels" else "one of"
         return [
             f"pictures     {sizing.size} x {sizing.size} pixels ({sizing.resize})",
             f"classes      {several} {', '.join(classes[:20])}{more}",

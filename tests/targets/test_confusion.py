@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
 from headstart import ConfigError, DataError
 from headstart.frames.categories import Categories
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
 from headstart.targets.target import Count, Label, Labels, Number, Quantiles
 from headstart.training.plots import plot_confusion
 
