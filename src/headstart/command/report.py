@@ -47,9 +47,9 @@ def report(
 def metrics_of(figures: dict[str, float]) -> dict[str, float | None]:
     """The metrics among an epoch's figures; None for what is not finite."""
     from headstart.core.artefact import finite
-    from headstart.targets.metrics import NO_METRICS
+    from headstart.training.progress import FIGURES_BESIDE_METRICS
 
-    return finite({name: value for name, value in figures.items() if name not in NO_METRICS})
+    return finite({name: value for name, value in figures.items() if name not in FIGURES_BESIDE_METRICS})
 
 
 def print_metrics(metrics: dict[str, float | None]) -> None:

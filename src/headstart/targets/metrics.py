@@ -27,7 +27,6 @@ from headstart.targets.kinds import TargetKind, describe_kind
 
 __all__ = [
     "METRICS",
-    "NO_METRICS",
     "Better",
     "Measurable",
     "Metric",
@@ -330,9 +329,6 @@ def f1_macro(prediction: Tensor, target: Tensor) -> float:
     """
     return _of_classes(prediction, target, _f1, binary=False)
 
-
-NO_METRICS = ("fit", "epoch", "train_loss", "seconds")
-"""Columns of the history that are no figures of an evaluation."""
 
 METRICS: dict[str, Metric] = {
     metric.name: metric

@@ -16,10 +16,7 @@ from headstart.core.errors import NotFittedError
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
 
-__all__ = ["FIGURES_BESIDE_METRICS", "History", "format_figure"]
-
-FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "seconds", "kept")
-"""What stands in the figures of an epoch beside those of its evaluation."""
+__all__ = ["History", "format_figure"]
 
 
 class History(list[dict[str, float]]):

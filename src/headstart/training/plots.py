@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from headstart.targets.metrics import NO_METRICS
+from headstart.training.progress import FIGURES_BESIDE_METRICS
 from headstart.training.schedules import Schedule
 
 __all__ = [
@@ -52,7 +52,7 @@ def plot_history(history: Sequence[dict[str, float]]) -> Plot:
     Args:
         history: a dictionary of figures per epoch.
     """
-    metrics = [name for name in history[-1] if name not in (*NO_METRICS, "valid_loss")]
+    metrics = [name for name in history[-1] if name not in (*FIGURES_BESIDE_METRICS, "valid_loss")]
     shown = metrics[:3]
     plot = Plot(figsize=(5.0 + 3.2 * len(shown), 3.6), layout="constrained")
     axes = np.atleast_1d(plot.subplots(1, 1 + len(shown)))

@@ -18,7 +18,11 @@ from headstart.core.values import Json, differences
 from headstart.targets.metrics import Better
 from headstart.training.optim import Groups
 
-__all__ = ["Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
+__all__ = ["FIGURES_BESIDE_METRICS", "Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
+
+
+FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "seconds", "kept")
+"""What stands in the figures of an epoch beside those of its evaluation."""
 
 
 class Stateful(Protocol):

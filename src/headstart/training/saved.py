@@ -15,8 +15,8 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
 from headstart.core.values import Json, differences, to_json
 from headstart.targets.metrics import Metric, find_metrics
-from headstart.training.history import FIGURES_BESIDE_METRICS
 from headstart.training.optim import frozen_groups
+from headstart.training.progress import FIGURES_BESIDE_METRICS
 
 if TYPE_CHECKING:
     from headstart.training.learner import Learner
