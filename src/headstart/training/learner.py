@@ -115,6 +115,11 @@ class Learner:
         self.figures: dict[str, float] = {}
         self.fits = 0
 
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        trained = f"{len(self.history)} epochs trained" if self.history else "not trained"
+        return f"{type(self).__name__}({type(self.model).__name__} of {parameters:,} parameters, {trained})"
+
     # ---- what it is made of
 
     @property

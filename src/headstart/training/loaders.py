@@ -40,7 +40,13 @@ class Loader(Protocol):
 
 @runtime_checkable
 class Fingerprinted(Protocol):
-    """A loader that can say which batches it makes, so that a checkpoint is not resumed with others."""
+    """A loader that can say which batches it makes, so that a checkpoint is not resumed with others.
+
+    Attributes:
+        rows: number of rows (of tokens, in streams of text) in an epoch.
+    """
+
+    rows: int
 
     def fingerprint(self) -> Json:
         """Return what the batches depend on: rows, sizes, seed, and a digest of the data."""
@@ -61,7 +67,7 @@ def digest_of(*tensors: Tensor | None) -> str:
     return digest.hexdigest()[:16]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Data:
     """What a learner trains on and is validated with. Each application has its own, with its codec.
 
@@ -78,6 +84,11 @@ class Data:
     target: Target | None = None
     engine: Engine = field(default_factory=Engine)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        train, valid = _counted(self.train), "no" if self.valid is None else _counted(self.valid)
+        predicted = "" if self.target is None else f", target {', '.join(self.target.columns)}"
+        return f"{type(self).__name__}({train} training and {valid} validation rows{predicted})"
 
 
 class TensorLoader:
@@ -229,6 +240,10 @@ def tensor_data(
         target=target,
         engine=engine,
     )
+
+
+def _counted(loader: Loader) -> str:
+    return f"{loader.rows:,}" if isinstance(loader, Fingerprinted) else "an unknown number of"
 
 
 def _home(tensors: Sequence[Tensor], device: torch.device) -> torch.device:
