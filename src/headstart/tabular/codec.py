@@ -138,12 +138,16 @@ class TableCodec:
 
     @classmethod
     def fit(
-        cls, rows: CompleteRows, columns: SortedColumns, target: AnyTarget, recipe: FeatureRecipe | None = None
+        cls,
+        rows: pl.DataFrame | CompleteRows,
+        columns: SortedColumns,
+        target: AnyTarget,
+        recipe: FeatureRecipe | None = None,
     ) -> TableCodec:
         """Learn categories, medians, means, standard deviations and bins.
 
         Args:
-            rows: training rows.
+            rows: training rows with the recipe's features, or the same completed before.
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
@@ -151,6 +155,7 @@ class TableCodec:
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
         """
+        rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
             CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
