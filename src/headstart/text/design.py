@@ -24,6 +24,7 @@ __all__ = [
     "LanguageModelDesign",
     "LanguageModelOptions",
     "LanguageModelTraining",
+    "RecurrentOptions",
     "RecurrentTraining",
     "TextDesign",
     "TextOptions",
