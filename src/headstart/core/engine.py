@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -147,7 +147,8 @@ class Engine:
         """
         if self.world_size == 1:
             return float(rows)
-        return self.sum(torch.tensor(float(rows), device=self.device)) / self.world_size
+        filled = torch.full((), float(rows), device=self.device)  # filled there: a copy from the host would wait
+        return self.sum(filled) / self.world_size
 
     def exchange(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Around forward and backward: the processes exchange gradients only at the ``last`` batch of a step."""
@@ -233,18 +234,25 @@ class Engine:
     @contextlib.contextmanager
     def random_stream(self, *numbers: int) -> Iterator[None]:
         """A random stream of its own, from these numbers and the rank; the caller's is untouched afterwards."""
-        devices: Iterable[int] = []
+        before, seed = self.random_state(), seed_of(*numbers, self.rank)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the caller's other devices
         if self.device.type == "cuda":
-            devices = [self.device.index if self.device.index is not None else torch.cuda.current_device()]
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed_of(*numbers, self.rank))
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
+        try:
             yield
+        finally:
+            self.set_random_state(before)
 
     def random_state(self) -> dict[str, Tensor]:
         """Where the random streams of the processor and of the device stand."""
         states = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.device)
+        elif self.device.type == "mps":
+            states["mps"] = torch.mps.get_rng_state()
         return states
 
     def set_random_state(self, states: dict[str, Tensor]) -> None:
@@ -252,6 +260,8 @@ class Engine:
         torch.set_rng_state(states["cpu"])
         if self.device.type == "cuda" and "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
+        elif self.device.type == "mps" and "mps" in states:
+            torch.mps.set_rng_state(states["mps"])
 
 
 def _leave_group() -> None:

@@ -254,7 +254,9 @@ class Learner:
                 if resume:
                     checkpoints.take_up(progress)
             if snapshot is not None and progress.epoch == 0:
-                self.snapshots.clear(snapshot)
+                if self.engine.is_main:
+                    self.snapshots.clear(snapshot)
+                self.engine.wait()
             try:
                 fit(
                     progress, data.train, self._loss(), schedule, callbacks=every,
