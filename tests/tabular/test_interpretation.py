@@ -269,13 +269,13 @@ def own_metric(prediction: Any, target: Any) -> float:
         (lambda n, c: n.feature_importance(repeats=0), "repeats must be a whole number of at least 1; got 0"),
         (lambda n, c: n.feature_importance(rows=0), "rows must be a whole number of at least 1, or None for all; got 0"),
         (lambda n, c: n.feature_importance(metric="rmsee"), r"there is no metric 'rmsee'; did you mean 'rmse'\?"),
-        (lambda n, c: n.feature_importance(metric=own_metric), "whether more or less own_metric is better is not known"),
+        (lambda n, c: n.feature_importance(metric=own_metric), "metric 'own_metric' does not say whether higher or lower is better; give metrics.Metric"),
         (lambda n, c: n.partial_dependence("day"), r"'day' is a date, of which the model sees parts: give one of .*day.month"),
         (lambda n, c: n.partial_dependence("hat"), r"the model has no column 'hat'; did you mean 'heat'\?"),
         (lambda n, c: n.partial_dependence("heat", values=0), "values must be a whole number of at least 1; got 0"),
-        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number and has no confusion matrix: plot_residuals\(\)"),
+        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number and has no confusion matrix; look at the residuals instead: plot_residuals\(\)"),
         (lambda n, c: n.interpret().plot_residuals("heat"), "'heat' is not predicted; there are: 'sales'"),
-        (lambda n, c: c.interpret().plot_residuals(), r"'size' holds classes and has no residuals: plot_confusion\(\)"),
+        (lambda n, c: c.interpret().plot_residuals(), r"'size' is a class and has no residuals; look at the confusion instead: plot_confusion\(\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_told(action: Any, message: str, numbers: Any, classes: Any) -> None:

@@ -282,7 +282,7 @@ CODEC = make_data().codec
         (lambda: make_data(None), ConfigError, "target must be a column's name, or several; got None"),
         (lambda: make_data("busy", class_weight={"busy": -1, "quiet": 2}), ConfigError, "class_weight must be finite numbers above 0"),
         (lambda: TabularLearner(make_data(), hidden=200), ConfigError, "hidden must be .*200"),
-        (lambda: make_data(class_weight="balanced"), ConfigError, "class_weight is for a target with one class per row"),
+        (lambda: make_data(class_weight="balanced"), ConfigError, "class_weight needs a target with one class per row, but 'sales' is a number; leave"),
         (lambda: make_data("busy", class_weight="even"), ConfigError, "class_weight must be 'balanced' or a weight per class; got 'even'"),
         (lambda: make_data("busy", class_weight={"busy": 1, "quite": 2}), ConfigError, "one weight for each of .* look at 'quiet'"),
         (lambda: make_data(batch_size=0), ConfigError, "batch_size must be a whole number of at least 1; got 0"),

@@ -260,7 +260,7 @@ def from_json(kind: Any, record: Any, tensors: Mapping[str, Tensor] | None = Non
         return _object(made, record, tensors)
     for arm in _arms(hint):
         origin = get_origin(arm)
-        if isinstance(record, list) and origin in (tuple, Sequence, list):
+        if isinstance(record, list) and origin in (tuple, Sequence, list) and _fits_length(arm, record):
             if _fits_plainly(arm, record):
                 return tuple(record)
             inner = _element_types(arm, len(record))
@@ -403,6 +403,12 @@ def _fits_plainly(arm: Any, record: Sequence[Any]) -> bool:
     if not parts or not _unbounded(parts[0]) or (get_origin(arm) is tuple and parts[1:] != (Ellipsis,)):
         return False
     return set(map(type, record)) <= _PLAIN.intersection(_arms(parts[0]))
+
+
+def _fits_length(arm: Any, record: Sequence[Any]) -> bool:
+    """Whether a sequence is as long as ``arm`` declares: ``tuple[X, ...]`` of any length, ``tuple[X, Y]`` of two."""
+    parts = get_args(arm)
+    return get_origin(arm) is not tuple or parts[1:] == (Ellipsis,) or len(parts) == len(record)
 
 
 def _unbounded(hint: Any) -> bool:
