@@ -99,7 +99,7 @@ def demo(
     ),
 ) -> None:
     """Do an application's main job on real data: from data to a saved model, plots and predictions."""
-    from headstart.demos.report import run_demo
+    from headstart.demos import run_demo
 
     run_demo(application, out)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from headstart.core.record import finite
 
-__all__ = ["described", "kept_epoch", "metrics_in", "print_history", "print_metrics", "report"]
+if TYPE_CHECKING:
+    from headstart.training.history import History
+
+__all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"]
 
 MOST = 12
 """Entries of a list that are printed; of a longer one these, and their number."""
@@ -19,7 +22,7 @@ MOST = 12
 
 def report(
     figures: Mapping[str, float],
-    history: Sequence[Mapping[str, float]],
+    history: History,
     out: Path,
     *,
     first: str,
@@ -38,7 +41,7 @@ def report(
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    metrics, kept = metrics_in(figures), kept_epoch(history)
+    metrics, kept = metrics_in(figures), history.kept()
     if as_json:
         epochs = [finite(epoch) for epoch in history]
         record = {"metrics": metrics, "epochs": epochs, "kept": kept, "seconds": round(seconds, 3), "out": str(out)}
@@ -49,17 +52,6 @@ def report(
         why = f"the best by {first}" if "kept" in history[kept - 1] else "the last"
         typer.echo(f"kept epoch {kept} of {len(history)}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
-
-
-def kept_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
-    """Return the number of the epoch whose weights were kept, counted from 1 over all fits; None without epochs."""
-    if not history:
-        return None
-    last = history[-1].get("fit")
-    for number, figures in enumerate(history, 1):
-        if figures.get("fit") == last and figures.get("kept"):
-            return number
-    return len(history)
 
 
 def metrics_in(figures: Mapping[str, float]) -> dict[str, float | None]:
