@@ -240,7 +240,7 @@ class Learner:
         data = self._own_data()
         if resume and checkpoint is None:
             raise ConfigError("resume=True needs checkpoint=, the folder to go on from")
-        taking_part = [*self.callbacks, *checked_callbacks(callbacks)]
+        taking_part = [*self.training.callbacks(), *self.callbacks, *checked_callbacks(callbacks)]
         if keep == "best" and data.valid is not None:
             taking_part.append(KeepBest())
         if snapshot is not None:
@@ -298,8 +298,8 @@ class Learner:
             steps: how many; the sweep ends before when the loss diverges.
         """
         return find_lr(
-            self.model, self._own_data().train, self._loss(), self.engine, self.training, start=start, end=end,
-            steps=steps, callbacks=self.callbacks,
+            self.model, self._own_data().train, self._row_loss(), self.engine, self.training, start=start, end=end,
+            steps=steps, members=self.members, callbacks=[*self.training.callbacks(), *self.callbacks],
         )  # fmt: skip
 
     def freeze_to(self, first_trained: int) -> None:

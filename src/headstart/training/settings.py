@@ -51,6 +51,10 @@ class Training(Value):
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         super().__post_init__()
 
+    def callbacks(self) -> list[Callback]:
+        """Return callbacks that carry out fields of a subclass, such as penalties; they come before a learner's own."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Value):
