@@ -446,7 +446,8 @@ def _named(arm: Any) -> str:
     if arm in words:
         return words[arm]
     if get_origin(arm) is Literal:
-        return " or ".join(repr(choice) for choice in get_args(arm))
+        *first, last = (repr(choice) for choice in get_args(arm))
+        return f"{', '.join(first)} or {last}" if first else last
     if get_origin(arm) in (tuple, Sequence, list):
         inner = [part for part in get_args(arm) if part is not Ellipsis]
         return f"a list of {' and '.join(_plural(part) for part in dict.fromkeys(inner))}"

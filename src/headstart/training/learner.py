@@ -298,8 +298,8 @@ class Learner:
             steps: how many; the sweep ends before when the loss diverges.
         """
         return find_lr(
-            self.model, self._own_data().train, self._loss(), self.engine, self.training, start=start, end=end,
-            steps=steps, callbacks=[*self.training.callbacks(), *self.callbacks],
+            self.model, self._own_data().train, self._row_loss(), self.engine, self.training, start=start, end=end,
+            steps=steps, members=self.members, callbacks=[*self.training.callbacks(), *self.callbacks],
         )  # fmt: skip
 
     def freeze_to(self, first_trained: int) -> None:
