@@ -849,7 +849,7 @@ def collab_checkpoint(folder: Path) -> Json:
         broken.fit_one_cycle(0.02, 3, callbacks=[Interrupt(2)], checkpoint=folder / "checkpoint")
     except KeyboardInterrupt:
         resumed.fit_one_cycle(0.02, 3, callbacks=[Interrupt(0)], checkpoint=folder / "checkpoint", resume=True)
-    resumed.go_on(ratings_data(codec=resumed.codec, seed=9))
+    resumed.data = ratings_data(codec=resumed.codec, seed=9)
     resumed.fit(0.002, 1)
     return told(resumed, of_pairs, folder)
 
