@@ -64,7 +64,7 @@ class TabularLearner(ApplicationLearner):
         return self.design.network(self.codec, seed)
 
     @classmethod
-    def suggest(cls, data: TabularData) -> Plan:
+    def suggest(cls, data: TabularData, design: TabularDesign | None = None) -> Plan:
         """Return how long and how fast to train the default network: see `suggested_epochs`."""
         return suggest(data)
 

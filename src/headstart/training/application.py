@@ -97,8 +97,13 @@ class ApplicationLearner(Learner, ABC):
         engine.at(training.precision)
 
     @classmethod
-    def suggest(cls, data: Any) -> Plan:
-        """Return how long and how fast to train the default network on these data."""
+    def suggest(cls, data: Any, design: Any = None) -> Plan:
+        """Return how long and how fast to train on these data.
+
+        Args:
+            data: the application's data.
+            design: the network that is trained; None: the default network.
+        """
         raise ConfigError(f"{cls.__name__} has no plan: give lr and epochs")
 
     # ---- the same for all
@@ -122,8 +127,8 @@ class ApplicationLearner(Learner, ABC):
         self._data = data
 
     def plan(self) -> Plan:
-        """Return how long and how fast to train on the learner's data: the application's ``suggest(data)``."""
-        return self.suggest(self._own_data())
+        """Return how long and how fast to train on the learner's data: the application's ``suggest``."""
+        return self.suggest(self._own_data(), self.design)
 
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name."""
