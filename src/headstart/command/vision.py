@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from headstart.command.options import AsJson, Device, PrecisionName, engine_of, names, split_of
+from headstart.command.options import AsJson, Device, PrecisionName, names, split_of
 from headstart.command.report import report
 from headstart.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from headstart.core.engine import Precision
     from headstart.vision import Augment, ImageData
     from headstart.vision.learner import ImageLearner
 
@@ -74,6 +75,7 @@ def train_vision(
 ) -> None:
     """Train on pictures; print the metrics of those that validate."""
     from headstart.core.artefact import check_writable
+    from headstart.core.engine import Engine
     from headstart.vision import ImageLearner
 
     started = time.perf_counter()
@@ -85,7 +87,7 @@ def train_vision(
     options: dict[str, Any] = {
         "where": where, "size": size, "resize": resize, "augment": changes, "batch_size": batch_size, "seed": seed,
         "on_error": on_error, "workers": workers, "group": group,
-        "engine": engine_of(device, precision),
+        "engine": Engine(device),
     }  # fmt: skip
     asked = (time_column, valid_from, valid_fraction, valid_where)
     if any(option is not None for option in asked):
@@ -98,7 +100,7 @@ def train_vision(
     learner = ImageLearner(
         data, backbone=backbone, weights=True if weights is None else weights != "random" and weights, hidden=widths,
         precompute=precompute if weights != "random" else 0, stages=stages, grid=_cells(grid), dropout=probabilities,
-        label_smoothing=label_smoothing, seed=seed,
+        label_smoothing=label_smoothing, precision=cast("Precision", precision), seed=seed,
     )  # fmt: skip
     learner.fit_one_cycle(lr, epochs)
     if fine_tune:
@@ -111,7 +113,7 @@ def train_vision(
         report(learner.history, out, time.perf_counter() - started, as_json=as_json, rows="PICTURES")
 
 
-def predict_vision(learner: ImageLearner, pictures: Path, on_error: str, *, flat: bool) -> pl.DataFrame:
+def predict_vision(learner: ImageLearner, pictures: Path, on_error: Any, *, flat: bool) -> pl.DataFrame:
     """Predictions for a picture, a folder of pictures or a table of paths: its columns, and beside them the answers.
 
     Args:
