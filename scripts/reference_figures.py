@@ -84,7 +84,7 @@ FILE = Path(__file__).parents[1] / "tests" / "reference_figures.json"
 BESIDE = {
     "TextEnsemble": "headstart.text",
     "TransformerLearner": "headstart.text",
-    "read_tokenizer": "headstart.text.transformer",
+    "read_tokenizer": "headstart.text",
     "side_on": "headstart.vision",
 }
 """Names that headstart offers in a part of its own, until the package itself has them."""
@@ -849,7 +849,7 @@ def collab_checkpoint(folder: Path) -> Json:
         broken.fit_one_cycle(0.02, 3, callbacks=[Interrupt(2)], checkpoint=folder / "checkpoint")
     except KeyboardInterrupt:
         resumed.fit_one_cycle(0.02, 3, callbacks=[Interrupt(0)], checkpoint=folder / "checkpoint", resume=True)
-    resumed.go_on(ratings_data(codec=resumed.codec, seed=9))
+    resumed.data = ratings_data(codec=resumed.codec, seed=9)
     resumed.fit(0.002, 1)
     return told(resumed, of_pairs, folder)
 
@@ -926,7 +926,7 @@ def sentences(rows: int = 160, seed: int = 0) -> pl.DataFrame:
 
 
 NEW = ["The film was not dull.", "The cast was moving and we saw it twice.", "A flat story", "", "What a great plot!"]
-SMALL: Json = {"embedding_size": 16, "hidden": 24, "layers": 2, "progress": "none"}
+SMALL: Json = {"embedding_size": 16, "hidden": 24, "layers": 2, "dropout": 1.0, "progress": "none"}
 
 
 def language_data(**options: Any) -> LanguageModelData:
@@ -967,7 +967,7 @@ def text_language_model(folder: Path) -> Json:
 @run("text/language model, default sizes")
 def text_language_model_default(folder: Path) -> Json:
     learner = LanguageModelLearner(
-        language_data(batch_size=16), embedding_size=128, hidden=256, layers=2, progress="none"
+        language_data(batch_size=16), embedding_size=128, hidden=256, layers=2, dropout=1.0, progress="none"
     )
     learner.fit_one_cycle(0.003, 1)
     return told(learner, of_words)
@@ -976,8 +976,8 @@ def text_language_model_default(folder: Path) -> Json:
 @run("text/language model, options")
 def text_language_model_options(folder: Path) -> Json:
     learner = LanguageModelLearner(
-        language_data(backward=True, seed=2), from_counts=False, sampled=8, alpha=1.0, beta=0.5, dropout=0.5, clip=0.1,
-        accumulate=2, weight_decay=0.1, seed=3, **SMALL,
+        language_data(backward=True, seed=2), from_counts=False, sampled=8, alpha=1.0, beta=0.5, clip=0.1,
+        accumulate=2, weight_decay=0.1, seed=3, **{**SMALL, "dropout": 0.5},
     )  # fmt: skip
     learner.fit(0.01, 2, cycle_len=1)
     return told(learner, of_words, folder)
@@ -988,7 +988,7 @@ def text_language_model_from(folder: Path) -> Json:
     start = language_model(folder)
     texts = ["The song was dull .", "The film was loud and we saw it twice ."] * 20
     data = LanguageModelData.from_texts(texts, valid=texts[:8], min_freq=1, batch_size=4, bptt=12, engine=cpu())
-    learner = LanguageModelLearner(data, language_model=start, progress="none")
+    learner = LanguageModelLearner(data, language_model=start, dropout=1.0, progress="none")
     learner.freeze()
     learner.fit_one_cycle(0.01, 1)
     learner.unfreeze()
@@ -1029,7 +1029,7 @@ def text_classifier(folder: Path) -> Json:
 def text_classifier_options(folder: Path) -> Json:
     learner = TextLearner(
         text_data(class_weight="balanced", seed=2), head_hidden=0, bptt=5, max_length=10, alpha=0.0, beta=0.0,
-        dropout=0.5, clip=0.5, accumulate=2, weight_decay=0.1, seed=3, metrics=["accuracy", "auc"], **SMALL,
+        clip=0.5, accumulate=2, weight_decay=0.1, seed=3, metrics=["accuracy", "auc"], **{**SMALL, "dropout": 0.5},
     )  # fmt: skip
     learner.fit_one_cycle([0.002 * (number + 1) for number in range(len(learner.groups))], 2)
     return told(learner, of_texts, folder)
@@ -1045,7 +1045,7 @@ def text_labels(folder: Path) -> Json:
 def classifier_from(folder: Path, *, backward: bool = False) -> TextLearner:
     """A classifier that starts from a language model, gradually unfrozen."""
     data = text_data(language_model=language_model(folder, backward=backward))
-    learner = TextLearner(data, progress="none")
+    learner = TextLearner(data, dropout=1.0, progress="none")
     learner.fine_tune(0.02, 1)
     return learner
 
@@ -1090,7 +1090,9 @@ def text_snippets(folder: Path) -> Json:
     frame = pl.read_parquet(named_set("movie-snippets")).filter(pl.col("label").is_not_null()).gather_every(2)
     half = frame.gather_every(2)
     language = LanguageModelData.from_table(frame, "text", batch_size=32, workers=1, engine=cpu())
-    learner = LanguageModelLearner(language, embedding_size=64, hidden=96, layers=2, progress="none")
+    learner = LanguageModelLearner(
+        language, embedding_size=64, hidden=96, layers=2, dropout=1.0, sampled=0, progress="none"
+    )
     learner.fit_one_cycle(0.01, 2)
     said = [learner.generate("the film", 20, temperature=0.7, seed=0)]
     data = TextData.from_table(

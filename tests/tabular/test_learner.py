@@ -153,7 +153,7 @@ def test_an_ensemble_is_one_artefact_and_better_than_its_worst_member(tmp_path: 
     learner.save(tmp_path / "model")
     loaded = headstart.load(tmp_path / "model")
     assert loaded.predict(TABLE).equals(learner.predict(TABLE))
-    inputs = learner.codec.encode(TABLE)
+    inputs = learner.codec.encode(TABLE).inputs
     true = torch.tensor(TABLE["sales"].to_numpy())
     with torch.inference_mode():
         alone = [learner.codec.target.prediction(member(*inputs)) for member in learner.model.members]

@@ -16,12 +16,15 @@ from headstart.classic.data import Field, Joined, TextDataset
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
 from headstart.classic.tensors import StreamBatches, TimeFirst
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import replaced
 from headstart.text import LanguageModelLearner, TextLearner
 from headstart.text.data import TextData as Texts
-from headstart.text.encoder_learner import ActivationPenalty, EncoderLearner
+from headstart.text.design import RecurrentOptions
+from headstart.text.encoder_learner import EncoderLearner
 from headstart.text.generation import write
 from headstart.text.language_model_data import LanguageModelData as Streams
 from headstart.text.models.awd_lstm import Dropouts
+from headstart.text.penalty import ActivationPenalty
 
 __all__ = ["LanguageModelData", "TextData", "sample_model", "seq2seq_reg"]
 
@@ -69,8 +72,7 @@ class EncoderAdapter(ClassicLearner):
                     " own add a Callback with on_loss to learner.learner.callbacks"
                 )
             alpha, beta = function.keywords.get("alpha", 0.0), function.keywords.get("beta", 0.0)
-        others = [one for one in self.learner.callbacks if not isinstance(one, ActivationPenalty)]
-        self.learner.callbacks = [ActivationPenalty(alpha, beta), *others]
+        self.learner.training = replaced(self.learner.training, {"alpha": alpha, "beta": beta})
         self._reg_fn = function
 
     def save_encoder(self, name: str) -> None:
@@ -195,10 +197,9 @@ class LanguageModelData:
             seed: of the weights and of dropout.
         """
         learner = LanguageModelLearner(
-            self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, alpha=0.0, beta=0.0, clip=None, seed=seed,
+            self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, sampled=0, from_counts=False,
             dropouts=Dropouts(embedding=dropoute, input=dropouti, weight=wdrop, hidden=dropouth, output=dropout),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
-            progress="none", from_counts=False,
+            **_options(self.path, opt_fn, seed),
         )  # fmt: skip
         return LanguageAdapter(learner, self.bs)
 
@@ -274,11 +275,22 @@ class TextData:
         """
         learner = TextLearner(
             self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, head_hidden=0, bptt=bptt,
-            max_length=max_sl, alpha=0.0, beta=0.0, clip=None, seed=seed, progress="none",
+            max_length=max_sl,
             dropouts=Dropouts(embedding=dropoute, input=dropouti, weight=wdrop, hidden=dropouth, output=dropout),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
+            **_options(self.path, opt_fn, seed),
         )  # fmt: skip
         return EncoderAdapter(learner)
+
+
+def _options(path: str | Path, opt_fn: OptimizerFunction | None, seed: int) -> RecurrentOptions:
+    """What the lesson's learners of texts have in common: no penalties and no clipping until they are set."""
+    options: RecurrentOptions = {
+        "dropout": 1.0, "alpha": 0.0, "beta": 0.0, "clip": None, "seed": seed, "folder": models_folder(path),
+        "progress": "none",
+    }  # fmt: skip
+    if opt_fn is not None:
+        options["optimizer"] = optimizer_factory(opt_fn)
+    return options
 
 
 def sample_model(m: TimeFirst, s: str, l: int = 50) -> None:  # noqa: E741 - the lesson's name

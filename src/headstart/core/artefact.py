@@ -24,6 +24,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from headstart.core.errors import ArtifactError
+from headstart.core.record import FORMAT, finite, read_record, record_sha256
 from headstart.core.values import Json
 
 __all__ = [
@@ -38,10 +39,6 @@ __all__ = [
     "unpack",
     "write_folder",
 ]
-
-FORMAT = 2
-"""Version of the folder's layout. A newer one is refused, and so is 1, which no release wrote."""
-
 
 def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Writes ``name``.json and weights.safetensors into ``folder``, replacing an earlier save as one step.
@@ -93,29 +90,7 @@ def read_folder(folder: Path, name: str) -> tuple[Json, dict[str, Tensor]]:
     Raises:
         ArtifactError: the folder is not there, not of this kind, damaged, or from a newer version of headstart.
     """
-    path, weights = folder / f"{name}.json", folder / "weights.safetensors"
-    if not folder.is_dir():
-        raise ArtifactError(f"there is no folder {folder}; give the folder that save() or --out wrote")
-    if not path.is_file():
-        raise ArtifactError(f"{folder} holds no {name}.json, so nothing of that kind was saved there")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); it was cut short or altered: restore it") from error
-    if not isinstance(record, dict) or type(record.get("format")) is not int:
-        raise ArtifactError(f"{path} has no format version, so headstart did not write it")
-    if record["format"] > FORMAT:
-        raise ArtifactError(
-            f"{path} has format {record['format']}, and this headstart reads up to {FORMAT}: upgrade headstart"
-        )
-    if record["format"] < FORMAT:
-        raise ArtifactError(
-            f"{path} has format {record['format']}, which was never released and is not read any more: train again"
-        )
-    if record.pop("record_sha256", None) != record_sha256(record):
-        raise ArtifactError(f"{path} is not as it was saved: it was altered; restore it")
-    if not weights.is_file():
-        raise ArtifactError(f"{folder} has no weights.safetensors; the save was not copied whole")
+    record, weights = read_record(folder, name), folder / "weights.safetensors"
     try:
         content = weights.read_bytes()  # once, so that what is checked is what is loaded
         if hashlib.sha256(content).hexdigest() != record.get("weights_sha256"):
@@ -208,17 +183,6 @@ def check_writable(folder: Path, name: str) -> None:
     nearest = next(path for path in (folder.absolute().parent, *folder.absolute().parent.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ArtifactError(f"cannot save to {folder}: {nearest} is no folder that can be written; give another one")
-
-
-def record_sha256(record: Json) -> str:
-    """A digest of what a record says, whatever its layout: against damage and slips, not against forgery."""
-    said = {name: value for name, value in record.items() if name != "record_sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures as JSON can hold them: None for what is not finite."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def _check_replaceable(folder: Path, name: str) -> None:

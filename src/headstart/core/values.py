@@ -33,6 +33,8 @@ __all__ = [
     "Option",
     "Range",
     "Value",
+    "arguments_of",
+    "checked",
     "differences",
     "from_json",
     "options_of",
@@ -93,11 +95,7 @@ class Value:
     def __post_init__(self) -> None:
         """Check and normalise all fields."""
         for name, hint in _hints(type(self)).items():
-            given = getattr(self, name)
-            try:
-                object.__setattr__(self, name, _coerced(hint, given))
-            except _MismatchError as error:
-                raise ConfigError(f"{name} must be {error.expected}; got {given!r}") from None
+            object.__setattr__(self, name, checked(name, hint, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,40 @@ def options_of(kind: type[Any]) -> tuple[Option, ...]:
             default = field.default_factory()
         options.append(Option(field.name, hint, default, documentation.get(field.name, ""), bounds))
     return tuple(options)
+
+
+def arguments_of(function: Any) -> tuple[Option, ...]:
+    """Return the spelt-out parameters of a function, documented by the section ``Args`` of its docstring.
+
+    Args:
+        function: a function or method; ``self`` and ``**options`` are left out.
+    """
+    documentation = _entries(inspect.getdoc(function) or "", "Args:")
+    hints = typing.get_type_hints(function, include_extras=True)
+    arguments = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            hint, bounds = _without_range(hints.get(name, Any))
+            default = dataclasses.MISSING if parameter.default is parameter.empty else parameter.default
+            arguments.append(Option(name, hint, default, documentation.get(name, ""), bounds))
+    return tuple(arguments)
+
+
+def checked(name: str, kind: Any, given: Any) -> Any:
+    """Return what was given as the declared type has it: lists as tuples, whole numbers as floats.
+
+    Args:
+        name: what an error calls it.
+        kind: the declared type, with its range.
+        given: what a user wrote.
+
+    Raises:
+        ConfigError: it has another type, or lies outside the range.
+    """
+    try:
+        return _coerced(kind, given)
+    except _MismatchError as error:
+        raise ConfigError(f"{name} must be {error.expected}; got {given!r}") from None
 
 
 def replaced(value: T, options: Mapping[str, Any]) -> T:
@@ -281,19 +313,24 @@ def _documentation(kind: type[Any]) -> dict[str, str]:
     """What the ``Attributes`` sections of a class and its bases say of each field, as running text."""
     documentation: dict[str, str] = {}
     for base in reversed(kind.__mro__):
-        lines = inspect.cleandoc(base.__dict__.get("__doc__") or "").splitlines()
-        if "Attributes:" not in lines:
-            continue
-        name = ""
-        for line in lines[lines.index("Attributes:") + 1 :]:
-            if line and not line.startswith(" "):
-                break
-            entry = re.match(r"    (\w+): (.*)", line)
-            if entry:
-                name, documentation[entry[1]] = entry[1], entry[2]
-            elif name and line.strip():
-                documentation[name] += f" {line.strip()}"
+        documentation |= _entries(inspect.cleandoc(base.__dict__.get("__doc__") or ""), "Attributes:")
     return documentation
+
+
+def _entries(docstring: str, section: str) -> dict[str, str]:
+    """The entries of one section of a docstring, as running text by name."""
+    lines = docstring.splitlines()
+    entries: dict[str, str] = {}
+    name = ""
+    for line in lines[lines.index(section) + 1 :] if section in lines else ():
+        if line and not line.startswith(" "):
+            break
+        entry = re.match(r"    (\w+): (.*)", line)
+        if entry:
+            name, entries[entry[1]] = entry[1], entry[2]
+        elif name and line.strip():
+            entries[name] += f" {line.strip()}"
+    return entries
 
 
 def _object(kind: type[Any], record: Json, tensors: Mapping[str, Tensor] | None) -> Any:
@@ -446,7 +483,8 @@ def _named(arm: Any) -> str:
     if arm in words:
         return words[arm]
     if get_origin(arm) is Literal:
-        return " or ".join(repr(choice) for choice in get_args(arm))
+        *first, last = (repr(choice) for choice in get_args(arm))
+        return f"{', '.join(first)} or {last}" if first else last
     if get_origin(arm) in (tuple, Sequence, list):
         inner = [part for part in get_args(arm) if part is not Ellipsis]
         return f"a list of {' and '.join(_plural(part) for part in dict.fromkeys(inner))}"

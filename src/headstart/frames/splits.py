@@ -39,6 +39,9 @@ __all__ = [
 
 Rows: TypeAlias = NDArray[np.int64]
 
+USUAL_FRACTION = 0.2
+"""Share of the rows that validate where none is given."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -84,7 +87,7 @@ def train_on_all(frame: pl.DataFrame) -> Split:
     return Split(np.arange(len(frame)), np.arange(0))
 
 
-def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
     """A random share of the rows validates.
 
     On a table with dates it warns: neighbours in time stand on both sides, so the figures come out too good.
@@ -110,7 +113,7 @@ def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
     return split
 
 
-def by_last(fraction: float = 0.2) -> Splitter:
+def by_last(fraction: float = USUAL_FRACTION) -> Splitter:
     """The last share of the rows, in the table's order, validates.
 
     Args:
@@ -222,7 +225,7 @@ def by_indices(valid: Sequence[int] | NDArray[np.integer[Any]]) -> Splitter:
     return split
 
 
-def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+def by_groups(column: str, fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
     """Whole groups validate (persons, shops, scenes), so that none stands on both sides.
 
     Args:

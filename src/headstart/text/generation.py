@@ -185,7 +185,7 @@ def _steps(model: LanguageModel) -> Iterator[None]:
 
 def _read(model: LanguageModel, codec: TextCodec, prompt: str) -> tuple[Tensor, State]:
     """Logits ``(1, words)`` after the prompt, and the state there."""
-    ids = torch.from_numpy(codec.encode_one(prompt)[:-1].astype("int64"))[None]  # without <eos>
+    ids = torch.from_numpy(codec.ids(prompt)[:-1].astype("int64"))[None]  # without <eos>
     state = model.encoder.no_state(1)
     logits = torch.empty(0)
     for start in range(0, ids.shape[1], WINDOW):

@@ -14,9 +14,10 @@ from torch import Tensor
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import Json
 from headstart.text.corpus import Corpus
 from headstart.text.tokens import PAD, SPECIALS
-from headstart.training.loaders import share_of_rows
+from headstart.training.loaders import digest_of, share_of_rows
 
 __all__ = ["BucketLoader", "StreamLoader"]
 
@@ -82,6 +83,16 @@ class StreamLoader:
     def steps(self, epoch: int) -> int:
         """The number of windows: with ``shuffle`` another in each epoch."""
         return len(self.windows(epoch))
+
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "bptt": self.bptt,
+            "seed": self.seed,
+            "digest": digest_of(*_tensors(self.corpus)),
+        }
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's streams, window by window: inputs are tokens, fresh and the next tokens, which are the target.
@@ -200,6 +211,16 @@ class BucketLoader:
         """The number of batches."""
         return len(self._plan(epoch))
 
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "most_tokens": self.most_tokens,
+            "seed": self.seed,
+            "digest": digest_of(*_tensors(self.corpus), self.target, self.weight),
+        }
+
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's share of each batch: inputs are tokens int32 ``(batch, time)`` and lengths ``(batch,)``."""
         for rows in self._plan(epoch)[start_step:]:
@@ -254,6 +275,11 @@ def padded(corpus: Corpus, rows: NDArray[Any]) -> tuple[Tensor, Tensor]:
     places = np.minimum(corpus.starts[rows][:, None] + time, len(corpus.tokens) - 1)
     tokens = np.where(time < lengths[:, None], corpus.tokens[places], np.int32(PAD_ID))
     return torch.from_numpy(tokens), torch.from_numpy(lengths.astype(np.int64))
+
+
+def _tensors(corpus: Corpus) -> tuple[Tensor, Tensor]:
+    """The corpus for a digest, without a copy."""
+    return torch.from_numpy(corpus.tokens), torch.from_numpy(corpus.starts)
 
 
 def _check_size(name: str, size: Any, least: int) -> None:

@@ -124,7 +124,16 @@ class ApplicationLearner(Learner, ABC):
                 "these data were made with another codec than the learner's, so their ids and numbers mean something"
                 " else to it: make them with codec=learner.codec"
             )
+        if data is not None:
+            self.prepare_for(data)
         self._data = data
+
+    def prepare_for(self, data: Any) -> None:
+        """Adapt to other data of the same codec, which are about to be set; here nothing is to be done.
+
+        Raises:
+            ConfigError: the learner cannot go on with such data.
+        """
 
     def plan(self) -> Plan:
         """Return how long and how fast to train on the learner's data: the application's ``suggest``."""

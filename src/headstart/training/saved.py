@@ -16,7 +16,6 @@ from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
 from headstart.core.values import Json, differences, to_json
 from headstart.targets.metrics import Metric, find_metrics
 from headstart.training.optim import frozen_groups
-from headstart.training.progress import FIGURES_BESIDE_METRICS
 
 if TYPE_CHECKING:
     from headstart.training.learner import Learner
@@ -56,12 +55,11 @@ def save_values(
 
 def record_of(learner: Learner) -> Json:
     """Return what ``learner.json`` says of a learner besides the values it is made of."""
-    figures = {name: value for name, value in learner.figures.items() if name not in FIGURES_BESIDE_METRICS}
     return {
         "model": type(learner.model).__name__,
         "loss": "default" if learner.loss is None else "custom",
         "measured_by": [metric.name for metric in learner.metrics],
-        "metrics": finite(figures),
+        "metrics": finite(learner.figures),
         "history": [finite(epoch) for epoch in learner.history],
         "fits": learner.fits,
         "frozen": list(frozen_groups(learner.groups)),

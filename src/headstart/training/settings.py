@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_type_hints
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_type_hints
 from headstart.core.batch import Loss
 from headstart.core.engine import Engine, Precision
 from headstart.core.values import Range, Value, unknown_option
-from headstart.targets.metrics import Metric
+from headstart.targets.metrics import MetricFunction
 from headstart.training.callbacks import Callback
 from headstart.training.display import Verbosity
 from headstart.training.optim import AdamW, AnyOptimizer, OptimizerFactory, as_optimizer
@@ -50,6 +50,10 @@ class Training(Value):
         """Check all fields; a user's own function becomes an optimizer that has its name."""
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         super().__post_init__()
+
+    def callbacks(self) -> list[Callback]:
+        """Return callbacks that carry out fields of a subclass, such as penalties; they come before a learner's own."""
+        return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ class LearnerOptions(TrainingOptions, total=False):
     """
 
     loss: Loss | None
-    metrics: Sequence[str | Metric | Callable[..., float]] | None
+    metrics: Sequence[str | MetricFunction] | None
     callbacks: Sequence[Callback]
     folder: str | Path
     progress: Verbosity
