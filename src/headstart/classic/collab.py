@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
 from headstart.collab import CollabLearner, RatingsData
+from headstart.collab.design import CollabDesign, CollabOptions
 from headstart.frames.door import Table
 from headstart.frames.splits import by_indices
 
@@ -66,8 +67,8 @@ class CollabFilterDataset:
             self.table, self.user, self.item, self.rating, split=by_indices(np.asarray(val_idxs)), batch_size=bs,
             seed=seed,
         )  # fmt: skip
-        learner = CollabLearner(
-            data, factors=n_factors, implicit=False, seed=seed, folder=models_folder(self.path),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn),
-        )  # fmt: skip
+        options: CollabOptions = {"seed": seed, "folder": models_folder(self.path)}
+        if opt_fn is not None:
+            options["optimizer"] = optimizer_factory(opt_fn)
+        learner = CollabLearner(data, design=CollabDesign(factors=n_factors, implicit=False), **options)
         return ClassicLearner(learner)

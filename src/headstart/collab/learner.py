@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec
-from headstart.collab.data import RatingsData, ratings_loader, suggest
+from headstart.collab.data import RatingsData, ratings_loader, suggested_epochs
 from headstart.collab.design import RANKING_LOSSES, CollabDesign, CollabOptions
 from headstart.collab.evaluation import LENGTH, evaluate_ranking, usable_pairs
 from headstart.collab.fold_in import fold
@@ -94,8 +94,13 @@ class CollabLearner(ApplicationLearner, Recommender):
 
     @classmethod
     def suggest(cls, data: RatingsData, design: CollabDesign | None = None) -> Plan:
-        """Return how long and how fast to train the default model: see `suggested_epochs`."""
-        return suggest(data)
+        """Return how long and how fast to train on these data: see `suggested_epochs`.
+
+        Args:
+            data: the rows.
+            design: makes no difference.
+        """
+        return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
 
     def prepare_for(self, data: RatingsData) -> None:
         """Add the pairs of new data, made with ``codec=learner.codec``, to those seen before.
