@@ -152,8 +152,13 @@ class ClassifierLearner(ApplicationLearner):
             Texts and label, ``prediction``, ``probability_<class>`` for each class, and ``loss``.
 
         Raises:
-            ConfigError: there are no validation texts.
+            ConfigError: there are no validation texts, or ``n`` is not a whole number of at least 1.
         """
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ConfigError(
+                f"n must be a whole number of at least 1; got {n!r}. To see what a text's words contribute:"
+                " explain(text)"
+            )
         prediction, true = (part.cpu() for part in self.predict_with_targets())
         errors = pl.Series("loss", self.codec.label.row_errors(prediction, true).numpy())
         rows = pl.concat([self._valid_rows(), self.codec.decode(prediction)], how="horizontal")
