@@ -113,7 +113,7 @@ class ImageClassifierData:
     @property
     def bs(self) -> int:
         """Training rows per step."""
-        return self.data.batch_size
+        return self.data.train.batch_size
 
     @property
     def sz(self) -> int:
@@ -217,19 +217,19 @@ class ConvLearner(ClassicLearner):
 
         They are the learner's own layers, whose cross-entropy the added one leaves as it is.
         """
-        head = [*self.learner.whole.head.layers, nn.LogSoftmax(dim=1)]
+        head = [*self.learner.model.head.layers, nn.LogSoftmax(dim=1)]
         if self.precompute:
             return nn.Sequential(*head)
-        return nn.Sequential(self.learner.whole.backbone, ConcatPool(), *head)
+        return nn.Sequential(self.learner.model.backbone, ConcatPool(), *head)
 
     @property
     def precompute(self) -> bool:
         """Whether the head trains from activations that are computed once; can be set."""
-        return bool(self.learner.precompute)
+        return bool(self.learner.copies)
 
     @precompute.setter
     def precompute(self, wanted: bool) -> None:
-        self.learner.precompute = wanted
+        self.learner.precompute(int(wanted))
 
     def _usual_metrics(self) -> tuple[Metric, ...]:
         target = self.learner.target
