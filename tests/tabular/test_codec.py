@@ -298,7 +298,9 @@ def test_pandas_types_mean_the_same_rows() -> None:
 def test_a_csv_file_means_the_same_rows(tmp_path: Any) -> None:
     frame = TRAINING.fill_nan(None)
     frame.write_csv(tmp_path / "t.csv")
-    assert encoded(lambda: CODEC.encode(read_table(tmp_path / "t.csv")).inputs) == encoded(lambda: CODEC.encode(frame).inputs)
+    assert encoded(lambda: CODEC.encode(read_table(tmp_path / "t.csv")).inputs) == encoded(
+        lambda: CODEC.encode(frame).inputs
+    )
 
 
 @pytest.mark.parametrize(
@@ -409,12 +411,12 @@ def test_a_cell_that_cannot_be_read_is_named(name: str, value: Any, message: str
     with pytest.raises(DataError, match=message):
         CODEC.encode_one(row)
     with pytest.raises(DataError, match=message):
-        CODEC.encode(pl.DataFrame({column: [value] for column, value in row.items()})).inputs
+        CODEC.encode(pl.DataFrame({column: [value] for column, value in row.items()}))
 
 
 def test_a_missing_column_is_named_with_the_nearest() -> None:
     with pytest.raises(DataError, match=r"the table: there is no column 'price'; did you mean 'Price'\?"):
-        CODEC.encode(TRAINING.rename({"price": "Price"})).inputs
+        CODEC.encode(TRAINING.rename({"price": "Price"}))
     renamed = {"Price" if name == "price" else name: value for name, value in ROW.items()}
     with pytest.raises(DataError, match=r"row has no 'price'; did you mean 'Price'\? \(None says that it is missing\)"):
         CODEC.encode_one(renamed)

@@ -17,7 +17,7 @@ from headstart.collab.splits import by_pairs
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range, options_of, unknown_option
-from headstart.frames.assemble import DataOptions, DataSettings, assemble, rows_of
+from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
@@ -163,16 +163,16 @@ class RatingsData(Data):
             needed=needed, prepare=prepare,
         )  # fmt: skip
         assembled = assemble(rows, fit, engine, codec=codec)
-        inputs, target, known = _in_order(assembled.train)
+        order, known = _in_order(*assembled.train.inputs)
+        users, items = (ids[order] for ids in assembled.train.inputs)
+        target = None if assembled.train.target is None else assembled.train.target[order]
         if not known.all():
             notes.append(f"{int((~known).sum()):,} training rows are of users or items that the codec does not know")
-        rated = assembled.codec.target
-        ratings = None if rated is None or target is None else rated.original(target[known])
-        seen = Seen(torch.stack(inputs)[:, known].int(), ratings, len(assembled.codec.users))
+        seen = _seen(assembled, order[known])
+        batch_size = settings.batch_size or suggested_batch_size(len(known))
         train = RatingLoader(
-            inputs, None if negatives else target, batch_size=settings.batch_size or suggested_batch_size(len(known)),
-            seed=settings.seed, engine=engine, unknown=settings.unknown, negatives=negatives,
-            item_count=len(assembled.codec.items),
+            (users, items), None if negatives else target, batch_size=batch_size, seed=settings.seed, engine=engine,
+            unknown=settings.unknown, negatives=negatives, item_count=len(assembled.codec.items),
         )  # fmt: skip
         held = assembled.valid
         return cls(
@@ -246,14 +246,18 @@ def _check_options(
     return negatives
 
 
-def _in_order(
-    rows: Encoded[tuple[Tensor, Tensor]],
-) -> tuple[tuple[Tensor, Tensor], Tensor | None, Tensor]:
-    """Ids and targets by user, then item; and whether each row's ids are known: all are, if the codec is a new one."""
-    users, items = rows.inputs
+def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """The order of rows by user, then item; and in this order whether both ids are known: all of a new codec's are."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
-    users, items = users[order], items[order]
-    return (users, items), None if rows.target is None else rows.target[order], (users > 0) & (items > 0)
+    return order, ((users > 0) & (items > 0))[order]
+
+
+def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
+    """The pairs of some training rows, with their ratings as they are in the table."""
+    codec, ratings = assembled.codec, None
+    if codec.rating is not None:
+        ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
+    return Seen(torch.stack(assembled.train.inputs)[:, rows].int(), ratings, len(codec.users))
 
 
 def _joined(

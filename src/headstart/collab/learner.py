@@ -93,7 +93,7 @@ class CollabLearner(ApplicationLearner, Recommender):
         return None if self.design.ranks else self.codec.target
 
     @classmethod
-    def suggest(cls, data: RatingsData) -> Plan:
+    def suggest(cls, data: RatingsData, design: CollabDesign | None = None) -> Plan:
         """Return how long and how fast to train the default model: see `suggested_epochs`."""
         return suggest(data)
 

@@ -92,7 +92,7 @@ class TabularDataOptions(DataOptions, total=False):
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "exclude", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "categorical", "continuous", "dates", "target_kind", "log_target", "y_range", "quantiles", "recipe",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -240,7 +240,7 @@ def _check_fixed(codec: TableCodec, targets: Sequence[str], settings: TabularSet
         raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
     for option in options_of(TabularSettings):
         if option.name in OF_THE_CODEC and getattr(settings, option.name) != option.default:
-            raise ConfigError(f"{option.name} is part of the codec, which was given: leave out {option.name} or codec")
+            raise ConfigError(f"{option.name} is part of the codec, which was given: leave {option.name} out, or codec")
 
 
 def _check_apart(settings: TabularSettings, targets: Sequence[str]) -> None:

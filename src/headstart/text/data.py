@@ -28,7 +28,6 @@ from headstart.text.corpus_data import (
     fit_codec,
     frame_of,
     reading_of_start,
-    settings_of,
 )
 from headstart.text.folders import find_texts, read_texts, split_files
 from headstart.text.loaders import BucketLoader
@@ -101,7 +100,7 @@ class TextData(CorpusData):
             ConfigError: options that do not go together.
             ArtifactError: the language model's folder cannot be read.
         """
-        settings = settings_of(TextSettings, options, cls.__name__)
+        settings = TextSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         if label in columns:
             raise ConfigError(f"column {label!r} cannot be both text and label")
@@ -156,7 +155,7 @@ class TextData(CorpusData):
             engine: device and processes.
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
-        settings = settings_of(TextSettings, options, cls.__name__)
+        settings = TextSettings.of(options, cls.__name__)
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
         rows = split_files(files, valid, split, by_random(seed=settings.seed), settings.where)
         options = {**options, "where": None}

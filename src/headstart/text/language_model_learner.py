@@ -81,7 +81,7 @@ class LanguageModelLearner(EncoderLearner):
         return design.settled(device, len(self.codec.vocabulary), tokens)
 
     @classmethod
-    def suggest(cls, data: LanguageModelData) -> Plan:
+    def suggest(cls, data: LanguageModelData, design: LanguageModelDesign | None = None) -> Plan:
         """Return as many epochs as read three million tokens, 1 to 10; at 0.01, or at 0.005 from a start."""
         epochs = max(1, min(10, round(3_000_000 / data.train.rows)))
         return Plan(lr=0.01 if data.language_model is None else 0.005, epochs=epochs)
