@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,11 @@ from PIL import Image
 
 import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.splits import by_groups, by_random, train_on_all
+from headstart.core.values import options_of
+from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, side_on
 from headstart.vision.images import FileImages, array_images
+from headstart.vision.settings import ImageDataOptions, ImageSettings
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_arrays_of_every_kind_give_the_same_images(tmp_path: Path) -> None:
 
 
 def test_workers_or_none_give_the_same_tensors(tmp_path: Path) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 20)
+    folder = toys.make_folder(tmp_path / "images", 20)
     each = [
         toys.make_data(folder, tmp_path / str(workers), workers=workers, resize="pad", augment=side_on())
         for workers in (0, 1, 2)
@@ -176,7 +178,7 @@ def test_no_group_is_on_both_sides(folder: Path, tmp_path: Path) -> None:
 
 
 def test_images_saved_again_are_found(tmp_path: Path) -> None:
-    """Smaller, as JPEG and under another class; flat pictures and exact copies are no finds."""
+    """Smaller, as JPEG and under another class; flat images and exact copies are no finds."""
     own = toys.make_folder(tmp_path / "own")
     original = own / "red" / "photo.png"
     coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
@@ -195,7 +197,7 @@ def test_images_saved_again_are_found(tmp_path: Path) -> None:
 
 
 def test_duplicates_are_reported(tmp_path: Path) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 6, split=True)
+    folder = toys.make_folder(tmp_path / "images", 6, split=True)
     shutil.copy(folder / "train" / "red" / "red_01.png", folder / "valid" / "red" / "again.png")
     shutil.copy(folder / "train" / "red" / "red_02.png", folder / "train" / "blue" / "wrong.png")
     data = toys.make_data(folder, tmp_path / "cache")
@@ -216,7 +218,7 @@ def bad_folder(folder: Path) -> Path:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_files_are_skipped_and_listed(workers: int, tmp_path: Path) -> None:
-    folder = bad_folder(tmp_path / "pictures")
+    folder = bad_folder(tmp_path / "images")
     data = toys.make_data(folder, tmp_path / "cache", on_error="skip", workers=workers)
     assert len(data.split.train) + len(data.split.valid) == 40
     reasons = {Path(path).name: reason for path, reason in data.skipped.iter_rows()}
@@ -227,7 +229,7 @@ def test_bad_files_are_skipped_and_listed(workers: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_files_are_errors_otherwise(workers: int, tmp_path: Path) -> None:
-    data = toys.make_data(bad_folder(tmp_path / "pictures"), tmp_path / "cache", workers=workers)
+    data = toys.make_data(bad_folder(tmp_path / "images"), tmp_path / "cache", workers=workers)
     with pytest.raises(
         DataError, match=r"(cut.png|text.jpg|empty.jpg) .*\(with on_error='skip' such files are left out"
     ):
@@ -235,7 +237,7 @@ def test_bad_files_are_errors_otherwise(workers: int, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 20)
+    folder = toys.make_folder(tmp_path / "images", 20)
     data = toys.make_data(folder, tmp_path / "cache", workers=1)
     dying = tmp_path / "dying"
     dying.write_text("#!/bin/sh\nread setting\nread files\nexit 1\n")
@@ -246,7 +248,7 @@ def test_a_worker_that_dies_is_an_error_and_not_a_hang(tmp_path: Path, monkeypat
 
 
 def test_without_workers_that_start_it_decodes_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = toys.make_data(toys.make_folder(tmp_path / "pictures", 20), tmp_path / "cache", workers=1)
+    data = toys.make_data(toys.make_folder(tmp_path / "images", 20), tmp_path / "cache", workers=1)
     monkeypatch.setattr("headstart.vision.workers.sys.executable", str(tmp_path / "none"))
     assert len(pixels(data, "train")) == 32
 
@@ -332,3 +334,46 @@ def test_small_sets_need_no_worker(folder: Path, tmp_path: Path, monkeypatch: py
     source = FileImages(names, tmp_path, 2).at(toys.make_data(folder, tmp_path).codec.sizing)
     source.start(np.arange(10))
     assert source.take(np.arange(10)).shape == (10, 3, 32, 32)
+
+
+def test_a_table_and_its_rows_are_encoded_alike(folder: Path, tmp_path: Path) -> None:
+    data = toys.make_data(folder, tmp_path)
+    names = sorted(str(path) for path in folder.rglob("*.png"))[10:14]
+    rows = pl.DataFrame({"path": names, "label": ["blue", "blue", "red", "red"]})
+    encoded = data.codec.encode(rows, with_target=True)
+    assert encoded.inputs[0].shape == (4, 3, 32, 32) and encoded.target is not None
+    assert encoded.target.tolist() == [0, 0, 1, 1]
+    for index, row in enumerate(rows.iter_rows(named=True)):
+        assert torch.equal(data.codec.encode_one(row)[0][0], encoded.inputs[0][index])
+        assert torch.equal(data.codec.encode_one(row["path"])[0][0], encoded.inputs[0][index])
+    with pytest.raises(DataError, match="the row has no 'path'"):
+        data.codec.encode_one({"file": names[0]})
+
+
+def test_a_codec_that_is_given_decides_size_and_augmentation(folder: Path, tmp_path: Path) -> None:
+    codec = toys.make_data(folder, tmp_path, size=24, resize="pad", augment="side_on").codec
+    assert codec.augment == side_on()
+    data = toys.make_data(folder, tmp_path, size=None, codec=codec)
+    assert (data.settings.size, data.settings.resize, data.settings.augment) == (24, "pad", side_on())
+    assert data.codec is codec and next(data.train.batches(0)).inputs[0].shape[2:] == (24, 24)
+    for options in ({"size": 32}, {"size": None, "augment": Augment(flip=0.1)}, {"size": None, "resize": "squish"}):
+        with pytest.raises(ConfigError, match="is part of the codec, which was given"):
+            toys.make_data(folder, tmp_path, codec=codec, **options)
+    with pytest.raises(ConfigError, match="label is part of the codec, which was given, and there it is 'label'"):
+        frame = pl.DataFrame({"path": ["a"], "kind": ["red"]})
+        ImageData.from_table(frame, "path", "kind", codec=codec, cache=tmp_path, on_error="skip")
+
+
+def test_the_settings_are_the_keyword_arguments() -> None:
+    names = set(get_type_hints(ImageDataOptions)) - {"codec", "engine"}
+    assert names == {option.name for option in options_of(ImageSettings)}
+    assert all(len(option.help) > 10 for option in options_of(ImageSettings))
+    with pytest.raises(ConfigError, match=r"ImageData.from_arrays has no option 'siez'; did you mean 'size'"):
+        ImageData.from_arrays(np.zeros((4, 5, 5), np.uint8), [0, 1, 0, 1], siez=3)  # type: ignore[call-arg]
+
+
+def test_options_that_belong_to_tables_are_refused_for_folders_and_arrays(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="folder= and separator= are for tables"):
+        toys.make_data(folder, tmp_path, separator=",")
+    with pytest.raises(ConfigError, match="where= and group= are for folders and tables"):
+        ImageData.from_arrays(*toys.arrays(), where="label = 'red'", cache=tmp_path)
