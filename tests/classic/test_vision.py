@@ -75,7 +75,7 @@ def test_pictures_named_in_a_file(data: ImageClassifierData, animals: Path, tmp_
         animals, "train", tmp_path / "labels.csv", tfms=tfms, val_idxs=[0, 6], suffix=".png", bs=4
     )
     assert (named.classes, named.bs, named.sz) == (["cat", "dog"], 4, 32)
-    assert named.data.sides.valid.tolist() == [0, 6]
+    assert named.data.split.valid.tolist() == [0, 6]
     assert tfms.augment is not None and tfms.augment.zoom == 1.05
     with pytest.raises(ConfigError, match="max_zoom is a part of augmentation: give aug_tfms=transforms_side_on"):
         tfms_from_model(ARCH, 32, max_zoom=1.1)

@@ -18,6 +18,7 @@ from headstart.targets.metrics import Metric
 from headstart.vision import ImageData, ImageLearner, side_on, top_down
 from headstart.vision.augment import Augment
 from headstart.vision.backbone_weights import Weights
+from headstart.vision.design import ImageOptions
 from headstart.vision.models.network import concat_pool
 
 __all__ = [
@@ -204,11 +205,13 @@ class ConvLearner(ClassicLearner):
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
             seed: of the head and of dropout.
         """
-        learner = ImageLearner(
-            data.data, backbone=f, weights=weights, precompute=precompute, stages=1, fixed_norms=False, dropout=ps,
-            seed=seed, hidden=[512] if xtra_fc is None else xtra_fc, folder=models_folder(data.path), progress="none",
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn),
-        )  # fmt: skip
+        options: ImageOptions = {
+            "backbone": f, "stages": 1, "fixed_norms": False, "dropout": ps, "seed": seed,
+            "hidden": [512] if xtra_fc is None else xtra_fc, "folder": models_folder(data.path), "progress": "none",
+        }  # fmt: skip
+        if opt_fn is not None:
+            options["optimizer"] = optimizer_factory(opt_fn)
+        learner = ImageLearner(data.data, weights=weights, precompute=precompute, **options)
         return cls(learner)
 
     @property
