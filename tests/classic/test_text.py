@@ -27,9 +27,9 @@ from headstart.classic.learner import optimizer_factory
 from headstart.classic.text import EncoderAdapter, LanguageAdapter
 from headstart.core.errors import ConfigError, DataError, NotFittedError
 from headstart.text import LanguageModelLearner
-from headstart.text.penalty import ActivationPenalty
 from headstart.text.language_model_data import LanguageModelData as Streams
 from headstart.text.models.awd_lstm import Dropouts
+from headstart.text.penalty import ActivationPenalty
 
 OPT_FN = partial(optim.Adam, betas=(0.7, 0.99))
 DROPS = {"dropouti": 0.05, "dropout": 0.05, "wdrop": 0.1, "dropoute": 0.02, "dropouth": 0.05}

@@ -19,8 +19,8 @@ import headstart
 import vision_toys as toys
 from headstart.core.errors import ArtifactError, ConfigError, DataError, HeadstartWarning, NotFittedError
 from headstart.vision import Augment, ImageData, ImageLearner, side_on
-from headstart.vision.gradcam import grad_cam
 from headstart.vision.activations import Activations
+from headstart.vision.gradcam import grad_cam
 from headstart.vision.store import RowStore
 
 
