@@ -52,8 +52,8 @@ class RatingsSettings(DataSettings):
         items: table of facts on items (titles, genres), or a path to one, with a column named as that of items.
         users: table of facts on users (ages, jobs), or a path to one, with a column named as that of users.
         title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
-        y_range: lowest and highest possible rating, between which all predictions lie; None: the lowest and the highest
-            training rating. Example: ``1,5``.
+        y_range: lowest and highest possible rating, between which all predictions lie, such as ``1,5``; None: the
+            lowest and the highest training rating.
         negatives: learn to rank: number of random items that each chosen one is compared with. 0: learn the ratings
             themselves. None: 0 with ratings, 50 without.
         unknown: share of user and item ids that are replaced by that of the unknown in training, so that the model
