@@ -50,7 +50,8 @@ def text_demo(folder: Path, console: Console) -> None:
     learner.fit_one_cycle()
     kept = learner.figures
     console.print(
-        f"Of the validation sentences, a fifth, {kept['accuracy']:.1%} are classified correctly (AUC {kept['auc']:.3f}).\n"
+        f"Of the validation sentences, a fifth, {kept['accuracy']:.1%} are classified correctly"
+        f" (AUC {kept['auc']:.3f}).\n"
         "A language model that has read 18,000 unlabelled reviews is a greater head start than these few sentences:\n"
         ".811, where from scratch one gets .788, the mean of five splits (docs/text.md)."
     )
