@@ -19,7 +19,6 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import replaced
 from headstart.text import LanguageModelLearner, TextLearner
 from headstart.text.data import TextData as Texts
-from headstart.text.design import RecurrentOptions
 from headstart.text.encoder_learner import EncoderLearner
 from headstart.text.generation import write
 from headstart.text.language_model_data import LanguageModelData as Streams
@@ -282,9 +281,9 @@ class TextData:
         return EncoderAdapter(learner)
 
 
-def _options(path: str | Path, opt_fn: OptimizerFunction | None, seed: int) -> RecurrentOptions:
+def _options(path: str | Path, opt_fn: OptimizerFunction | None, seed: int) -> dict[str, Any]:
     """What the lesson's learners of texts have in common: no penalties and no clipping until they are set."""
-    options: RecurrentOptions = {
+    options: dict[str, Any] = {
         "dropout": 1.0, "alpha": 0.0, "beta": 0.0, "clip": None, "seed": seed, "folder": models_folder(path),
         "progress": "none",
     }  # fmt: skip
