@@ -123,17 +123,16 @@ class Job:
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        if not source.is_dir():
-            columns = {option.name: given[option.name] for option in self._table_arguments if option.name in given}
-            return self.data_type.from_table(source, **columns, **settings, engine=engine)
-        known = {option.name for option in self._folder_arguments}
-        for option in self._table_arguments:
-            if option.name in given and option.name not in known:
-                raise ConfigError(f"--{option.name.replace('_', '-')} is for a table, and {source} is a folder")
-        if not hasattr(self.data_type, "from_folder"):
+        if source.is_dir() and not hasattr(self.data_type, "from_folder"):
             raise ConfigError(f"{source} is a folder; train {self.application.name} takes a CSV or Parquet file")
-        folder = {name: given[name] for name in known if name in given}
-        return self.data_type.from_folder(source, **folder, **settings, engine=engine)
+        arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
+        known, other = reversed(arguments) if source.is_dir() else arguments
+        for name in given:
+            if name in other - known - set(settings):
+                here, there = ("a folder", "a table") if source.is_dir() else ("a table", "a folder")
+                raise ConfigError(f"--{name.replace('_', '-')} is for {there}, and {source} is {here}")
+        make = self.data_type.from_folder if source.is_dir() else self.data_type.from_table
+        return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
     def split(self, given: Mapping[str, Any]) -> Splitter | None:
         """Return the split that was asked for; None: the application's usual one.
@@ -175,6 +174,12 @@ class Job:
         options = self.chosen(given, learner_type.design_type, learner_type.training_type)
         return {**{name: given[name] for name in spelt_out}, **options}
 
+    def names_of(self, learner_type: Any) -> set[str]:
+        """Return the names of all options of a learner: its own arguments, its design and its training."""
+        kinds = (learner_type.design_type, learner_type.training_type)
+        fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+        return fields | set(inspect.signature(learner_type.__init__).parameters)
+
     def chosen(self, given: Mapping[str, Any], *kinds: Any) -> dict[str, Any]:
         """Return what was given of the fields of some values."""
         fields = [field.name for kind in kinds for field in dataclasses.fields(kind)]
@@ -188,12 +193,15 @@ class Job:
         return plan
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
-        """Train the learner by its plan.
+        """Train the learner by its plan."""
+        self.fit_by(learner, self.plan(learner, given))
+
+    def fit_by(self, learner: Any, plan: Plan) -> None:
+        """Train the learner for one cycle.
 
         Raises:
             ConfigError: the training diverged.
         """
-        plan = self.plan(learner, given)
         learner.fit_one_cycle(plan.rates(len(learner.groups)), plan.epochs, warm_up=plan.warm_up, keep=plan.keep)
         if not math.isfinite(learner.history[-1]["train_loss"]):
             raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
@@ -227,10 +235,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
     learner.save(out)
     if is_main:
         seconds = time.perf_counter() - started
-        report(
-            learner.figures, learner.history, out, first=learner.first_figure(), seconds=seconds,
-            then=job.next_command(learner, out), as_json=as_json,
-        )  # fmt: skip
+        report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
 
 
 def train_command(job: Job) -> Callable[..., None]:
