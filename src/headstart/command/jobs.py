@@ -142,7 +142,8 @@ class TextJob(Job):
         from headstart.core.values import arguments_of, options_of
 
         learner = self._transformer()
-        starts = options_in(arguments_of(learner.__init__), NETWORK, leave_out=NOT_FOR_PEOPLE)
+        [start] = options_in(arguments_of(learner), NETWORK, leave_out=NOT_FOR_PEOPLE)
+        starts = [dataclasses.replace(start, help=start.help.partition(" None: ")[0])]
         designs = options_in(options_of(learner.design_type), NETWORK, leave_out=["config"])
         return (*starts, *(dataclasses.replace(o, help=f"with --transformer: {o.help}") for o in designs))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -37,22 +38,22 @@ NOT_FOR_PEOPLE = ("split", "codec", "engine", "recipe", "data", "design", "train
 """Arguments of constructors that no text can be."""
 
 SPLIT = (
-    CommandOption(
-        "time", str | None, None,
-        "column of dates, times or numbers to split by: the latest rows validate; None: a random split.", DATA,
-    ),
+    CommandOption("time", str | None, None, "column of dates, times or numbers: the latest rows validate.", DATA),
     CommandOption(
         "valid_from", str | None, None, "first moment whose rows validate, with --time, such as 2015-06-20.", DATA
     ),
     CommandOption(
         "valid_fraction", float | None, None,
-        "share of the rows that validate, such as 0.1; 0: none, all rows train; None: 0.2.", DATA,
+        "share of the rows that validate, such as 0.1; 0: none, all rows train.", DATA,
     ),
     CommandOption(
         "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".", DATA
     ),
 )  # fmt: skip
-"""How rows are split; the functions of `headstart.frames.splits` as options."""
+"""How rows are split: the functions of `headstart.frames.splits` as options."""
+
+SEED = "seed of all that is random: first weights, dropout, order of the rows, and the usual split."
+"""One option for the seeds of data and training."""
 
 
 class Job:
@@ -77,24 +78,32 @@ class Job:
         from headstart.training.settings import Plan
 
         settings = options_in(options_of(self.settings_type), DATA)
-        training = options_in(options_of(self.learner_type.training_type), TRAINING)
-        late = ("batch_size", "seed")
-        every = [
-            *options_in(self._table_arguments, DATA, leave_out=NOT_FOR_PEOPLE),
-            *options_in(self._folder_arguments, DATA, leave_out=NOT_FOR_PEOPLE),
-            *SPLIT,
-            *(option for option in settings if option.name not in late),
-            *self.own_options(),
-            *options_in(arguments_of(self.learner_type.__init__), NETWORK, leave_out=NOT_FOR_PEOPLE),
-            *options_in(options_of(self.learner_type.design_type), NETWORK),
-            *(_planned(option) for option in options_in(options_of(Plan), TRAINING)),
-            *(dataclasses.replace(option, panel=TRAINING) for option in settings if option.name == "batch_size"),
-            *training,
-        ]  # fmt: skip
+        network = [*options_in(arguments_of(self.learner_type), NETWORK, leave_out=NOT_FOR_PEOPLE)]
+        network += options_in(options_of(self.learner_type.design_type), NETWORK)
+        training = [_planned(option) for option in options_in(options_of(Plan), TRAINING)]
+        training += [dataclasses.replace(option, panel=TRAINING) for option in settings if option.name == "batch_size"]
+        training += options_in(options_of(self.learner_type.training_type), TRAINING)
+        columns = options_in([*self._table_arguments, *self._folder_arguments], DATA, leave_out=NOT_FOR_PEOPLE)
         by_name: dict[str, CommandOption] = {}
-        for option in every:
-            by_name.setdefault(option.name, option)
-        return tuple(sorted(by_name.values(), key=lambda option: not option.required))
+        for option in (*columns, *self._split_options(), *settings, *self.own_options(), *network, *training):
+            first = by_name.setdefault(option.name, option)
+            if option.name in ("valid", "time") and option.help != first.help:  # it has two meanings
+                further = option.help.partition(";")[0].rstrip(".")
+                further = f"of a folder: {further}" if option.name == "valid" else further
+                by_name[option.name] = dataclasses.replace(first, help=f"{first.help.rstrip('.')}; {further}.")
+        by_name["batch_size"] = dataclasses.replace(by_name["batch_size"], panel=TRAINING)
+        by_name["seed"] = dataclasses.replace(by_name["seed"], panel=TRAINING, help=SEED)
+        panels = (DATA, NETWORK, TRAINING)
+        return tuple(sorted(by_name.values(), key=lambda option: (panels.index(option.panel), not option.required)))
+
+    def _split_options(self) -> list[CommandOption]:
+        """The options of the split; its default is what the data's constructor says of its own."""
+        split = next((option for option in self._table_arguments if option.name == "split"), None)
+        usual = "" if split is None else f" None: {re.split('[.;]', split.help.partition('None: ')[2])[0]}."
+        return [
+            dataclasses.replace(option, help=f"{option.help}{usual}") if option.name == "valid_fraction" else option
+            for option in SPLIT
+        ]
 
     def own_options(self) -> tuple[CommandOption, ...]:
         """Return options that are no field of a value."""
