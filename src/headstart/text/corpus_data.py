@@ -44,7 +44,7 @@ class CorpusSettings(DataSettings):
 
     Attributes:
         tokenizer: ``"words"``; or ``"subwords"``, parts of words learnt from the training texts, so that no word is
-            unknown (extra ``text``); or a tokenizer, such as a transformer's
+            unknown (extra ``text``); in Python also a tokenizer, such as a transformer's
             (`headstart.text.transformer_learner.read_tokenizer`).
         min_freq: lowest number of occurrences in the training texts of a word that is known; rarer words are unknown.
         max_vocab: largest number of known words, or of subwords.

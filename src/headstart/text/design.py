@@ -207,7 +207,8 @@ class RecurrentTraining(Training):
     "Regularizing and Optimizing LSTM Language Models" (2018), section 4.4.
 
     Attributes:
-        optimizer: `AdamW`, here with less momentum than elsewhere; `SGD`; or a function that makes a torch optimizer.
+        optimizer: `AdamW`, here with less momentum than elsewhere, or `SGD`; in Python also a function that makes a
+            torch optimizer.
         momenta: momentum (Adam's first beta) of one cycle: at its start, at the top rate, at its end.
         alpha: factor of activation regularisation, the mean square of the activations; 0: off.
         beta: factor of temporal activation regularisation, the mean square of their change from token to token; 0: off.
