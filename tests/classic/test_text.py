@@ -23,7 +23,6 @@ from headstart.classic import (
     spacy_tok,
     to_np,
 )
-from headstart.classic.learner import optimizer_factory
 from headstart.classic.text import EncoderAdapter, LanguageAdapter
 from headstart.core.errors import ConfigError, DataError, NotFittedError
 from headstart.text import LanguageModelLearner
@@ -132,7 +131,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     own = LanguageModelLearner(
         streams, embedding_size=8, hidden=12, layers=2, alpha=2, beta=1, clip=0.3, weight_decay=1e-6,
         dropouts=Dropouts(embedding=0.02, input=0.05, weight=0.1, hidden=0.05, output=0.05),
-        dropout=1.0, optimizer=optimizer_factory(OPT_FN), progress="none", from_counts=False,
+        dropout=1.0, optimizer=OPT_FN, progress="none", from_counts=False,
     )  # fmt: skip
     own.fit(3e-3, 2, cycle_len=1)
     assert [row["valid_loss"] for row in learner.learner.history] == [row["valid_loss"] for row in own.history]
