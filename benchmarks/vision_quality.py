@@ -63,6 +63,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from headstart import Engine, ImageData, ImageLearner, datasets
+from headstart.core.engine import Precision
 from headstart.frames.splits import by_indices
 from headstart.vision import Augment, side_on
 
@@ -86,10 +87,10 @@ def plain_activations(learner: ImageLearner) -> tuple[Floats, Floats, NDArray[An
     """Standardised activations of the training and of the validation rows, and their labels."""
     data, activations = learner.data, learner.activations
     assert isinstance(data, ImageData) and activations is not None
-    sides = (data.sides.train, data.sides.valid)
-    train, valid = (activations.take(rows, np.zeros(len(rows), dtype=np.int64)).numpy() for rows in sides)
+    parts = (data.split.train, data.split.valid)
+    train, valid = (activations.take(rows, np.zeros(len(rows), dtype=np.int64)).numpy() for rows in parts)
     labels, scaler = data.frame["label"].to_numpy(), StandardScaler().fit(train)
-    return scaler.transform(train), scaler.transform(valid), labels[sides[0]], labels[sides[1]]
+    return scaler.transform(train), scaler.transform(valid), labels[parts[0]], labels[parts[1]]
 
 
 def logistic(learner: ImageLearner) -> float:
@@ -112,6 +113,10 @@ def accuracy(learner: ImageLearner, tta: int = 1) -> float:
 
 def share_right(prediction: Tensor, target: Tensor) -> float:
     return float((prediction.argmax(1) == target).float().mean())
+
+
+def precision_of(asked: argparse.Namespace) -> Precision:
+    return "bf16" if asked.bf16 else "fp32"
 
 
 def averaged_heads(
@@ -141,14 +146,16 @@ def measure_fashion(asked: argparse.Namespace, engine: Engine) -> Figures:
     heads, singles, peers = [], [], []
     for draw in range(asked.first, asked.first + asked.draws):
         data = fashion_data(draw, asked.size, engine, Augment(flip=1.0))
-        averaged, single, learner = averaged_heads(data, 3e-3, copies=2, grid=[4, 1, 1], hidden=[256], dropout=0.5)
+        averaged, single, learner = averaged_heads(
+            data, 3e-3, copies=2, grid=[4, 1, 1], hidden=[256], dropout=0.5, precision=precision_of(asked)
+        )
         heads.append(averaged)
         singles += single
         peers.append(logistic(learner))
         print(f"fashion draw {draw}: head {heads[-1]:.4f}, logistic regression {peers[-1]:.4f}", flush=True)
     return {
         "head": heads, "single_head": singles, "logistic_regression": peers, "size": asked.size,
-        "precision": engine.precision,
+        "precision": precision_of(asked),
     }  # fmt: skip
 
 
@@ -158,7 +165,7 @@ def measure_dogs(asked: argparse.Namespace, engine: Engine) -> Figures:
     heads, singles, peers, fair = [], [], [], []
     for fold, (_, valid) in enumerate(KFold(5, shuffle=True, random_state=0).split(np.arange(count))):
         data = ImageData.from_folder(folder, split=by_indices(valid), augment=side_on(), engine=engine)
-        averaged, single, learner = averaged_heads(data, 5e-5, copies=6, hidden=())
+        averaged, single, learner = averaged_heads(data, 5e-5, copies=6, hidden=(), precision=precision_of(asked))
         heads.append(averaged)
         singles += single
         fair.append(logistic_by_training_rows(learner))
@@ -166,7 +173,7 @@ def measure_dogs(asked: argparse.Namespace, engine: Engine) -> Figures:
         print(f"dogs fold {fold}: head {heads[-1]:.4f}, logistic regression {peers[-1]:.4f}", flush=True)
     return {
         "head": heads, "single_head": singles, "logistic_regression": peers, "logistic_regression_cv": fair,
-        "precision": engine.precision,
+        "precision": precision_of(asked),
     }  # fmt: skip
 
 
@@ -178,16 +185,23 @@ def measure_fine_tuning(asked: argparse.Namespace, engine: Engine) -> Figures:
             ImageData.from_folder(folder, size=64, augment=augment, seed=seed, engine=engine)
             for augment in (None, Augment(flip=0.5))
         )
-        head = ImageLearner(plain, precompute=True, hidden=(), weight_decay=0.1, progress="none", seed=seed)
+        options: Any = {
+            "hidden": (),
+            "weight_decay": 0.1,
+            "progress": "none",
+            "seed": seed,
+            "precision": precision_of(asked),
+        }
+        head = ImageLearner(plain, precompute=1, **options)
         head.fit_one_cycle(2e-4, 10)
         heads.append(accuracy(head))
-        learner = ImageLearner(mirrored, hidden=(), weight_decay=0.1, progress="none", seed=seed)
-        learner.whole.load_state_dict(head.whole.state_dict())
+        learner = ImageLearner(mirrored, **options)
+        learner.model.load_state_dict(head.model.state_dict())
         learner.unfreeze()
         learner.fit_one_cycle([1e-5, 3e-5, 1e-4], 4)
         tuned.append(accuracy(learner))
         print(f"fine-tuning seed {seed}: head {heads[-1]:.4f}, then all layers {tuned[-1]:.4f}", flush=True)
-    return {"head": heads, "fine_tuned": tuned, "precision": engine.precision}
+    return {"head": heads, "fine_tuned": tuned, "precision": precision_of(asked)}
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace, Engine], Figures]] = {
@@ -209,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: Figures = {}
     for name in asked.only or MEASURES:
         started = time.perf_counter()
-        figures = MEASURES[name](asked, Engine("cpu", "bf16" if asked.bf16 else "fp32"))
+        figures = MEASURES[name](asked, Engine("cpu"))
         for side in ("head", "single_head", "fine_tuned", "logistic_regression", "logistic_regression_cv"):
             if side in figures:
                 values = figures[side]

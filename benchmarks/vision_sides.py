@@ -44,7 +44,7 @@ def head(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
     data = ImageData.from_arrays(
         images, labels, split=by_last(64 / (rows + 64)), size=32, cache=folder, batch_size=BATCH, engine=Engine("cpu")
     )
-    learner = ImageLearner(data, precompute=True, progress="none")
+    learner = ImageLearner(data, precompute=1, progress="none")
     learner.data = type(data)(**{**vars(learner.data), "valid": None})
     return lambda: seconds_of(lambda: learner.fit(1e-3, 1))
 
@@ -72,7 +72,7 @@ def extract(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
         with tempfile.TemporaryDirectory() as cache:
             data = ImageData.from_folder(folder, size=224, workers=1, cache=cache, engine=Engine("cpu"))
             learner = ImageLearner(data, progress="none")
-            return seconds_of(lambda: setattr(learner, "precompute", True))
+            return seconds_of(lambda: learner.precompute())
 
     return once
 
