@@ -327,7 +327,6 @@ def own_schedules(folder: Path) -> Json:
     learner = plain_learner(optimizer=optim.SGD(momentum=0.8, nesterov=True), clip=1.0, accumulate=2)
     learner.fit(0.02, 2)
     learner.fit(0.02, 2, cycle_len=1, cycle_mult=2)
-    learner.fit_flat_cosine(0.02, 3)
     learner.fit_schedule(0.02, schedules.Triangular(3))
     learner.fit_one_cycle(0.02, 2, warm_up=0.5)
     return told(learner, of_valid)

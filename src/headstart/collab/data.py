@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -16,21 +16,19 @@ from headstart.collab.seen import Seen
 from headstart.collab.splits import by_pairs
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.values import Range, options_of, unknown_option
+from headstart.core.values import Range
 from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
-from headstart.training.settings import Plan
 
 __all__ = [
     "RatingsData",
     "RatingsDataOptions",
     "RatingsSettings",
     "ratings_loader",
-    "suggest",
     "suggested_batch_size",
     "suggested_epochs",
 ]
@@ -54,8 +52,8 @@ class RatingsSettings(DataSettings):
         items: table of facts on items (titles, genres), or a path to one, with a column named as that of items.
         users: table of facts on users (ages, jobs), or a path to one, with a column named as that of users.
         title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
-        y_range: lowest and highest possible rating, between which all predictions lie; None: the lowest and the highest
-            training rating. Example: ``1,5``.
+        y_range: lowest and highest possible rating, between which all predictions lie, such as ``1,5``; None: the
+            lowest and the highest training rating.
         negatives: learn to rank: number of random items that each chosen one is compared with. 0: learn the ratings
             themselves. None: 0 with ratings, 50 without.
         unknown: share of user and item ids that are replaced by that of the unknown in training, so that the model
@@ -135,8 +133,11 @@ class RatingsData(Data):
             DataError: a column is missing or unfit, an id or a rating is missing, a rating lies outside ``y_range``.
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
-        settings = _settings(dict(options))
         codec, engine = options.get("codec"), options.get("engine") or Engine()
+        settings = RatingsSettings.of(
+            {name: value for name, value in options.items() if name not in ("codec", "engine")},
+            "RatingsData.from_table",
+        )
         negatives = _check_options(user, item, rating, settings, codec)
         bounds = None if settings.y_range is None else checked_range(settings.y_range, log=False)
         if codec is not None and codec.target is not None and bounds is None:
@@ -207,21 +208,6 @@ def suggested_batch_size(rows: int) -> int:
 def suggested_epochs(steps: int) -> int:
     """Return the number of epochs of one cycle: 15, or up to 60 if that takes 450 steps at ``steps`` per epoch."""
     return max(15, min(60, -(-450 // steps)))
-
-
-def suggest(data: RatingsData) -> Plan:
-    """Return how long and how fast to train the default model on these data."""
-    return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
-
-
-def _settings(options: dict[str, Any]) -> RatingsSettings:
-    """The options that are fields of the settings."""
-    given = {name: value for name, value in options.items() if name not in ("codec", "engine")}
-    fields = {option.name for option in options_of(RatingsSettings)}
-    for name in given:
-        if name not in fields:
-            raise unknown_option(name, "RatingsData.from_table", RatingsSettings)
-    return RatingsSettings(**given)
 
 
 def _check_options(

@@ -44,12 +44,12 @@ class CorpusSettings(DataSettings):
 
     Attributes:
         tokenizer: ``"words"``; or ``"subwords"``, parts of words learnt from the training texts, so that no word is
-            unknown (extra ``text``). In Python also a tokenizer, such as a transformer's
+            unknown (extra ``text``); in Python also a tokenizer, such as a transformer's
             (`headstart.text.transformer_learner.read_tokenizer`).
         min_freq: lowest number of occurrences in the training texts of a word that is known; rarer words are unknown.
         max_vocab: largest number of known words, or of subwords.
-        vocabulary: the known tokens; None: those of the training texts.
-        backward: whether to read each text from its end.
+        vocabulary: the known tokens; None: those of the training texts that are frequent enough.
+        backward: read each text from its end.
         language_model: folder of a saved language model to start from. Its tokenizer and direction are used.
         codec: codec of an earlier model, to go on training that model with new texts; None: learnt from these texts.
         workers: number of processes that tokenize; None: by the amount of text.

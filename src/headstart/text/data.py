@@ -76,8 +76,8 @@ class TextData(CorpusData):
     def from_table(
         cls,
         table: Table,
-        text: Columns,
-        label: str,
+        text: Columns = "text",
+        label: str = "label",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
@@ -88,7 +88,8 @@ class TextData(CorpusData):
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            text: the column of texts, or several: see `LanguageModelData.from_table`.
+            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
+                with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             label: the column of labels: a class per row, or a list of classes.
             split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
             valid: a table of validation rows, instead of a split.

@@ -74,7 +74,7 @@ class LanguageModelData(CorpusData):
     def from_table(
         cls,
         table: Table,
-        text: Columns,
+        text: Columns = "text",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
@@ -85,8 +85,8 @@ class LanguageModelData(CorpusData):
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or a
-                dictionary of columns and their marks. A missing value is an empty text.
+            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
+                with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.

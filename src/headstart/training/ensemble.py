@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from headstart.core.batch import Batch, Loss
 from headstart.core.engine import seeded
 from headstart.core.errors import ConfigError
-from headstart.training.optim import Grouped
+from headstart.training.optim import declared_groups
 
 __all__ = ["Ensemble", "loss_of"]
 
@@ -55,7 +55,7 @@ class Ensemble(nn.Module):
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """The members' groups, first with first."""
-        declared = [member.groups() if isinstance(member, Grouped) else [[member]] for member in self.members]
+        declared = [declared_groups(member) for member in self.members]
         return [[part for group in same for part in group] for same in zip(*declared, strict=True)]
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ __all__ = [
     "OwnOptimizer",
     "Rates",
     "as_optimizer",
+    "declared_groups",
     "freeze_to",
     "frozen_groups",
     "optimizer_groups",
@@ -49,6 +50,13 @@ class Grouped(Protocol):
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """Return the parts, from the input side to the head."""
+
+
+def declared_groups(model: nn.Module) -> list[list[nn.Module | nn.Parameter]]:
+    """Return a model's parts as its method ``groups()`` gives them; without one (a convolution has a number of that
+    name) the model as one group.
+    """
+    return model.groups() if isinstance(model, Grouped) and callable(model.groups) else [[model]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def parameter_groups(model: nn.Module) -> Groups:
     Raises:
         ConfigError: a parameter of the model stands in no group, or a group names one that is not the model's.
     """
-    declared: list[list[nn.Module | nn.Parameter]] = model.groups() if isinstance(model, Grouped) else [[model]]
+    declared: list[list[nn.Module | nn.Parameter]] = declared_groups(model)
     own = {id(parameter): name for name, parameter in model.named_parameters()}
     seen: set[int] = set()
     parameters: list[tuple[nn.Parameter, ...]] = []

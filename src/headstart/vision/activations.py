@@ -1,8 +1,8 @@
 """Activations of a frozen backbone: computed once, kept on disk, shared by later runs, resumed after an interruption.
 
-They are keyed by all that they depend on: the images' contents, the size and how images fill it, the backbone's weights,
-the precision, and for changed copies the augmentation and its seed. Names and dates of files, and the head, make no
-difference.
+They are keyed by all that they depend on: the images' contents, the size and how images fill it, the backbone's
+weights, the precision, and for changed copies the augmentation and its seed. Names and dates of files, and the head,
+make no difference.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class _Body(torch.nn.Module):
 
     def __init__(self, model: ImageModel) -> None:
         super().__init__()
-        self.model = ImageModel(model.backbone, torch.nn.Identity(), model.grids)
+        self.model = ImageModel(model.backbone, torch.nn.Identity(), model.grids)  # type: ignore[arg-type]  # no head is called
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.activations(images)

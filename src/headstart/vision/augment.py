@@ -1,8 +1,8 @@
 """`Augment`: images rotated, zoomed, shifted, lit and partly covered, on the device, each by a draw of its own.
 
 All that moves pixels is one affine map per image, applied to the batch by one `grid_sample`, so that pixels are
-interpolated once. An image's draw is a function of (seed, epoch, row): it depends neither on its batch nor on the number
-of processes.
+interpolated once. An image's draw is a function of (seed, epoch, row): it depends neither on its batch nor on the
+number of processes.
 """
 
 from __future__ import annotations

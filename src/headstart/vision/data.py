@@ -60,7 +60,7 @@ class ImageData(Data):
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, *, split: Splitter | None = None, **options: Unpack[ImageDataOptions]
+        cls, folder: str | Path, /, *, split: Splitter | None = None, **options: Unpack[ImageDataOptions]
     ) -> ImageData:
         """Make data of a folder of images for each class; ``train`` and ``valid`` folders above them are the split.
 
@@ -94,8 +94,8 @@ class ImageData(Data):
     def from_table(
         cls,
         table: Table,
-        path: str,
-        label: str,
+        path: str = "path",
+        label: str = "label",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
@@ -105,7 +105,7 @@ class ImageData(Data):
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            path: column of paths.
+            path: column of paths to the images.
             label: column of labels; a column of lists is any number of labels per image.
             split: from `headstart.splits`; None: a random fifth validates; with ``group=`` a fifth of the groups.
                 ``splits.train_on_all``: none.

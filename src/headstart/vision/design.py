@@ -30,8 +30,8 @@ class ImageDesign(Value):
         fixed_norms: keep the running statistics of the backbone's batch norms while it is fine-tuned. None: keep those
             of pretrained weights.
         hidden: width of each of the head's hidden layers; may be empty.
-        dropout: probability of dropping a unit before each linear layer of the head: one number, or one per layer; 0: no
-            dropout. None: 0.25, and 0.5 before the last layer.
+        dropout: probability of dropping a unit before each linear layer of the head: one number, or one per layer; 0:
+            no dropout. None: 0.25, and 0.5 before the last layer.
     """
 
     backbone: str = DEFAULT

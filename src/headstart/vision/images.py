@@ -113,9 +113,7 @@ class _FileSource:
         stored = self._stored[rows]
         bad = set(self._decoding.failed(stored))
         return {
-            int(row): self._decoding.errors[int(index)]
-            for row, index in zip(rows, stored, strict=True)
-            if index in bad
+            int(row): self._decoding.errors[int(index)] for row, index in zip(rows, stored, strict=True) if index in bad
         }
 
     def digest(self, rows: Rows) -> str:

