@@ -598,7 +598,11 @@ def test_loaded_weights_bring_their_figures(engine: Engine, tmp_path: Path) -> N
     learner.save(tmp_path / "model")
     other.fit(0.01, 1)
     other.load(tmp_path / "model")
-    assert other.figures == learner.figures == {"valid_loss": learner.figures["valid_loss"], "rmse": learner.figures["rmse"]}
+    assert (
+        other.figures
+        == learner.figures
+        == {"valid_loss": learner.figures["valid_loss"], "rmse": learner.figures["rmse"]}
+    )
 
 
 def test_other_data_s_checkpoint_is_refused(engine: Engine, tmp_path: Path) -> None:
