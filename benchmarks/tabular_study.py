@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from benchmarks.quality_tasks import TASKS, QualityTask
-from headstart import Callback, Engine, TabularLearner
+from headstart import Callback, TabularLearner
 from headstart.core.engine import Precision
-from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, suggested_epochs, suggested_lr
-from headstart.training.optim import adamw
+from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK
+from headstart.training.optim import AdamW
 from headstart.training.progress import Progress
 from headstart.training.schedules import OneCycle, Schedule
 
@@ -35,21 +35,19 @@ class Variant:
     Attributes:
         network: what `TabularLearner` is told beside the defaults.
         batch_size: rows per step; None: the default.
-        lr: the top rate; None: the default.
         precision: of the forward pass.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
-    lr: float | None = None
     precision: Precision = "fp32"
 
 
-MEMBERS = Variant(MEMBERS_NETWORK, batch_size=512, lr=0.003)
+MEMBERS = Variant({**MEMBERS_NETWORK}, batch_size=512)
 
 VARIANTS = {
     "default": Variant(),
-    "the lesson's": Variant(LESSON_NETWORK),
+    "the lesson's": Variant({**LESSON_NETWORK}),
     "the lesson's, norm first": Variant({"numeric_embedding": None}),
     "periodic numbers": Variant({"numeric_embedding": "periodic"}),
     "weight decay 0.1": Variant({"weight_decay": 0.1}),
@@ -59,9 +57,9 @@ VARIANTS = {
     "bf16": Variant(precision="bf16"),
     "three models": Variant({"ensemble": 3}),
     "members": MEMBERS,
-    "members, numbers as they are": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": None}),
-    "members, periodic numbers": replace(MEMBERS, network=MEMBERS_NETWORK | {"numeric_embedding": "periodic"}),
-    "members, batch norm": replace(MEMBERS, network=MEMBERS_NETWORK | {"batch_norm": True}),
+    "members, numbers as they are": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"numeric_embedding": None}),
+    "members, periodic numbers": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"numeric_embedding": "periodic"}),
+    "members, batch norm": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"batch_norm": True}),
 }
 """By name; each changes one thing in the default or in the members."""
 
@@ -92,13 +90,13 @@ def measure(
     task: QualityTask, variant: Variant, seed: int, *, inner: bool = True, epochs: int | None = None
 ) -> tuple[float, float]:
     """The metric of the last epoch, and rows per second while training."""
-    engine = Engine(precision=variant.precision)
-    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size, engine=engine)
-    learner = TabularLearner(data, seed=seed, progress="none", **variant.network)
-    epochs = suggested_epochs(data.train.steps(0)) if epochs is None else epochs
+    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
+    learner = TabularLearner(data, seed=seed, precision=variant.precision, progress="none", **variant.network)
+    plan = learner.plan()
+    epochs = plan.epochs if epochs is None else epochs
     schedule: Schedule = OneCycle(epochs)
     clock = StepClock()
-    history = learner.fit_schedule(variant.lr or suggested_lr(), schedule, callbacks=[clock])
+    history = learner.fit_schedule(plan.lr, schedule, callbacks=[clock])
     return history[-1][task.metric], getattr(data.train, "rows", 0) * epochs / clock.seconds
 
 
