@@ -15,7 +15,7 @@ import pytest
 
 from headstart import datasets
 from headstart.command.main import main
-from headstart.demos.tables_and_ratings import DEMOS
+from headstart.demos import DEMOS
 
 
 class Done(NamedTuple):

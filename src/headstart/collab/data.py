@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -16,21 +16,19 @@ from headstart.collab.seen import Seen
 from headstart.collab.splits import by_pairs
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.values import Range, options_of, unknown_option
-from headstart.frames.assemble import DataOptions, DataSettings, assemble, rows_of
+from headstart.core.values import Range
+from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
-from headstart.training.settings import Plan
 
 __all__ = [
     "RatingsData",
     "RatingsDataOptions",
     "RatingsSettings",
     "ratings_loader",
-    "suggest",
     "suggested_batch_size",
     "suggested_epochs",
 ]
@@ -54,8 +52,8 @@ class RatingsSettings(DataSettings):
         items: table of facts on items (titles, genres), or a path to one, with a column named as that of items.
         users: table of facts on users (ages, jobs), or a path to one, with a column named as that of users.
         title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
-        y_range: lowest and highest possible rating, between which all predictions lie; None: the lowest and the highest
-            training rating. Example: ``1,5``.
+        y_range: lowest and highest possible rating, between which all predictions lie, such as ``1,5``; None: the
+            lowest and the highest training rating.
         negatives: learn to rank: number of random items that each chosen one is compared with. 0: learn the ratings
             themselves. None: 0 with ratings, 50 without.
         unknown: share of user and item ids that are replaced by that of the unknown in training, so that the model
@@ -135,8 +133,11 @@ class RatingsData(Data):
             DataError: a column is missing or unfit, an id or a rating is missing, a rating lies outside ``y_range``.
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
-        settings = _settings(dict(options))
         codec, engine = options.get("codec"), options.get("engine") or Engine()
+        settings = RatingsSettings.of(
+            {name: value for name, value in options.items() if name not in ("codec", "engine")},
+            "RatingsData.from_table",
+        )
         negatives = _check_options(user, item, rating, settings, codec)
         bounds = None if settings.y_range is None else checked_range(settings.y_range, log=False)
         if codec is not None and codec.target is not None and bounds is None:
@@ -163,16 +164,16 @@ class RatingsData(Data):
             needed=needed, prepare=prepare,
         )  # fmt: skip
         assembled = assemble(rows, fit, engine, codec=codec)
-        inputs, target, known = _in_order(assembled.train)
+        order, known = _in_order(*assembled.train.inputs)
+        users, items = (ids[order] for ids in assembled.train.inputs)
+        target = None if assembled.train.target is None else assembled.train.target[order]
         if not known.all():
             notes.append(f"{int((~known).sum()):,} training rows are of users or items that the codec does not know")
-        rated = assembled.codec.target
-        ratings = None if rated is None or target is None else rated.original(target[known])
-        seen = Seen(torch.stack(inputs)[:, known].int(), ratings, len(assembled.codec.users))
+        seen = _seen(assembled, order[known])
+        batch_size = settings.batch_size or suggested_batch_size(len(known))
         train = RatingLoader(
-            inputs, None if negatives else target, batch_size=settings.batch_size or suggested_batch_size(len(known)),
-            seed=settings.seed, engine=engine, unknown=settings.unknown, negatives=negatives,
-            item_count=len(assembled.codec.items),
+            (users, items), None if negatives else target, batch_size=batch_size, seed=settings.seed, engine=engine,
+            unknown=settings.unknown, negatives=negatives, item_count=len(assembled.codec.items),
         )  # fmt: skip
         held = assembled.valid
         return cls(
@@ -209,21 +210,6 @@ def suggested_epochs(steps: int) -> int:
     return max(15, min(60, -(-450 // steps)))
 
 
-def suggest(data: RatingsData) -> Plan:
-    """Return how long and how fast to train the default model on these data."""
-    return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
-
-
-def _settings(options: dict[str, Any]) -> RatingsSettings:
-    """The options that are fields of the settings."""
-    given = {name: value for name, value in options.items() if name not in ("codec", "engine")}
-    fields = {option.name for option in options_of(RatingsSettings)}
-    for name in given:
-        if name not in fields:
-            raise unknown_option(name, "RatingsData.from_table", RatingsSettings)
-    return RatingsSettings(**given)
-
-
 def _check_options(
     user: str, item: str, rating: str | None, settings: RatingsSettings, codec: RatingsCodec | None
 ) -> int:
@@ -246,14 +232,18 @@ def _check_options(
     return negatives
 
 
-def _in_order(
-    rows: Encoded[tuple[Tensor, Tensor]],
-) -> tuple[tuple[Tensor, Tensor], Tensor | None, Tensor]:
-    """Ids and targets by user, then item; and whether each row's ids are known: all are, if the codec is a new one."""
-    users, items = rows.inputs
+def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """The order of rows by user, then item; and in this order whether both ids are known: all of a new codec's are."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
-    users, items = users[order], items[order]
-    return (users, items), None if rows.target is None else rows.target[order], (users > 0) & (items > 0)
+    return order, ((users > 0) & (items > 0))[order]
+
+
+def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
+    """The pairs of some training rows, with their ratings as they are in the table."""
+    codec, ratings = assembled.codec, None
+    if codec.rating is not None:
+        ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
+    return Seen(torch.stack(assembled.train.inputs)[:, rows].int(), ratings, len(codec.users))
 
 
 def _joined(

@@ -13,7 +13,7 @@ from headstart.core.batch import Loss
 from headstart.core.values import Range, Value
 from headstart.training.settings import LearnerOptions, Training
 
-__all__ = ["RANKING_LOSSES", "CollabDesign", "CollabOptions", "RankingLoss"]
+__all__ = ["RANKING_LOSSES", "CollabDesign", "CollabOptions", "CollabTraining", "RankingLoss"]
 
 RankingLoss: TypeAlias = Literal["softmax", "bpr"]
 
@@ -67,12 +67,9 @@ class CollabDesign(Value):
             ranking_loss=(self.ranking_loss or "softmax") if ranks else None,
         )
 
-    def training(self) -> Training:
-        """Return the default training of a settled design: weight decay 2 with implicit terms, 0.1 or 0.3 without.
-
-        The decay is that of factors and, without implicit terms, of biases; rankings have the lower one.
-        """
-        return Training(weight_decay=2.0 if self.implicit else 0.1 if self.ranks else 0.3)
+    def training(self) -> CollabTraining:
+        """Return the default training of a settled design."""
+        return CollabTraining(weight_decay=2.0 if self.implicit else 0.1 if self.ranks else 0.3)
 
     def network(self, codec: RatingsCodec) -> DotProductBias:
         """Return a fresh model of a settled design, its weights drawn from torch's random stream.
@@ -89,6 +86,18 @@ class CollabDesign(Value):
         return ImplicitDotProductBias(
             users, items, seen.pairs.long(), self.factors, output_range=bounds, dropout=self.dropout
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollabTraining(Training):
+    """Training of a model of ratings or rankings.
+
+    Attributes:
+        weight_decay: decay of factors and, without implicit terms, of biases. Unless it is given, it is 2 with implicit
+            terms, 0.3 without, and 0.1 for rankings without.
+    """
+
+    weight_decay: Annotated[float, Range(low=0)] = 2.0
 
 
 class CollabOptions(LearnerOptions, total=False):

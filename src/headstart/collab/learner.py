@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec
-from headstart.collab.data import RatingsData, ratings_loader, suggest
-from headstart.collab.design import RANKING_LOSSES, CollabDesign, CollabOptions
+from headstart.collab.data import RatingsData, ratings_loader, suggested_epochs
+from headstart.collab.design import RANKING_LOSSES, CollabDesign, CollabOptions, CollabTraining
 from headstart.collab.evaluation import LENGTH, evaluate_ranking, usable_pairs
 from headstart.collab.fold_in import fold
 from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
@@ -40,8 +40,8 @@ class CollabLearner(ApplicationLearner, Recommender):
     Args:
         data: from `RatingsData.from_table`; or a `RatingsCodec`, for a learner that only predicts.
         design: the model; None: the defaults of `CollabDesign`, which depend on the data.
-        training: all that changes what a training step does; None: the defaults of `Training`, with a weight decay of 2
-            with implicit terms, of 0.3 without, and of 0.1 for rankings without.
+        training: all that changes what a training step does; None: the defaults of `CollabTraining`, whose weight decay
+            depends on the design.
         options: the fields of both by name, ``CollabLearner(data, factors=20, clip=1.0)``, and those of
             `LearnerOptions`: ``loss``, ``metrics`` (of ratings; rankings have their own), ``callbacks``, ``folder``,
             ``progress``, ``engine``.
@@ -53,6 +53,7 @@ class CollabLearner(ApplicationLearner, Recommender):
     application = "collab"
     codec_type = RatingsCodec
     design_type = CollabDesign
+    training_type = CollabTraining
     codec: RatingsCodec
     design: CollabDesign
     model: DotProductBias
@@ -84,7 +85,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             )
         return design.settled(self.codec, ranks=ranks)
 
-    def usual_training(self, design: CollabDesign) -> Training:
+    def usual_training(self, design: CollabDesign) -> CollabTraining:
         """Return the default training: its weight decay depends on the design."""
         return design.training()
 
@@ -93,9 +94,14 @@ class CollabLearner(ApplicationLearner, Recommender):
         return None if self.design.ranks else self.codec.target
 
     @classmethod
-    def suggest(cls, data: RatingsData) -> Plan:
-        """Return how long and how fast to train the default model: see `suggested_epochs`."""
-        return suggest(data)
+    def suggest(cls, data: RatingsData, design: CollabDesign | None = None) -> Plan:
+        """Return how long and how fast to train on these data: see `suggested_epochs`.
+
+        Args:
+            data: the rows.
+            design: makes no difference.
+        """
+        return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
 
     def prepare_for(self, data: RatingsData) -> None:
         """Add the pairs of new data, made with ``codec=learner.codec``, to those seen before.

@@ -25,6 +25,9 @@ class Seen:
     ratings: Tensor | None
     user_count: int
 
+    def __repr__(self) -> str:
+        return f"Seen({len(self):,} pairs{'' if self.ratings is None else ' with ratings'})"
+
     @classmethod
     def none(cls, user_count: int) -> Seen:
         """Return that no user has seen any item."""

@@ -92,10 +92,12 @@ class CommandOption:
         if _kinds(self.type) == [bool]:
             on, off = self.flag, f"--no-{self.flag[2:]}"
             shown = off if self.default is True else on
-            text = self.text()
+            text, default = self.text(), self.default_text()
             if self.default is True:
                 usual, _, otherwise = text.partition("; False: ")
                 text = f"Switch off: {usual[:1].lower()}{usual[1:]}" + (f"; then {otherwise}" if otherwise else "")
+            elif self.default is None:
+                text += f"; {off}: not {_dim(default)}"
             option = typer.Option(shown, help=text, metavar=" ", rich_help_panel=self.panel, show_default=False)
             other = typer.Option(on if shown == off else off, hidden=True)
             return [
@@ -105,7 +107,7 @@ class CommandOption:
         text = self.text()
         default = self.default_text()
         if default:
-            text += f" [dim]{escape(f'[default: {default}]')}[/dim]"
+            text += f" {_dim(default)}"
         option = typer.Option(
             self.flag, help=text, metavar=_metavar(self.type), rich_help_panel=self.panel, show_default=False
         )
@@ -137,16 +139,20 @@ class CommandOption:
 
     def text(self) -> str:
         """Return the documentation without marks for code, and without what stands in `default_text`."""
-        text = self.help[:1].upper() + self.help[1:]
+        text = re.sub(r"[.;,] [Ii]n Python also (?:[^.;`]|`[^`]*`)*", "", self.help)
+        text = text[:1].upper() + text[1:]
         if self.default is None:
-            text = NONE_MEANS.sub("", text)
-        text = re.sub(r"``\"?([^`\"]*)\"?``", r"\1", text)
+            text = NONE_MEANS.sub(lambda match: "." if match.end() < len(match.string) else "", text)
+        text = re.sub(r"``\(([-\d., ]+)\)``", lambda match: match[1].replace(", ", ","), text)
+        text = re.sub(r"``\"?(.*?)\"?``", r"\1", text)
         text = re.sub(r"`(?:[\w.]*\.)?(\w+)`", r"\1", text).strip().rstrip(".;,")
         if self.default is not None:
             text = re.sub(r"\bNone\b", "none", text)
         choices = _choices(self.type)
-        if choices and not all(choice in text for choice in choices):
+        if choices and not all(choice.lower() in text.lower() for choice in choices):
             text += f" ({', '.join(choices)})"
+        if any(get_origin(arm) in (dict, Mapping) for arm in _kinds(self.type)) and str not in _kinds(self.type):
+            text += ", written as A=3,B=5"
         return escape(text)
 
     def default_text(self) -> str:
@@ -221,7 +227,8 @@ def _arms(hint: Any) -> tuple[Any, ...]:
 
 def _kinds(hint: Any) -> list[Any]:
     """The members that can be written on a command line."""
-    return [arm for arm in _arms(hint) if arm is not type(None) and _writable(arm)]
+    named = _named_values(hint)
+    return [arm for arm in _arms(hint) if arm is not type(None) and (arm in named or _writable(arm))]
 
 
 def _writable(arm: Any) -> bool:
@@ -230,14 +237,12 @@ def _writable(arm: Any) -> bool:
         return all(_kinds(part) for part in get_args(arm) if part is not Ellipsis)
     if origin in (dict, Mapping):
         return all(_kinds(part) for part in get_args(arm))
-    if origin is Literal or arm in (bool, int, float, str, Path, Any):
-        return True
-    return arm in _named_values(arm)
+    return origin is Literal or arm in (bool, int, float, str, Path, Any)
 
 
 def _named_values(hint: Any) -> list[type[Any]]:
-    """The dataclasses among a type's members that need no arguments."""
-    return [
+    """The values among a type's members, if there are several that need no arguments: their names are choices."""
+    found = [
         arm
         for arm in _arms(hint)
         if inspect.isclass(arm)
@@ -247,6 +252,7 @@ def _named_values(hint: Any) -> list[type[Any]]:
             for field in dataclasses.fields(arm)
         )
     ]
+    return found if len(found) > 1 and not any(get_origin(arm) is Literal for arm in _arms(hint)) else []
 
 
 def _choices(hint: Any) -> list[str]:
@@ -272,7 +278,7 @@ def _read(text: str, hint: Any) -> Any:
                 found = _read_parts(text, arm)
         elif origin in (dict, Mapping):
             found = _read_mapping(text, arm)
-        elif arm in _named_values(arm):
+        elif arm in _named_values(hint):
             found = arm() if text.lower() == arm.__name__.lower() else UNREADABLE
         elif arm is Path:
             found = Path(text)
@@ -352,6 +358,10 @@ def _written(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         return type(value).__name__.lower()
     return str(value)
+
+
+def _dim(default: str) -> str:
+    return f"[dim]{escape(f'[default: {default}]')}[/dim]"
 
 
 def _parameter(name: str, kind: Any, option: Any, **default: Any) -> inspect.Parameter:

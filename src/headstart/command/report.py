@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from headstart.core.record import finite
-
-if TYPE_CHECKING:
-    from headstart.training.history import History
 
 __all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"]
 
@@ -20,28 +17,19 @@ MOST = 12
 """Entries of a list that are printed; of a longer one these, and their number."""
 
 
-def report(
-    figures: Mapping[str, float],
-    history: History,
-    out: Path,
-    *,
-    first: str,
-    seconds: float,
-    then: str,
-    as_json: bool,
-) -> None:
+def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool) -> None:
     """Print the metrics of the weights that were kept, as lines or as one JSON object with all epochs.
 
     Args:
-        figures: of the epoch whose weights were kept.
-        history: the figures of all epochs; empty for what is not trained by epochs.
+        learner: trained; or a ranker, which is solved and has metrics alone.
         out: folder of the saved model.
-        first: figure by which the best epoch is chosen.
         seconds: duration of reading, training and saving.
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    metrics, kept = metrics_in(figures), history.kept()
+    history = getattr(learner, "history", [])
+    metrics = metrics_in(learner.figures if history else learner.metrics)
+    kept = history.kept() if history else None
     if as_json:
         epochs = [finite(epoch) for epoch in history]
         record = {"metrics": metrics, "epochs": epochs, "kept": kept, "seconds": round(seconds, 3), "out": str(out)}
@@ -49,7 +37,7 @@ def report(
         return
     print_metrics(metrics)
     if kept is not None:
-        why = f"the best by {first}" if "kept" in history[kept - 1] else "the last"
+        why = f"the best by {learner.first_figure()}" if "kept" in history[kept - 1] else "the last"
         typer.echo(f"kept epoch {kept} of {len(history)}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -37,22 +38,22 @@ NOT_FOR_PEOPLE = ("split", "codec", "engine", "recipe", "data", "design", "train
 """Arguments of constructors that no text can be."""
 
 SPLIT = (
-    CommandOption(
-        "time", str | None, None,
-        "column of dates, times or numbers to split by: the latest rows validate; None: a random split.", DATA,
-    ),
+    CommandOption("time", str | None, None, "column of dates, times or numbers: the latest rows validate.", DATA),
     CommandOption(
         "valid_from", str | None, None, "first moment whose rows validate, with --time, such as 2015-06-20.", DATA
     ),
     CommandOption(
         "valid_fraction", float | None, None,
-        "share of the rows that validate, such as 0.1; 0: none, all rows train; None: 0.2.", DATA,
+        "share of the rows that validate, such as 0.1; 0: none, all rows train.", DATA,
     ),
     CommandOption(
         "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".", DATA
     ),
 )  # fmt: skip
-"""How rows are split; the functions of `headstart.frames.splits` as options."""
+"""How rows are split: the functions of `headstart.frames.splits` as options."""
+
+SEED = "seed of all that is random: first weights, dropout, order of the rows, and the usual split."
+"""One option for the seeds of data and training."""
 
 
 class Job:
@@ -77,24 +78,32 @@ class Job:
         from headstart.training.settings import Plan
 
         settings = options_in(options_of(self.settings_type), DATA)
-        training = options_in(options_of(self.learner_type.training_type), TRAINING)
-        late = ("batch_size", "seed")
-        every = [
-            *options_in(self._table_arguments, DATA, leave_out=NOT_FOR_PEOPLE),
-            *options_in(self._folder_arguments, DATA, leave_out=NOT_FOR_PEOPLE),
-            *SPLIT,
-            *(option for option in settings if option.name not in late),
-            *self.own_options(),
-            *options_in(arguments_of(self.learner_type.__init__), NETWORK, leave_out=NOT_FOR_PEOPLE),
-            *options_in(options_of(self.learner_type.design_type), NETWORK),
-            *(_planned(option) for option in options_in(options_of(Plan), TRAINING)),
-            *(dataclasses.replace(option, panel=TRAINING) for option in settings if option.name == "batch_size"),
-            *training,
-        ]  # fmt: skip
+        network = [*options_in(arguments_of(self.learner_type), NETWORK, leave_out=NOT_FOR_PEOPLE)]
+        network += options_in(options_of(self.learner_type.design_type), NETWORK)
+        training = [_planned(option) for option in options_in(options_of(Plan), TRAINING)]
+        training += [dataclasses.replace(option, panel=TRAINING) for option in settings if option.name == "batch_size"]
+        training += options_in(options_of(self.learner_type.training_type), TRAINING)
+        columns = options_in([*self._table_arguments, *self._folder_arguments], DATA, leave_out=NOT_FOR_PEOPLE)
         by_name: dict[str, CommandOption] = {}
-        for option in every:
-            by_name.setdefault(option.name, option)
-        return tuple(sorted(by_name.values(), key=lambda option: not option.required))
+        for option in (*columns, *self._split_options(), *settings, *self.own_options(), *network, *training):
+            first = by_name.setdefault(option.name, option)
+            if option.name in ("valid", "time") and option.help != first.help:  # it has two meanings
+                further = option.help.partition(";")[0].rstrip(".")
+                further = f"of a folder: {further}" if option.name == "valid" else further
+                by_name[option.name] = dataclasses.replace(first, help=f"{first.help.rstrip('.')}; {further}.")
+        by_name["batch_size"] = dataclasses.replace(by_name["batch_size"], panel=TRAINING)
+        by_name["seed"] = dataclasses.replace(by_name["seed"], panel=TRAINING, help=SEED)
+        panels = (DATA, NETWORK, TRAINING)
+        return tuple(sorted(by_name.values(), key=lambda option: (panels.index(option.panel), not option.required)))
+
+    def _split_options(self) -> list[CommandOption]:
+        """The options of the split; its default is what the data's constructor says of its own."""
+        split = next((option for option in self._table_arguments if option.name == "split"), None)
+        usual = "" if split is None else f" None: {re.split('[.;]', split.help.partition('None: ')[2])[0]}."
+        return [
+            dataclasses.replace(option, help=f"{option.help}{usual}") if option.name == "valid_fraction" else option
+            for option in SPLIT
+        ]
 
     def own_options(self) -> tuple[CommandOption, ...]:
         """Return options that are no field of a value."""
@@ -123,17 +132,16 @@ class Job:
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        if not source.is_dir():
-            columns = {option.name: given[option.name] for option in self._table_arguments if option.name in given}
-            return self.data_type.from_table(source, **columns, **settings, engine=engine)
-        known = {option.name for option in self._folder_arguments}
-        for option in self._table_arguments:
-            if option.name in given and option.name not in known:
-                raise ConfigError(f"--{option.name.replace('_', '-')} is for a table, and {source} is a folder")
-        if not hasattr(self.data_type, "from_folder"):
+        if source.is_dir() and not hasattr(self.data_type, "from_folder"):
             raise ConfigError(f"{source} is a folder; train {self.application.name} takes a CSV or Parquet file")
-        folder = {name: given[name] for name in known if name in given}
-        return self.data_type.from_folder(source, **folder, **settings, engine=engine)
+        arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
+        known, other = reversed(arguments) if source.is_dir() else arguments
+        for name in given:
+            if name in other - known - set(settings):
+                here, there = ("a folder", "a table") if source.is_dir() else ("a table", "a folder")
+                raise ConfigError(f"--{name.replace('_', '-')} is for {there}, and {source} is {here}")
+        make = self.data_type.from_folder if source.is_dir() else self.data_type.from_table
+        return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
     def split(self, given: Mapping[str, Any]) -> Splitter | None:
         """Return the split that was asked for; None: the application's usual one.
@@ -175,6 +183,12 @@ class Job:
         options = self.chosen(given, learner_type.design_type, learner_type.training_type)
         return {**{name: given[name] for name in spelt_out}, **options}
 
+    def names_of(self, learner_type: Any) -> set[str]:
+        """Return the names of all options of a learner: its own arguments, its design and its training."""
+        kinds = (learner_type.design_type, learner_type.training_type)
+        fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+        return fields | set(inspect.signature(learner_type.__init__).parameters)
+
     def chosen(self, given: Mapping[str, Any], *kinds: Any) -> dict[str, Any]:
         """Return what was given of the fields of some values."""
         fields = [field.name for kind in kinds for field in dataclasses.fields(kind)]
@@ -188,12 +202,15 @@ class Job:
         return plan
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
-        """Train the learner by its plan.
+        """Train the learner by its plan."""
+        self.fit_by(learner, self.plan(learner, given))
+
+    def fit_by(self, learner: Any, plan: Plan) -> None:
+        """Train the learner for one cycle.
 
         Raises:
             ConfigError: the training diverged.
         """
-        plan = self.plan(learner, given)
         learner.fit_one_cycle(plan.rates(len(learner.groups)), plan.epochs, warm_up=plan.warm_up, keep=plan.keep)
         if not math.isfinite(learner.history[-1]["train_loss"]):
             raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
@@ -227,10 +244,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
     learner.save(out)
     if is_main:
         seconds = time.perf_counter() - started
-        report(
-            learner.figures, learner.history, out, first=learner.first_figure(), seconds=seconds,
-            then=job.next_command(learner, out), as_json=as_json,
-        )  # fmt: skip
+        report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
 
 
 def train_command(job: Job) -> Callable[..., None]:

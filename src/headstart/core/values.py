@@ -134,10 +134,12 @@ def arguments_of(function: Any) -> tuple[Option, ...]:
     """Return the spelt-out parameters of a function, documented by the section ``Args`` of its docstring.
 
     Args:
-        function: a function or method; ``self`` and ``**options`` are left out.
+        function: a function or method; or a class, for those of its constructor. ``self`` and ``**options`` are left
+            out.
     """
     documentation = _entries(inspect.getdoc(function) or "", "Args:")
-    hints = typing.get_type_hints(function, include_extras=True)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(annotated, include_extras=True)
     arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

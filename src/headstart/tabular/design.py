@@ -95,10 +95,12 @@ class TabularDesign(Value):
 class TabularTraining(Training):
     """Training of a table's network.
 
+    At fastai's ``eps`` of 1e-5 the embeddings of rare categories, whose gradients are small, hardly learn, the less in
+    an ensemble, where each member's gradient is a share of the mean loss's.
+
     Attributes:
-        optimizer: as for every learner; AdamW's ``eps`` is lower here: at fastai's 1e-5 the embeddings of rare
-            categories, whose gradients are small, hardly learn, the less in an ensemble, where each member's gradient
-            is a share of the mean loss's.
+        optimizer: `AdamW`, here with a lower ``eps`` than elsewhere, or `SGD`; in Python also a function that makes a
+            torch optimizer.
     """
 
     optimizer: AnyOptimizer = AdamW(eps=1e-8)

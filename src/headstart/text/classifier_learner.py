@@ -98,7 +98,7 @@ class ClassifierLearner(ApplicationLearner):
             return self.codec.label.decode_one(self.probabilities_of_one(rows))
         if isinstance(rows, list | tuple):
             return self.codec.decode(self.probabilities(self.frame_of(rows), snapshot=snapshot))
-        frame = read_rows(rows, self.codec.columns)
+        frame = self.rows_of(rows)
         return to_source(self.codec.decode(self.probabilities(frame, snapshot=snapshot)), rows)
 
     def probabilities(self, frame: pl.DataFrame, *, snapshot: str | None = None) -> Tensor:
@@ -115,6 +115,10 @@ class ClassifierLearner(ApplicationLearner):
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
             return self.codec.label.prediction(self.model(tokens.to(device), lengths.to(device))[0])
+
+    def rows_of(self, source: Table) -> pl.DataFrame:
+        """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""
+        return read_rows(source, self.codec.columns)
 
     def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
         """Return a list of texts as a frame with the model's column.
@@ -152,8 +156,13 @@ class ClassifierLearner(ApplicationLearner):
             Texts and label, ``prediction``, ``probability_<class>`` for each class, and ``loss``.
 
         Raises:
-            ConfigError: there are no validation texts.
+            ConfigError: there are no validation texts, or ``n`` is not a whole number of at least 1.
         """
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ConfigError(
+                f"n must be a whole number of at least 1; got {n!r}. To see what a text's words contribute:"
+                " explain(text)"
+            )
         prediction, true = (part.cpu() for part in self.predict_with_targets())
         errors = pl.Series("loss", self.codec.label.row_errors(prediction, true).numpy())
         rows = pl.concat([self._valid_rows(), self.codec.decode(prediction)], how="horizontal")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import polars as pl
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.values import Range, options_of, unknown_option
+from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, share
 from headstart.targets.target import ClassTarget
 from headstart.text.codec import TextCodec, total_characters
@@ -30,13 +30,11 @@ __all__ = [
     "fit_codec",
     "frame_of",
     "reading_of_start",
-    "settings_of",
 ]
 
 EVALUATION_BATCH = 64
 """Texts, or streams, per batch when nothing is trained."""
 
-SettingsT = TypeVar("SettingsT", bound=DataSettings)
 CorpusSettingsT = TypeVar("CorpusSettingsT", bound="CorpusSettings")
 
 
@@ -46,12 +44,12 @@ class CorpusSettings(DataSettings):
 
     Attributes:
         tokenizer: ``"words"``; or ``"subwords"``, parts of words learnt from the training texts, so that no word is
-            unknown (extra ``text``). In Python also a tokenizer, such as a transformer's
+            unknown (extra ``text``); in Python also a tokenizer, such as a transformer's
             (`headstart.text.transformer_learner.read_tokenizer`).
         min_freq: lowest number of occurrences in the training texts of a word that is known; rarer words are unknown.
         max_vocab: largest number of known words, or of subwords.
-        vocabulary: the known tokens; None: those of the training texts.
-        backward: whether to read each text from its end.
+        vocabulary: the known tokens; None: those of the training texts that are frequent enough.
+        backward: read each text from its end.
         language_model: folder of a saved language model to start from. Its tokenizer and direction are used.
         codec: codec of an earlier model, to go on training that model with new texts; None: learnt from these texts.
         workers: number of processes that tokenize; None: by the amount of text.
@@ -92,24 +90,6 @@ class CorpusData(Data):
 
     codec: TextCodec
     language_model: Path | None = None
-
-
-def settings_of(kind: type[SettingsT], options: Mapping[str, Any], owner: str) -> SettingsT:
-    """Return keyword arguments of a data constructor as a value.
-
-    Args:
-        kind: the value's class.
-        options: keyword arguments as given.
-        owner: the data's class, for messages.
-
-    Raises:
-        ConfigError: a name is not a field of the value, or a content is out of its range.
-    """
-    known = {option.name for option in options_of(kind)}
-    for name in options:
-        if name not in known:
-            raise unknown_option(name, owner, kind)
-    return kind(**options)
 
 
 def reading_of_start(settings: CorpusSettingsT, *, with_vocabulary: bool) -> CorpusSettingsT:

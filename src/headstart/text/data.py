@@ -28,7 +28,6 @@ from headstart.text.corpus_data import (
     fit_codec,
     frame_of,
     reading_of_start,
-    settings_of,
 )
 from headstart.text.folders import find_texts, read_texts, split_files
 from headstart.text.loaders import BucketLoader
@@ -77,8 +76,8 @@ class TextData(CorpusData):
     def from_table(
         cls,
         table: Table,
-        text: Columns,
-        label: str,
+        text: Columns = "text",
+        label: str = "label",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
@@ -89,7 +88,8 @@ class TextData(CorpusData):
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            text: the column of texts, or several: see `LanguageModelData.from_table`.
+            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
+                with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             label: the column of labels: a class per row, or a list of classes.
             split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
             valid: a table of validation rows, instead of a split.
@@ -101,7 +101,7 @@ class TextData(CorpusData):
             ConfigError: options that do not go together.
             ArtifactError: the language model's folder cannot be read.
         """
-        settings = settings_of(TextSettings, options, cls.__name__)
+        settings = TextSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         if label in columns:
             raise ConfigError(f"column {label!r} cannot be both text and label")
@@ -156,7 +156,7 @@ class TextData(CorpusData):
             engine: device and processes.
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
-        settings = settings_of(TextSettings, options, cls.__name__)
+        settings = TextSettings.of(options, cls.__name__)
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
         rows = split_files(files, valid, split, by_random(seed=settings.seed), settings.where)
         options = {**options, "where": None}

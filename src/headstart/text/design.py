@@ -106,16 +106,18 @@ class LanguageModelDesign(EncoderDesign):
     """An AWD-LSTM language model.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: 160 on a processor, 400 on a GPU; from a
-            start that of the start.
-        hidden: width of the other layers; None: 320 on a processor, 1152 on a GPU; from a start that of the start.
-        layers: number of LSTM layers; None: 2 on a processor, 3 on a GPU; from a start that of the start.
+        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
+            else 160 on a processor and 400 on a GPU.
+        hidden: width of the other layers; None: that of the language model to start from, else 320 on a processor and
+            1152 on a GPU.
+        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
+            GPU.
         dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for language models.
         dropout: factor on all dropouts; None: 0.5 for fewer than a million training tokens, 0.1 for fewer than 30
             million, else 0.3.
         sampled: in training, compare each next word with this many random words instead of the whole vocabulary, which
-            is several times as fast on a processor; 0: with the whole vocabulary; None: 1000 on a processor for more
-            than 5,000 words, else 0. Validation is always by the whole vocabulary.
+            is several times as fast on a processor; 0: with the whole vocabulary. Validation is always by the whole
+            vocabulary. None: 1000 on a processor for more than 5,000 words, else 0.
     """
 
     sampled: Annotated[int | None, Range(low=0)] = None
@@ -152,10 +154,12 @@ class TextDesign(EncoderDesign):
     """A classifier of texts: an AWD-LSTM encoder, pooling over the whole text, and a small head.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: 64 on a processor, 400 on a GPU; from a
-            start that of the start.
-        hidden: width of the other layers; None: 96 on a processor, 1152 on a GPU; from a start that of the start.
-        layers: number of LSTM layers; None: 2 on a processor, 3 on a GPU; from a start that of the start.
+        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
+            else 64 on a processor and 400 on a GPU.
+        hidden: width of the other layers; None: that of the language model to start from, else 96 on a processor and
+            1152 on a GPU.
+        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
+            GPU.
         dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for classifiers.
         dropout: factor on all dropouts.
         head_hidden: width of the head's hidden layer; 0: none.
@@ -203,7 +207,8 @@ class RecurrentTraining(Training):
     "Regularizing and Optimizing LSTM Language Models" (2018), section 4.4.
 
     Attributes:
-        optimizer: `AdamW` with less momentum than elsewhere, `SGD`, or a function that makes a torch optimizer.
+        optimizer: `AdamW`, here with less momentum than elsewhere, or `SGD`; in Python also a function that makes a
+            torch optimizer.
         momenta: momentum (Adam's first beta) of one cycle: at its start, at the top rate, at its end.
         alpha: factor of activation regularisation, the mean square of the activations; 0: off.
         beta: factor of temporal activation regularisation, the mean square of their change from token to token; 0: off.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -61,11 +62,15 @@ class TextEnsemble:
         first = self.learners[0]
         if isinstance(rows, list | tuple):
             return first.codec.decode(self.probabilities(first.frame_of(rows)))
-        return to_source(first.codec.decode(self.probabilities(read_rows(rows, first.codec.columns))), rows)
+        return to_source(first.codec.decode(self.probabilities(self.rows_of(rows))), rows)
 
-    def probabilities(self, frame: Any) -> Tensor:
+    def probabilities(self, frame: pl.DataFrame) -> Tensor:
         """Return probabilities for a frame's rows, float32 ``(rows, classes)``."""
         return torch.stack([learner.probabilities(frame).cpu() for learner in self.learners]).mean(0)
+
+    def rows_of(self, source: Table) -> pl.DataFrame:
+        """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the models' columns."""
+        return self.learners[0].rows_of(source)
 
     def validate(self) -> dict[str, float]:
         """Return the metrics over the members' validation texts, which must be the same."""

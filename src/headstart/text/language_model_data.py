@@ -24,7 +24,6 @@ from headstart.text.corpus_data import (
     fit_codec,
     frame_of,
     reading_of_start,
-    settings_of,
 )
 from headstart.text.folders import Files, find_texts, split_files
 from headstart.text.loaders import StreamLoader
@@ -75,7 +74,7 @@ class LanguageModelData(CorpusData):
     def from_table(
         cls,
         table: Table,
-        text: Columns,
+        text: Columns = "text",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
@@ -86,8 +85,8 @@ class LanguageModelData(CorpusData):
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or a
-                dictionary of columns and their marks. A missing value is an empty text.
+            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
+                with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
@@ -97,7 +96,7 @@ class LanguageModelData(CorpusData):
             DataError: a column is missing or unfit, or there is too little text.
             ConfigError: options that do not go together.
         """
-        settings = settings_of(LanguageModelSettings, options, cls.__name__)
+        settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
         rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
@@ -127,7 +126,7 @@ class LanguageModelData(CorpusData):
             engine: device and processes.
             options: the fields of `LanguageModelSettings`; ``where`` sees the columns of ``split``.
         """
-        settings = settings_of(LanguageModelSettings, options, cls.__name__)
+        settings = LanguageModelSettings.of(options, cls.__name__)
         files = find_texts(folder, exclude=exclude)
         rows = split_files(files, valid, split, by_random(0.1, seed=settings.seed), settings.where)
         train = Files(rows.train["path"].to_list())
@@ -174,7 +173,7 @@ class LanguageModelData(CorpusData):
             engine: device and processes.
             options: the fields of `LanguageModelSettings`; ``where`` has no effect.
         """
-        settings = settings_of(LanguageModelSettings, options, cls.__name__)
+        settings = LanguageModelSettings.of(options, cls.__name__)
         return cls._of(train, valid, settings, columns=columns, marks=marks, characters=characters, engine=engine)
 
     @classmethod

@@ -39,9 +39,9 @@ class LanguageModelLearner(EncoderLearner):
         data: from `LanguageModelData`; or a codec, for a learner that only writes.
         language_model: folder of a saved language model to start from: its sizes are used, known words keep their
             vectors, and new words get the mean; None: that of the data, if they name one.
-        from_counts: whether a model without a start takes its word vectors from which words are neighbours in the
-            training texts, and its decoder's bias from how frequent each is (`headstart.text.cooccurrence`), instead of
-            random vectors and zeros. It takes some seconds and saves most of the first epoch.
+        from_counts: take the word vectors of a model without a start from which words are neighbours in the training
+            texts, and its decoder's bias from how frequent each is (`headstart.text.cooccurrence`), which takes some
+            seconds and saves most of the first epoch; False: random vectors and zeros.
         design: the network; None: the defaults of `LanguageModelDesign`.
         training: all that changes what a training step does; None: the defaults of `LanguageModelTraining`.
         options: the fields of both by name, ``LanguageModelLearner(data, hidden=256, alpha=0.0)``, and those of
@@ -81,7 +81,7 @@ class LanguageModelLearner(EncoderLearner):
         return design.settled(device, len(self.codec.vocabulary), tokens)
 
     @classmethod
-    def suggest(cls, data: LanguageModelData) -> Plan:
+    def suggest(cls, data: LanguageModelData, design: LanguageModelDesign | None = None) -> Plan:
         """Return as many epochs as read three million tokens, 1 to 10; at 0.01, or at 0.005 from a start."""
         epochs = max(1, min(10, round(3_000_000 / data.train.rows)))
         return Plan(lr=0.01 if data.language_model is None else 0.005, epochs=epochs)

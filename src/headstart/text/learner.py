@@ -54,6 +54,6 @@ class TextLearner(ClassifierLearner, EncoderLearner):
         return self.design.network(self.codec, seed)
 
     @classmethod
-    def suggest(cls, data: TextData) -> Plan:
+    def suggest(cls, data: TextData, design: TextDesign | None = None) -> Plan:
         """Return three epochs: at 0.005 and lower rates at the input side from a language model, else at 0.01."""
         return Plan(lr=0.01, epochs=3) if data.language_model is None else START_PLAN

@@ -139,7 +139,7 @@ class TransformerLearner(ClassifierLearner):
         return self.design.network(self.codec, seed, self._backbone)
 
     @classmethod
-    def suggest(cls, data: TextData) -> Plan:
+    def suggest(cls, data: TextData, design: TransformerDesign | None = None) -> Plan:
         """Return two epochs at 0.0002, with lower rates at the input side."""
         return replace(START_PLAN, lr=2e-4, epochs=2)
 

@@ -57,6 +57,9 @@ class ApplicationLearner(Learner, ABC):
                 f"{type(self).__name__} takes its application's data, or a {self.codec_type.__name__}; got"
                 f" {type(data).__name__}"
             )
+        for name, value, kind in (("design", design, self.design_type), ("training", training, self.training_type)):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}; got a {type(value).__name__}")
         self.design = self.settled(replaced(design or self.design_type(), options), given)
         training = replaced(training or self.usual_training(self.design), options)
         self.check_engine(training, session.get("engine") or (Engine() if given is None else given.engine))

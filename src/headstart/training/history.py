@@ -28,7 +28,7 @@ class History(list[dict[str, float]]):
     """
 
     def kept(self) -> int | None:
-        """Return the number of the epoch whose weights the last fit ended with, from 1 over all fits; None: no epochs."""
+        """Return the number of the epoch whose weights the last fit ended with, from 1 on; None without epochs."""
         last = [number for number, figures in enumerate(self, 1) if figures.get("fit") == self[-1].get("fit")]
         return next((number for number in last if self[number - 1].get("kept")), len(self) or None)
 

@@ -28,8 +28,8 @@ class Training(Value):
     """All that changes what a training step does. It is saved with the model, so that a loaded learner trains on alike.
 
     Attributes:
-        optimizer: `AdamW`, `SGD`, or a function that makes a torch optimizer from parameter groups. Each fit makes one
-            anew.
+        optimizer: `AdamW` or `SGD`; in Python also a function that makes a torch optimizer from parameter groups. Each
+            fit makes one anew.
         weight_decay: decay of weights with two axes or more; biases and norms have none.
         clip: largest norm of all gradients together; None: no limit.
         accumulate: batches per optimizer step.
@@ -62,7 +62,7 @@ class Plan(Value):
 
     Attributes:
         lr: top learning rate of the last parameter group, the head.
-        epochs: length of the one cycle.
+        epochs: number of epochs, all in one cycle.
         depth: each earlier parameter group's rate is the next one's divided by this; 1: all groups have the same rate.
         warm_up: share of the cycle in which the rate rises.
         keep: whose weights the fit ends with: those of the ``"best"`` epoch by the first metric of the validation rows,
