@@ -43,6 +43,7 @@ import torch
 from torch import Tensor
 
 from headstart import Engine, datasets
+from headstart.core.engine import Precision
 from headstart.frames.splits import by_indices
 from headstart.targets.metrics import accuracy, auc, balanced_accuracy
 from headstart.text import Dropouts, LanguageModelData, LanguageModelLearner, TextData, TextLearner
@@ -54,8 +55,9 @@ Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 GOALS = {"snippets": {"accuracy": 0.80}, "clothing": {"auc": 0.972, "balanced_accuracy": 0.88}}
 
 
-def engine() -> Engine:
-    return Engine("cpu", "bf16" if lstm_runs_in_bf16() else "fp32")
+def precision() -> Precision:
+    """The fastest precision that this processor has."""
+    return "bf16" if lstm_runs_in_bf16() else "fp32"
 
 
 def labelled(name: str, seed: int, *, inner: bool) -> tuple[pl.DataFrame, Rows]:
@@ -84,12 +86,13 @@ def tuned_language_model(
     data = LanguageModelData.from_pieces(
         [texts], None, vocabulary=None if codec is None or settings["own_words"] else codec.vocabulary, min_freq=2,
         backward=backward if codec is None else codec.backward, batch_size=settings["lm_batch"],
-        bptt=settings["lm_bptt"], seed=seed, engine=engine(),
+        bptt=settings["lm_bptt"], seed=seed, engine=Engine("cpu"),
     )  # fmt: skip
     sizes: dict[str, Any] = settings["sizes"] if start is None else {}
     learner = LanguageModelLearner(
-        data, language_model=start, dropout=settings["lm_dropout"], sampled=1000, seed=seed, progress="none", **sizes
-    )
+        data, language_model=start, dropout=settings["lm_dropout"], sampled=1000, precision=precision(), seed=seed,
+        progress="none", **sizes,
+    )  # fmt: skip
     learner.fit_one_cycle(settings["lm_lr"], settings["lm_epochs"])
     learner.save(out)
 
@@ -104,12 +107,13 @@ def classifier(
 ) -> TextLearner:
     data = TextData.from_table(
         table, "text", "label", split=by_indices(judged), language_model=language_model, min_freq=2,
-        class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=engine(),
+        class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=Engine("cpu"),
     )  # fmt: skip
     sizes: dict[str, Any] = settings["sizes"] if language_model is None else {}
     learner = TextLearner(
-        data, dropouts=Dropouts(*settings["dropouts"]), dropout=settings["dropout"], seed=seed, progress="none", **sizes
-    )
+        data, dropouts=Dropouts(*settings["dropouts"]), dropout=settings["dropout"], precision=precision(), seed=seed,
+        progress="none", **sizes,
+    )  # fmt: skip
     if language_model is None:
         learner.fit_one_cycle(settings["scratch_lr"], settings["scratch_epochs"])
     else:
