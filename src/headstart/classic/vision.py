@@ -222,7 +222,7 @@ class ConvLearner(ClassicLearner):
 
         They are the layers of headstart's model. The log-softmax is added: the cross-entropy is the same with it.
         """
-        head = [*self.learner.model.head.children(), nn.LogSoftmax(dim=1)]
+        head = [*self.learner.model.head.layers, nn.LogSoftmax(dim=1)]
         if self.precompute:
             return nn.Sequential(*head)
         return nn.Sequential(self.learner.model.backbone, ConcatPool(), *head)
