@@ -84,7 +84,7 @@ FILE = Path(__file__).parents[1] / "tests" / "reference_figures.json"
 BESIDE = {
     "TextEnsemble": "headstart.text",
     "TransformerLearner": "headstart.text",
-    "read_tokenizer": "headstart.text.transformer",
+    "read_tokenizer": "headstart.text",
     "side_on": "headstart.vision",
 }
 """Names that headstart offers in a part of its own, until the package itself has them."""
@@ -327,7 +327,6 @@ def own_schedules(folder: Path) -> Json:
     learner = plain_learner(optimizer=optim.SGD(momentum=0.8, nesterov=True), clip=1.0, accumulate=2)
     learner.fit(0.02, 2)
     learner.fit(0.02, 2, cycle_len=1, cycle_mult=2)
-    learner.fit_flat_cosine(0.02, 3)
     learner.fit_schedule(0.02, schedules.Triangular(3))
     learner.fit_one_cycle(0.02, 2, warm_up=0.5)
     return told(learner, of_valid)
@@ -849,7 +848,7 @@ def collab_checkpoint(folder: Path) -> Json:
         broken.fit_one_cycle(0.02, 3, callbacks=[Interrupt(2)], checkpoint=folder / "checkpoint")
     except KeyboardInterrupt:
         resumed.fit_one_cycle(0.02, 3, callbacks=[Interrupt(0)], checkpoint=folder / "checkpoint", resume=True)
-    resumed.go_on(ratings_data(codec=resumed.codec, seed=9))
+    resumed.data = ratings_data(codec=resumed.codec, seed=9)
     resumed.fit(0.002, 1)
     return told(resumed, of_pairs, folder)
 
@@ -926,7 +925,7 @@ def sentences(rows: int = 160, seed: int = 0) -> pl.DataFrame:
 
 
 NEW = ["The film was not dull.", "The cast was moving and we saw it twice.", "A flat story", "", "What a great plot!"]
-SMALL: Json = {"embedding_size": 16, "hidden": 24, "layers": 2, "progress": "none"}
+SMALL: Json = {"embedding_size": 16, "hidden": 24, "layers": 2, "dropout": 1.0, "progress": "none"}
 
 
 def language_data(**options: Any) -> LanguageModelData:
@@ -967,7 +966,7 @@ def text_language_model(folder: Path) -> Json:
 @run("text/language model, default sizes")
 def text_language_model_default(folder: Path) -> Json:
     learner = LanguageModelLearner(
-        language_data(batch_size=16), embedding_size=128, hidden=256, layers=2, progress="none"
+        language_data(batch_size=16), embedding_size=128, hidden=256, layers=2, dropout=1.0, progress="none"
     )
     learner.fit_one_cycle(0.003, 1)
     return told(learner, of_words)
@@ -976,8 +975,8 @@ def text_language_model_default(folder: Path) -> Json:
 @run("text/language model, options")
 def text_language_model_options(folder: Path) -> Json:
     learner = LanguageModelLearner(
-        language_data(backward=True, seed=2), from_counts=False, sampled=8, alpha=1.0, beta=0.5, dropout=0.5, clip=0.1,
-        accumulate=2, weight_decay=0.1, seed=3, **SMALL,
+        language_data(backward=True, seed=2), from_counts=False, sampled=8, alpha=1.0, beta=0.5, clip=0.1,
+        accumulate=2, weight_decay=0.1, seed=3, **{**SMALL, "dropout": 0.5},
     )  # fmt: skip
     learner.fit(0.01, 2, cycle_len=1)
     return told(learner, of_words, folder)
@@ -988,7 +987,7 @@ def text_language_model_from(folder: Path) -> Json:
     start = language_model(folder)
     texts = ["The song was dull .", "The film was loud and we saw it twice ."] * 20
     data = LanguageModelData.from_texts(texts, valid=texts[:8], min_freq=1, batch_size=4, bptt=12, engine=cpu())
-    learner = LanguageModelLearner(data, language_model=start, progress="none")
+    learner = LanguageModelLearner(data, language_model=start, dropout=1.0, progress="none")
     learner.freeze()
     learner.fit_one_cycle(0.01, 1)
     learner.unfreeze()
@@ -1029,7 +1028,7 @@ def text_classifier(folder: Path) -> Json:
 def text_classifier_options(folder: Path) -> Json:
     learner = TextLearner(
         text_data(class_weight="balanced", seed=2), head_hidden=0, bptt=5, max_length=10, alpha=0.0, beta=0.0,
-        dropout=0.5, clip=0.5, accumulate=2, weight_decay=0.1, seed=3, metrics=["accuracy", "auc"], **SMALL,
+        clip=0.5, accumulate=2, weight_decay=0.1, seed=3, metrics=["accuracy", "auc"], **{**SMALL, "dropout": 0.5},
     )  # fmt: skip
     learner.fit_one_cycle([0.002 * (number + 1) for number in range(len(learner.groups))], 2)
     return told(learner, of_texts, folder)
@@ -1045,7 +1044,7 @@ def text_labels(folder: Path) -> Json:
 def classifier_from(folder: Path, *, backward: bool = False) -> TextLearner:
     """A classifier that starts from a language model, gradually unfrozen."""
     data = text_data(language_model=language_model(folder, backward=backward))
-    learner = TextLearner(data, progress="none")
+    learner = TextLearner(data, dropout=1.0, progress="none")
     learner.fine_tune(0.02, 1)
     return learner
 
@@ -1090,7 +1089,9 @@ def text_snippets(folder: Path) -> Json:
     frame = pl.read_parquet(named_set("movie-snippets")).filter(pl.col("label").is_not_null()).gather_every(2)
     half = frame.gather_every(2)
     language = LanguageModelData.from_table(frame, "text", batch_size=32, workers=1, engine=cpu())
-    learner = LanguageModelLearner(language, embedding_size=64, hidden=96, layers=2, progress="none")
+    learner = LanguageModelLearner(
+        language, embedding_size=64, hidden=96, layers=2, dropout=1.0, sampled=0, progress="none"
+    )
     learner.fit_one_cycle(0.01, 2)
     said = [learner.generate("the film", 20, temperature=0.7, seed=0)]
     data = TextData.from_table(
@@ -1107,24 +1108,24 @@ def text_snippets(folder: Path) -> Json:
 TINY = "test_efficientnet"
 
 
-def pictures(rows: int = 24, side: int = 40) -> tuple[NDArray[np.uint8], list[str]]:
+def drawn_images(rows: int = 24, side: int = 40) -> tuple[NDArray[np.uint8], list[str]]:
     """A red or a blue square somewhere on noise."""
-    drawn, labels = [], []
+    images, labels = [], []
     for row in range(rows):
         random = np.random.default_rng([row, row % 2])
         pixels = random.integers(90, 160, (side, side, 3)).astype(np.uint8)
         top, left = (int(value) for value in random.integers(0, side // 2, 2))
         colour = (220, 30, 30) if row % 2 else (30, 30, 220)
         pixels[top : top + side // 2, left : left + side // 2] = colour
-        drawn.append(pixels)
+        images.append(pixels)
         labels.append("red" if row % 2 else "blue")
-    return np.stack(drawn), labels
+    return np.stack(images), labels
 
 
 def tiny_weights(folder: Path) -> Path:
-    """Weights of a tiny backbone: random, but its batch norms know what pictures are like."""
+    """Weights of a tiny backbone: random, but its batch norms know what images are like."""
     need("timm", "torchvision", "PIL")
-    ImageLearner(picture_data(folder), backbone=TINY, weights=False, progress="none")  # imports torchvision its own way
+    ImageLearner(image_data(folder), backbone=TINY, weights=False, progress="none")  # imports torchvision its own way
     timm: Any = importlib.import_module("timm")
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -1133,98 +1134,98 @@ def tiny_weights(folder: Path) -> Path:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        model(torch.from_numpy(pictures()[0]).permute(0, 3, 1, 2).float() / 127.5 - 1)
+        model(torch.from_numpy(drawn_images()[0]).permute(0, 3, 1, 2).float() / 127.5 - 1)
     file = folder / f"{TINY}.pth"
     torch.save(model.state_dict(), file)
     return file
 
 
-def picture_data(folder: Path, *, several: bool = False, **options: Any) -> ImageData:
-    """The drawn pictures; they validate as well."""
-    images, names = pictures()
+def image_data(folder: Path, *, several: bool = False, **options: Any) -> ImageData:
+    """The drawn images; they validate as well."""
+    images, names = drawn_images()
     labels: list[Any] = [[name, *(["third"] if row % 3 == 0 else [])] for row, name in enumerate(names)]
     chosen = labels if several else names
     arguments: Json = {"size": 32, "batch_size": 8, "cache": folder / "cache", "engine": cpu(), **options}
     return ImageData.from_arrays(images, chosen, valid=(images, chosen), **arguments)
 
 
-def picture_learner(folder: Path, data: Json | None = None, **options: Any) -> ImageLearner:
+def image_learner(folder: Path, data: Json | None = None, **options: Any) -> ImageLearner:
     """A learner of them on the tiny backbone."""
     arguments: Json = {
         "backbone": TINY, "weights": tiny_weights(folder), "hidden": (16,), "progress": "none", **options,
     }  # fmt: skip
-    return ImageLearner(picture_data(folder, **(data or {})), **arguments)
+    return ImageLearner(image_data(folder, **(data or {})), **arguments)
 
 
-def of_pictures(learner: Any) -> Any:
+def of_images(learner: Any) -> Any:
     """Predictions for five of them."""
-    return learner.predict(pictures()[0][:5])
+    return learner.predict(drawn_images()[0][:5])
 
 
 @run("vision/head from pictures")
 def vision_head(folder: Path) -> Json:
-    learner = picture_learner(folder)
+    learner = image_learner(folder)
     learner.fit_one_cycle(0.01, 2)
-    return told(learner, of_pictures, folder)
+    return told(learner, of_images, folder)
 
 
 @run("vision/head from activations")
 def vision_precompute(folder: Path) -> Json:
-    learner = picture_learner(folder, precompute=True)
+    learner = image_learner(folder, precompute=True)
     learner.fit_one_cycle(0.01, 2)
-    return told(learner, of_pictures, folder)
+    return told(learner, of_images, folder)
 
 
 @run("vision/copies, then fine-tuned")
 def vision_fine_tune(folder: Path) -> Json:
-    learner = picture_learner(folder, {"augment": beside("side_on")()}, precompute=2)
+    learner = image_learner(folder, {"augment": beside("side_on")()}, precompute=2)
     learner.fit_one_cycle(0.01, 2)
     learner.unfreeze()
     learner.fit_one_cycle([1e-4, 3e-4, 1e-3], 2)
     views = learner.predict_with_targets(tta=2)[0][:5]
-    return told(learner, of_pictures, folder, views=views)
+    return told(learner, of_images, folder, views=views)
 
 
 @run("vision/fine_tune")
 def vision_fine_tune_at_once(folder: Path) -> Json:
-    learner = picture_learner(folder, clip=0.5, accumulate=2, weight_decay=0.1, fixed_norms=False)
+    learner = image_learner(folder, clip=0.5, accumulate=2, weight_decay=0.1, fixed_norms=False)
     learner.fine_tune(0.01, 1)
-    return told(learner, of_pictures, folder)
+    return told(learner, of_images, folder)
 
 
 @run("vision/from scratch")
 def vision_scratch(folder: Path) -> Json:
-    learner = picture_learner(folder, weights=False, stages=1, hidden=(), label_smoothing=0.1)
+    learner = image_learner(folder, weights=False, stages=1, hidden=(), label_smoothing=0.1)
     learner.fit_one_cycle(0.01, 2)
-    return told(learner, of_pictures, folder)
+    return told(learner, of_images, folder)
 
 
 @run("vision/grid and several labels")
 def vision_grid(folder: Path) -> Json:
-    learner = picture_learner(folder, {"several": True}, precompute=True, stages=2, grid=[2, 1], dropout=0.1)
+    learner = image_learner(folder, {"several": True}, precompute=True, stages=2, grid=[2, 1], dropout=0.1)
     learner.fit_one_cycle(0.01, 2)
-    return told(learner, of_pictures, folder)
+    return told(learner, of_images, folder)
 
 
 @run("vision/snapshots and checkpoint")
 def vision_snapshots(folder: Path) -> Json:
     learner = ImageLearner(
-        picture_data(folder), backbone=TINY, weights=tiny_weights(folder), hidden=(16,), precompute=True,
+        image_data(folder), backbone=TINY, weights=tiny_weights(folder), hidden=(16,), precompute=True,
         folder=folder / "models", progress="none",
     )  # fmt: skip
     learner.fit(0.01, 2, cycle_len=1, snapshot="cycles", checkpoint=folder / "checkpoint")
     mean = learner.predict_with_targets(snapshot="cycles")[0][:5]
-    return told(learner, of_pictures, folder, mean_of_cycles=mean)
+    return told(learner, of_images, folder, mean_of_cycles=mean)
 
 
 @run("vision/files")
 def vision_files(folder: Path) -> Json:
     need("PIL")
-    images: Any = importlib.import_module("PIL.Image")
-    for row, (pixels, label) in enumerate(zip(*pictures(), strict=True)):
+    pillow: Any = importlib.import_module("PIL.Image")
+    for row, (pixels, label) in enumerate(zip(*drawn_images(), strict=True)):
         home = folder / "pictures" / ("valid" if row % 4 == 0 or row % 4 == 3 else "train") / label
         home.mkdir(parents=True, exist_ok=True)
-        images.fromarray(pixels[: 40 - row % 5]).save(home / f"{row:02}.png")
+        pillow.fromarray(pixels[: 40 - row % 5]).save(home / f"{row:02}.png")
     data = ImageData.from_folder(
         folder / "pictures", size=32, batch_size=4, resize="pad", augment=beside("side_on")(cutout=0.2), workers=0,
         cache=folder / "cache", engine=cpu(),

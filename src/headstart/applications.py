@@ -10,8 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from headstart.core.artefact import read_folder
-from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError
 
 __all__ = ["APPLICATIONS", "Application", "load"]
@@ -19,37 +17,103 @@ __all__ = ["APPLICATIONS", "Application", "load"]
 
 @dataclass(frozen=True)
 class Application:
-    """One kind of model.
+    """One kind of model. Its modules are imported when they are needed.
 
     Attributes:
-        name: its name in ``learner.json``.
+        name: its name in ``learner.json``, and in ``headstart train NAME``.
         module: module of its learner.
         learner: class of its learner, with a class method ``restored(record, tensors, folder, engine)``.
+        data: ``module:class`` of its data, with a class method ``from_table``, and ``from_folder`` if it reads folders;
+            empty: there is no command to train it.
+        settings: ``module:class`` of the value that holds the options of its data.
+        title: what training it does, for ``headstart train --help``.
+        source: what it is trained on.
+        examples: arguments of ``headstart train NAME``, for its ``--help``.
     """
 
     name: str
     module: str
     learner: str
+    data: str = ""
+    settings: str = "headstart.frames.assemble:DataSettings"
+    title: str = ""
+    source: str = "A CSV or Parquet file."
+    examples: tuple[str, ...] = ()
 
     def learner_type(self) -> Any:
         """Return the learner's class; imports its module."""
         return getattr(import_module(self.module), self.learner)
 
+    def data_type(self) -> Any:
+        """Return the class of its data; imports its module."""
+        return _named(self.data)
+
+    def settings_type(self) -> Any:
+        """Return the class of its data's options; imports its module."""
+        return _named(self.settings)
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
 
 APPLICATIONS: dict[str, Application] = {
     application.name: application
     for application in (
-        Application("tabular", "headstart.tabular.learner", "TabularLearner"),
-        Application("collab", "headstart.collab.learner", "CollabLearner"),
+        Application(
+            "tabular", "headstart.tabular.learner", "TabularLearner",
+            data="headstart.tabular.data:TabularData", settings="headstart.tabular.data:TabularSettings",
+            title="Predict a column of a table: a number, a count or a class.",
+            examples=(
+                "sales.csv --target Sales --time Date --valid-from 2015-06-20 --log-target --out model",
+                "customers.parquet --target churned --exclude id,name --ensemble 3 --out model",
+            ),
+        ),
+        Application(
+            "collab", "headstart.collab.learner", "CollabLearner",
+            data="headstart.collab.data:RatingsData", settings="headstart.collab.data:RatingsSettings",
+            title="Recommend items: learn from ratings, or from who chose what.",
+            source="A CSV or Parquet file with a row for each rating or choice.",
+            examples=(
+                "ratings.csv --user user --item film --rating stars --items films.csv --out model",
+                "orders.csv --user customer --item product --time day --method ials --out model",
+            ),
+        ),
         Application("ease", "headstart.collab.rankers", "EASE"),
         Application("ials", "headstart.collab.rankers", "IALS"),
-        Application("language-model", "headstart.text.language_model_learner", "LanguageModelLearner"),
-        Application("text", "headstart.text.learner", "TextLearner"),
+        Application(
+            "language-model", "headstart.text.language_model_learner", "LanguageModelLearner",
+            data="headstart.text.language_model_data:LanguageModelData",
+            settings="headstart.text.language_model_data:LanguageModelSettings",
+            title="Learn a language from texts without labels; it writes, and is a start for 'train text'.",
+            source="A CSV or Parquet file with a column of texts, or a folder of .txt files.",
+            examples=("reviews.csv --text review --out lm", "articles --tokenizer subwords --epochs 3 --out lm"),
+        ),
+        Application(
+            "text", "headstart.text.learner", "TextLearner",
+            data="headstart.text.data:TextData", settings="headstart.text.data:TextSettings",
+            title="Classify texts, from a language model or from scratch.",
+            source="A CSV or Parquet file with texts and labels, or a folder with a folder of .txt files per class.",
+            examples=(
+                "reviews.csv --text review --label stars --language-model lm --out model",
+                "mails --valid-fraction 0.1 --out model",
+            ),
+        ),
         Application("text-ensemble", "headstart.text.ensemble", "TextEnsemble"),
         Application("transformer", "headstart.text.transformer_learner", "TransformerLearner"),
-        Application("vision", "headstart.vision.learner", "ImageLearner"),
+        Application(
+            "vision", "headstart.vision.learner", "ImageLearner",
+            data="headstart.vision.data:ImageData", settings="headstart.vision.settings:ImageSettings",
+            title="Classify images, from a pretrained backbone.",
+            source="A folder with a folder of images per class (or train and valid with those), or a table of paths.",
+            examples=(
+                "photos --out model",
+                "labels.csv --path file --label tags --separator '|' --backbone resnet34 --out model",
+            ),
+        ),
     )
-}
+}  # fmt: skip
 """By name. A name from a file is looked up here and never imported as it is."""
 
 
@@ -66,6 +130,9 @@ def load(folder: str | Path, *, device: str = "auto") -> Any:
     Raises:
         ArtifactError: the folder is missing, damaged, from a newer headstart, or holds a user's own model.
     """
+    from headstart.core.artefact import read_folder
+    from headstart.core.engine import Engine
+
     record, tensors = read_folder(Path(folder), "learner")
     name = record.get("application")
     if name == "custom":

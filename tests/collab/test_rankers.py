@@ -14,7 +14,7 @@ DATA = RatingsData.from_table(toys.ratings(9, 11), "user", "item", valid=toys.ra
 def chosen() -> np.ndarray:
     """1 where a training row says so, float64 ``(users, items)``."""
     table = np.zeros((len(DATA.codec.users), len(DATA.codec.items)))
-    table[tuple(DATA.seen.numpy())] = 1.0
+    table[tuple(DATA.codec.seen.pairs.numpy())] = 1.0
     return table
 
 
@@ -27,7 +27,7 @@ def test_ease_solves_one_regression_for_each_item() -> None:
         expected = np.linalg.solve(inputs.T @ inputs + penalty * np.eye(len(others)), inputs.T @ table[:, item])
         np.testing.assert_allclose(found[others, item], expected, atol=1e-5)
         assert found[item, item] == 0
-    scores = EASE(DATA, penalty=penalty).user_scores(DATA.seen[0].unique()).numpy()
+    scores = EASE(DATA, penalty=penalty).user_scores(DATA.codec.seen.users.unique()).numpy()
     np.testing.assert_allclose(scores, table[1:] @ found, atol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_scores_of_pairs_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch)
     ranker = EASE(DATA, penalty=3.0)
     frame = toys.ratings(9, 11).sample(fraction=1.0, shuffle=True, seed=2)
     whole = ranker.predict(frame)["prediction"].to_numpy()
-    users, items = DATA.codec.encode(frame)
+    users, items = DATA.codec.encode(frame).inputs
     np.testing.assert_allclose(whole, ranker.user_scores(users)[range(len(frame)), items], atol=1e-6)
     monkeypatch.setattr("headstart.collab.recommender.CHUNK", 30)
     np.testing.assert_allclose(ranker.predict(frame)["prediction"].to_numpy(), whole, atol=1e-6)

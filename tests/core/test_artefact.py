@@ -206,9 +206,16 @@ def test_a_record_that_was_altered_is_refused(saved: Path) -> None:
     assert read_folder(saved, "learner")[0]["application"] == "test"
 
 
-def test_an_older_format_is_read(saved: Path) -> None:
-    alter_json(format=FORMAT - 1)(saved)
-    assert read_folder(saved, "learner")[0]["application"] == "test"
+def test_a_format_that_was_never_released_is_refused(saved: Path) -> None:
+    alter_json(format=1)(saved)
+    with pytest.raises(ArtifactError, match="format 1, which was never released and is not read any more: train again"):
+        read_folder(saved, "learner")
+
+
+def test_others_may_read_what_was_saved(saved: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    assert {path.stat().st_mode & 0o777 for path in saved.iterdir()} == {0o666 & ~mask}
 
 
 def test_a_folder_that_is_not_there_or_a_file_or_of_another_kind_is_refused(saved: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_target_survives_json(target: Any) -> None:
         (
             AnyTarget,
             {"type": "Label", "column": "n", "categories": {"kind": "date", "values": []}},
-            "expected 'text' or",
+            "expected 'text', ",
         ),
     ],
 )

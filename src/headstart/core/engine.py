@@ -181,24 +181,26 @@ class Engine:
         scaled = self.scaler.scale(scaled) if self.scaler.is_enabled() else scaled
         scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: list[Tensor], clip: float | None) -> None:
+    def step(self, optimizer: torch.optim.Optimizer, parts: list[list[Tensor]], clip: float | None) -> None:
         """Take an optimizer step and clear the gradients.
 
         Args:
             optimizer: the optimizer.
-            parameters: all parameters that it trains.
-            clip: maximum norm of all gradients together; None: no clipping.
+            parts: all parameters that it trains; the gradients of each list are clipped together.
+            clip: maximum norm of the gradients of each list; None: no clipping.
         """
         if clip is not None:
             self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(parameters, clip)
+            for parameters in parts:
+                nn.utils.clip_grad_norm_(parameters, clip)
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
         else:
             optimizer.step()
-        for parameter in parameters:  # like zero_grad(set_to_none=True), but without its overhead
-            parameter.grad = None
+        for parameters in parts:
+            for parameter in parameters:  # like zero_grad(set_to_none=True), but without its overhead
+                parameter.grad = None
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over all processes, in place, and return it."""

@@ -139,10 +139,12 @@ def arguments_of(function: Any) -> tuple[Option, ...]:
     """Return the named parameters of a function, documented by the section ``Args`` of its docstring.
 
     Args:
-        function: a function or method; ``self``, ``*args`` and ``**kwargs`` are omitted.
+        function: a function or method, or a class, for its constructor; ``self``, ``*args`` and ``**kwargs`` are
+            omitted.
     """
     documentation = _entries(inspect.getdoc(function) or "", "Args:")
-    hints = typing.get_type_hints(function, include_extras=True)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(annotated, include_extras=True)
     arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -500,7 +502,8 @@ def _named(arm: Any) -> str:
     if arm in words:
         return words[arm]
     if get_origin(arm) is Literal:
-        return " or ".join(repr(choice) for choice in get_args(arm))
+        *first, last = (repr(choice) for choice in get_args(arm))
+        return f"{', '.join(first)} or {last}" if first else last
     if get_origin(arm) in (tuple, Sequence, list):
         inner = [part for part in get_args(arm) if part is not Ellipsis]
         return f"a list of {' and '.join(_plural(part) for part in dict.fromkeys(inner))}"

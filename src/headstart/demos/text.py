@@ -14,7 +14,7 @@ from headstart.text import LanguageModelData, LanguageModelLearner, TextData, Te
 
 __all__ = ["text_demo"]
 
-OWN = [
+SENTENCES = [
     "A wonderful film, funny and moving from the first minute to the last.",
     "It isn't bad, but two hours of this is a long time.",
     "Dull, predictable and far too long: even the actors look bored.",
@@ -22,15 +22,20 @@ OWN = [
 
 
 def text_demo(folder: Path, console: Console) -> None:
-    """Ten thousand sentences out of film reviews: read them all without labels, write, then learn to judge."""
+    """Train a language model on ten thousand sentences out of film reviews, let it write, and make it a classifier.
+
+    Args:
+        folder: where models and plot are saved.
+        console: where results are shown.
+    """
     console.rule("Text: what does a film review say?")
     table = read_table(datasets.get("movie-snippets"))
     engine = Engine("auto")
     data = LanguageModelData.from_table(table, "text", batch_size=32, bptt=40, min_freq=2, engine=engine)
-    console.print(f"{len(table):,} sentences out of film reviews. {data.notes[0]}.")
+    console.print(f"{len(table):,} sentences out of film reviews; {data.notes[0]}.")
     console.print("First a language model learns English from them: it guesses every next word, no label is needed.")
     language_model = LanguageModelLearner(data, embedding_size=64, hidden=96, layers=2, dropout=0.4, sampled=500)
-    language_model.fit_one_cycle(1e-2, 3)
+    language_model.fit_one_cycle(1e-2, 3, keep="best")
     language_model.save(folder / "language-model")
     for prompt in ("the film", "a movie that"):
         written = language_model.generate(prompt, 20, temperature=0.7, seed=3)
@@ -41,21 +46,22 @@ def text_demo(folder: Path, console: Console) -> None:
     console.print("Then its encoder becomes a classifier.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
-    learner = TextLearner(texts, dropout=0.6)
-    learner.fine_tune(1e-2, 3, frozen_epochs=0)
-    last = learner.history[-1]
+    learner = TextLearner(texts)
+    learner.fit_one_cycle()
+    kept = learner.figures
     console.print(
-        f"Of the sentences held out, a fifth, {last['accuracy']:.1%} are judged rightly (AUC {last['auc']:.3f}).\n"
+        f"Of the validation sentences, a fifth, {kept['accuracy']:.1%} are classified correctly"
+        f" (AUC {kept['auc']:.3f}).\n"
         "A language model that has read 18,000 unlabelled reviews is a greater head start than these few sentences:\n"
         ".811, where from scratch one gets .788, the mean of five splits (docs/text.md)."
     )
     learner.save(folder / "model")
     learner.history.plot().savefig(folder / "loss.png", dpi=110)
 
-    for sentence in OWN:
-        found = learner.interpret(sentence, of="pos")
-        answer = "positive" if found.probability >= 0.5 else "negative"
-        console.print(f"{answer} ({found.probability:.2f}) ", found.text(), end="\n")
+    for sentence in SENTENCES:
+        explanation = learner.explain(sentence, of="pos")
+        prediction = "positive" if explanation.probability >= 0.5 else "negative"
+        console.print(f"{prediction} ({explanation.probability:.2f}) ", explanation.text(), end="\n")
     console.print("Green words speak for 'positive', red ones against it.")
     console.print("Saved:")
     for name, what in {"language-model": "it writes", "model": "the classifier", "loss.png": "loss by epoch"}.items():

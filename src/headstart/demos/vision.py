@@ -53,7 +53,7 @@ def vision_demo(folder: Path, console: Console) -> None:
     found = _best_set(console)
     console.rule(f"Images: {found.title}")
     data = found.data
-    console.print(f"{len(data.sides.train):,} pictures to learn from, {len(data.sides.valid):,} held out to judge by.")
+    console.print(f"{len(data.split.train):,} pictures to learn from, {len(data.split.valid):,} held out to judge by.")
     learner = ImageLearner(data, precompute=True)
     learner.fit_one_cycle(3e-3, 10)
     assert learner.activations is not None

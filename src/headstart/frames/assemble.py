@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Self, TypedDict, TypeVar
 
 import polars as pl
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.core.values import Range, Value, from_json, to_json
+from headstart.core.values import Range, Value, from_json, options_of, to_json, unknown_option
 from headstart.frames.codec import Codec, Encoded
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.splits import Splitter, split_rows
@@ -34,6 +34,23 @@ class DataSettings(Value):
     where: str | None = None
     batch_size: Annotated[int | None, Range(low=1)] = None
     seed: Annotated[int, Range(low=0)] = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], owner: str) -> Self:
+        """Return the settings that keyword arguments describe.
+
+        Args:
+            options: fields by name.
+            owner: the function that took them, for messages.
+
+        Raises:
+            ConfigError: an unknown name, or a field of the wrong type or out of its range.
+        """
+        known = {option.name for option in options_of(cls)}
+        for name in options:
+            if name not in known:
+                raise unknown_option(name, owner, cls)
+        return cls(**options)
 
 
 class DataOptions(TypedDict, total=False):

@@ -40,6 +40,9 @@ __all__ = [
 
 Rows: TypeAlias = NDArray[np.int64]
 
+USUAL_FRACTION = 0.2
+"""Default fraction of validation rows."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -89,7 +92,7 @@ def train_on_all(frame: pl.DataFrame) -> Split:
     return Split(np.arange(len(frame)), np.arange(0))
 
 
-def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
     """Validate on a random fraction of the rows.
 
     The splitter warns if the table has dates: training and validation rows are then neighbours in time, so the metrics
@@ -116,7 +119,7 @@ def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
     return split
 
 
-def by_last(fraction: float = 0.2) -> Splitter:
+def by_last(fraction: float = USUAL_FRACTION) -> Splitter:
     """Validate on the last rows, in the order of the table.
 
     Args:
@@ -234,7 +237,7 @@ def by_indices(valid: Sequence[int] | NDArray[np.integer[Any]]) -> Splitter:
     return split
 
 
-def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
+def by_groups(column: str, fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
     """Validate on whole groups, such as persons, shops or scenes, so that no group has training and validation rows.
 
     Args:

@@ -1,12 +1,11 @@
 """What a model of a table has learnt of categories, and where it is wrong: embeddings, errors, confusion.
 
-Each answer is an object with a ``frame()`` (polars) and plots.
+Each result is an object with a ``frame()`` (polars) and plots.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -25,10 +24,10 @@ __all__ = ["Embeddings", "Framed", "Interpretation", "embedded_features", "embed
 
 
 class Framed:
-    """What shows itself as its frame."""
+    """Base of results that are displayed as their frame."""
 
     def frame(self) -> pl.DataFrame:
-        """The answer as a table."""
+        """Return the result as a table."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -44,18 +43,19 @@ class Embeddings(Framed):
 
     Attributes:
         column: its name.
-        table: the column's values, the first null: missing and never seen; and ``embedding_1``, ``embedding_2``, ...
+        table: the column's values, the first null, which stands for missing and unseen ones; and ``embedding_1``,
+            ``embedding_2``, ...
     """
 
     column: str
     table: pl.DataFrame
 
     def frame(self) -> pl.DataFrame:
-        """A row per value, its coordinates as columns; null is the missing and the never seen."""
+        """Return a row per value, its coordinates as columns; null stands for missing and unseen values."""
         return self.table
 
     def plot(self) -> Plot:
-        """The values in the plane of the two principal components, the outermost ones named first."""
+        """Return the values in the plane of the first two principal components, the outermost ones named first."""
         known = self.table[1:]
         values = known[self.column]
         return plot_embeddings(
@@ -70,7 +70,7 @@ class Interpretation(Framed):
     Attributes:
         target: how predictions are read.
         prediction: probabilities ``(rows, classes)`` or numbers.
-        true: what was true, on the same scale.
+        true: the targets, on the same scale.
         table: the rows, worst first: ``error`` (see `headstart.targets.target.Target.row_errors`), the target, the
             prediction, and all other columns.
     """
@@ -82,30 +82,28 @@ class Interpretation(Framed):
 
     @classmethod
     def of(cls, codec: TableCodec, prediction: Tensor, true: Tensor, rows: pl.DataFrame) -> Interpretation:
-        """Puts predictions beside their rows.
+        """Return predictions beside their rows.
 
         Args:
-            codec: whose target reads them.
-            prediction: in the rows' order.
-            true: likewise.
-            rows: with the target's columns.
+            codec: the codec whose target reads them.
+            prediction: as ``target.prediction`` returns them, in the rows' order.
+            true: as ``target.original`` returns them, likewise.
+            rows: the rows, with the target's columns.
         """
         prediction, true = prediction.cpu(), true.cpu()
         error = pl.Series("error", codec.target.row_errors(prediction, true).numpy())
-        told = rows.select(codec.target.columns)
-        answers = codec.decode(prediction)
-        first = pl.DataFrame(
-            [error, *told, *(answer for answer in answers if answer.name not in (*told.columns, "error"))]
-        )
+        target = rows.select(codec.target.columns)
+        taken = (*target.columns, "error")
+        first = pl.DataFrame([error, *target, *(c for c in codec.decode(prediction) if c.name not in taken)])
         table = first.hstack(rows.drop(first.columns, strict=False))
         return cls(codec.target, prediction, true, table.sort("error", descending=True, maintain_order=True))
 
     def frame(self) -> pl.DataFrame:
-        """All rows, those with the largest error first."""
+        """Return all rows, those with the largest error first."""
         return self.table
 
     def largest_errors(self, n: int = 20) -> pl.DataFrame:
-        """The rows that the model gets most wrong.
+        """Return the rows with the largest errors.
 
         Args:
             n: how many.
@@ -113,26 +111,26 @@ class Interpretation(Framed):
         return self.table.head(n)
 
     def confusion_matrix(self) -> pl.DataFrame:
-        """Which class is taken for which; for several labels per row, hits and misses of each.
+        """Return which class is taken for which; for several classes per row, hits and misses of each.
 
         Raises:
-            ConfigError: the target is a number.
+            ConfigError: the target is made of numbers.
         """
         return self.target.confusion(self.prediction, self.true)
 
     def plot_confusion(self) -> Plot:
-        """The confusion matrix as a picture; for several labels per row, precision and recall of each."""
+        """Return a plot of the confusion matrix; for several classes per row, of precision and recall of each."""
         counted = self.confusion_matrix()
         return plot_label_counts(counted) if self.target.kind == "labels" else plot_confusion(counted)
 
     def plot_residuals(self, column: str | None = None) -> Plot:
-        """Errors against predictions, and their distribution.
+        """Return a plot of residuals against predictions, and of their distribution.
 
         Args:
-            column: of several targets, which one; None: the first.
+            column: which of several targets; None: the first.
 
         Raises:
-            ConfigError: the target is no number, or there is no such one.
+            ConfigError: the target is made of classes, or has no such column.
         """
         frame = self.target.residuals(self.prediction, self.true, column)
         return plot_residuals(
@@ -141,35 +139,38 @@ class Interpretation(Framed):
 
 
 def embeddings_of(model: nn.Module, codec: TableCodec, column: str) -> Embeddings:
-    """The embeddings of a categorical column, by its values; see `TabularLearner.embeddings`."""
+    """Return the embeddings of a categorical column, by its values; see `TabularLearner.embeddings`."""
     names = [category.name for category in codec.categorical]
     if column not in names:
         raise ConfigError(f"{column!r} is no categorical column of the model; {did_you_mean(column, names)}")
-    place = names.index(column)
-    vectors = _vectors(model, place).detach().float().cpu().numpy()
-    values = codec.categorical[place].vocab.decode(np.arange(len(vectors))).alias(column)
+    index = names.index(column)
+    vectors = _vectors(model, index).detach().float().cpu().numpy()
+    values = codec.categorical[index].vocab.decode(np.arange(len(vectors))).alias(column)
     coordinates = [pl.Series(f"embedding_{axis + 1}", vectors[:, axis]) for axis in range(vectors.shape[1])]
     return Embeddings(column, pl.DataFrame([values, *coordinates]))
 
 
 def embedded_features(model: nn.Module, codec: TableCodec, frame: pl.DataFrame) -> pl.DataFrame:
-    """What the model sees of a table before its hidden layers, as named columns; see `TabularLearner.transform`."""
-    categorical, continuous = codec.encode(frame)
+    """Return what the model sees of a table before its hidden layers; see `TabularLearner.transform`."""
+    ids, continuous = codec.encode(frame).inputs
     columns: list[pl.Series] = []
-    for place, category in enumerate(codec.categorical):
-        vectors = _vectors(model, place).detach().float().cpu()
-        found = vectors.index_select(0, categorical[:, place]).numpy()
-        columns += [pl.Series(f"{category.name}_{axis + 1}", found[:, axis]) for axis in range(found.shape[1])]
+    for index, category in enumerate(codec.categorical):
+        vectors = _vectors(model, index).detach().float().cpu()
+        rows = vectors.index_select(0, ids[:, index]).numpy()  # (rows, size)
+        columns += [pl.Series(f"{category.name}_{axis + 1}", rows[:, axis]) for axis in range(rows.shape[1])]
     numbers = continuous.numpy()
-    for place, column in enumerate(codec.continuous):
-        columns.append(pl.Series(column.name, numbers[:, place] * column.sd + column.mean, dtype=pl.Float32))
-    with_gaps = [column.name for column in codec.continuous if column.had_gaps]
-    for place, name in enumerate(with_gaps, start=len(codec.continuous)):
-        columns.append(pl.Series(f"{name}_na", numbers[:, place]))
+    for index, column in enumerate(codec.continuous):
+        columns.append(pl.Series(column.name, numbers[:, index] * column.sd + column.mean, dtype=pl.Float32))
+    columns += [pl.Series(f"{name}_na", numbers[:, index]) for name, index in codec.indicators.items()]
     return pl.DataFrame(columns)
 
 
-def _vectors(model: nn.Module, place: int) -> Tensor:
-    """A column's embedding ``(ids, size)``; of an ensemble those of all members side by side, each in its own space."""
+def _vectors(model: nn.Module, index: int) -> Tensor:
+    """Return a column's embedding, ``(ids, size)``; of an ensemble those of all members, each in its own space."""
     members = list(model.members) if isinstance(model, Ensemble) else [model]
-    return torch.cat([cast(TabularModel, member).embedding(place) for member in members], 1)
+    vectors = []
+    for member in members:
+        if not isinstance(member, TabularModel):
+            raise ConfigError(f"embeddings are those of the built-in network, but this is a {type(member).__name__}")
+        vectors.append(member.embedding(index))
+    return torch.cat(vectors, 1)

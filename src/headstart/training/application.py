@@ -57,6 +57,9 @@ class ApplicationLearner(Learner, ABC):
                 f"{type(self).__name__} takes its application's data, or a {self.codec_type.__name__}; got"
                 f" {type(data).__name__}"
             )
+        for name, value, kind in (("design", design, self.design_type), ("training", training, self.training_type)):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}; got a {type(value).__name__}")
         self.design = self.settled(replaced(design or self.design_type(), options), given)
         training = replaced(training or self.usual_training(self.design), options)
         self.check_engine(training, session.get("engine") or (Engine() if given is None else given.engine))
@@ -97,8 +100,13 @@ class ApplicationLearner(Learner, ABC):
         engine.at(training.precision)
 
     @classmethod
-    def suggest(cls, data: Any) -> Plan:
-        """Return how long and how fast to train the default network on these data."""
+    def suggest(cls, data: Any, design: Any = None) -> Plan:
+        """Return how long and how fast to train on these data.
+
+        Args:
+            data: the application's data.
+            design: the network that is trained; None: the default network.
+        """
         raise ConfigError(f"{cls.__name__} has no plan: give lr and epochs")
 
     # ---- the same for all
@@ -119,11 +127,20 @@ class ApplicationLearner(Learner, ABC):
                 "these data were made with another codec than the learner's, so their ids and numbers mean something"
                 " else to it: make them with codec=learner.codec"
             )
+        if data is not None:
+            self.prepare_for(data)
         self._data = data
 
+    def prepare_for(self, data: Any) -> None:
+        """Adapt to other data of the same codec, which are about to be set; here nothing is to be done.
+
+        Raises:
+            ConfigError: the learner cannot go on with such data.
+        """
+
     def plan(self) -> Plan:
-        """Return how long and how fast to train on the learner's data: the application's ``suggest(data)``."""
-        return self.suggest(self._own_data())
+        """Return how long and how fast to train on the learner's data: the application's ``suggest``."""
+        return self.suggest(self._own_data(), self.design)
 
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name."""

@@ -27,6 +27,11 @@ class History(list[dict[str, float]]):
     with, and 0 for the others, where the best epoch was kept.
     """
 
+    def kept(self) -> int | None:
+        """Return the number of the epoch whose weights the last fit ended with, from 1 on; None without epochs."""
+        last = [number for number, figures in enumerate(self, 1) if figures.get("fit") == self[-1].get("fit")]
+        return next((number for number in last if self[number - 1].get("kept")), len(self) or None)
+
     def frame(self) -> pl.DataFrame:
         """The same as a polars frame, a row per epoch; null where an epoch lacks a figure."""
         rows = [{name: figures.get(name) for name in self.names()} for figures in self]

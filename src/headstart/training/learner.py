@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -35,7 +35,7 @@ from headstart.training.optim import (
     parameter_groups,
     rates_per_group,
 )
-from headstart.training.progress import Progress
+from headstart.training.progress import FIGURES_BESIDE_METRICS, Progress
 from headstart.training.schedules import OneCycle, Schedule, lesson_schedule
 from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
 from headstart.training.snapshots import Snapshots
@@ -240,7 +240,7 @@ class Learner:
         data = self._own_data()
         if resume and checkpoint is None:
             raise ConfigError("resume=True needs checkpoint=, the folder to go on from")
-        taking_part = [*self.callbacks, *checked_callbacks(callbacks)]
+        taking_part = [*self.training.callbacks(), *self.callbacks, *checked_callbacks(callbacks)]
         if keep == "best" and data.valid is not None:
             taking_part.append(KeepBest())
         if snapshot is not None:
@@ -298,8 +298,8 @@ class Learner:
             steps: how many; the sweep ends before when the loss diverges.
         """
         return find_lr(
-            self.model, self._own_data().train, self._loss(), self.engine, self.training, start=start, end=end,
-            steps=steps, callbacks=self.callbacks,
+            self.model, self._own_data().train, self._row_loss(), self.engine, self.training, start=start, end=end,
+            steps=steps, members=self.members, callbacks=[*self.training.callbacks(), *self.callbacks],
         )  # fmt: skip
 
     def freeze_to(self, first_trained: int) -> None:
@@ -441,7 +441,7 @@ class Learner:
         optimizer = self.training.optimizer(optimizer_groups(groups, rates, self.training.weight_decay))
         return Progress(
             self.model, prepared, groups, optimizer, self.engine, schedule.epochs, fit=self.fits,
-            first=self.first_figure(), better=self.better(),
+            first=self.first_figure(), better=self.better(), first_epoch=len(self.history),
         )  # fmt: skip
 
     def _end(self, progress: Progress) -> None:
@@ -457,7 +457,7 @@ class Learner:
         self.fits = progress.fit + 1
         self.figures = {}
         if epochs and (progress.kept is not None or progress.step == 0):  # else the weights are of no whole epoch
-            self.figures = epochs[(progress.kept or len(epochs)) - 1]
+            self.figures = _evaluated(epochs[(progress.kept or len(epochs)) - 1])
         if epochs and not math.isfinite(epochs[-1]["train_loss"]):
             warnings.warn(
                 "the training loss is not finite: lower lr (find_lr suggests one), set clip, look at the data",
@@ -479,3 +479,8 @@ class Learner:
             "data": fingerprint_of(data.train),
             "processes": self.engine.world_size,
         }
+
+
+def _evaluated(epoch: Mapping[str, float]) -> dict[str, float]:
+    """The figures of an epoch's evaluation."""
+    return {name: value for name, value in epoch.items() if name not in FIGURES_BESIDE_METRICS}

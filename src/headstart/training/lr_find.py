@@ -21,6 +21,7 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.targets.target import Loss
 from headstart.training.callbacks import Callback
+from headstart.training.ensemble import loss_of
 from headstart.training.loaders import Loader
 from headstart.training.loop import fit
 from headstart.training.optim import optimizer_groups, parameter_groups
@@ -118,6 +119,7 @@ def find_lr(
     start: float = 1e-6,
     end: float = 10.0,
     steps: int = 100,
+    members: int = 1,
     callbacks: Sequence[Callback] = (),
 ) -> RateCurve:
     """Sweeps the rate from ``start`` to ``end`` on a copy of the model; nothing else is touched.
@@ -125,12 +127,13 @@ def find_lr(
     Args:
         model: copied; frozen groups stay frozen.
         loader: of training batches, gone through as often as ``steps`` needs.
-        loss: ``loss(outputs, batch)`` of this model, its members' mean included.
+        loss: ``loss(outputs, batch)`` of one member of the model.
         engine: where it runs.
         training: what a step does.
         start: the first rate, of all groups.
         end: the last.
         steps: how many, at least 10. A loss that diverges or becomes NaN ends the sweep before.
+        members: number of members that one model computes side by side: see `loss_of`.
         callbacks: what they do to batches and to the loss counts; their other hooks are not called.
 
     Raises:
@@ -151,7 +154,8 @@ def find_lr(
     sweep = _Sweep(steps, copy.deepcopy(list(callbacks)))
     with engine.random_stream(training.seed):
         schedule = Exponential(epochs, ratio)
-        fit(progress, loader, loss, schedule, callbacks=[sweep], clip=training.clip, accumulate=training.accumulate)
+        whole = loss_of(copied, loss, members)  # of the copy, since it is the copy that is in training mode
+        fit(progress, loader, whole, schedule, callbacks=[sweep], clip=training.clip, accumulate=training.accumulate)
     if len(sweep.losses) < 5:
         raise ConfigError(
             f"find_lr: the loss is not finite after {len(sweep.losses)} steps from lr={start:g};"

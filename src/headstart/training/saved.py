@@ -6,25 +6,45 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.core.artefact import finite, load_weights, read_folder, reading, write_folder
+from headstart.core.batch import Loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
 from headstart.core.values import Json, differences, to_json
 from headstart.targets.metrics import Metric, find_metrics
-from headstart.training.optim import frozen_groups
-from headstart.training.progress import FIGURES_BESIDE_METRICS
-
-if TYPE_CHECKING:
-    from headstart.training.learner import Learner
+from headstart.targets.target import Target
+from headstart.training.history import History
+from headstart.training.optim import Groups, frozen_groups
 
 __all__ = ["load_into", "model_tensors", "record_of", "save", "save_values", "take_over"]
 
 MODEL = "model."
 """What the names of a model's tensors begin with, beside those of the codec."""
+
+
+class Saved(Protocol):
+    """What is saved of a learner."""
+
+    application: ClassVar[str]
+    model: nn.Module
+    engine: Engine
+    target: Target | None
+    loss: Loss | None
+    metrics: tuple[Metric, ...]
+    history: History
+    figures: dict[str, float]
+    fits: int
+
+    @property
+    def groups(self) -> Groups:
+        """The model's parameter groups."""
+
+    def values(self) -> dict[str, Any]:
+        """Return what the learner is made of, besides its weights, by name."""
 
 
 def usual_engine() -> Engine:
@@ -54,26 +74,25 @@ def save_values(
     write_folder(folder, "learner", {"application": application, "headstart": __version__, **record, **rest}, held)
 
 
-def record_of(learner: Learner) -> Json:
+def record_of(learner: Saved) -> Json:
     """Return what ``learner.json`` says of a learner besides the values it is made of."""
-    figures = {name: value for name, value in learner.figures.items() if name not in FIGURES_BESIDE_METRICS}
     return {
         "model": type(learner.model).__name__,
         "loss": "default" if learner.loss is None else "custom",
         "measured_by": [metric.name for metric in learner.metrics],
-        "metrics": finite(figures),
+        "metrics": finite(learner.figures),
         "history": [finite(epoch) for epoch in learner.history],
         "fits": learner.fits,
         "frozen": list(frozen_groups(learner.groups)),
     }
 
 
-def model_tensors(learner: Learner) -> dict[str, Tensor]:
+def model_tensors(learner: Saved) -> dict[str, Tensor]:
     """Return the weights under the names that they have in an artefact."""
     return {f"{MODEL}{name}": tensor for name, tensor in learner.model.state_dict().items()}
 
 
-def save(learner: Learner, folder: Path) -> Path:
+def save(learner: Saved, folder: Path) -> Path:
     """Save a learner, whole or not at all; among processes the main one writes, and a failure is every process's.
 
     Raises:
@@ -91,7 +110,7 @@ def save(learner: Learner, folder: Path) -> Path:
     return folder
 
 
-def load_into(learner: Learner, folder: Path) -> None:
+def load_into(learner: Saved, folder: Path) -> None:
     """Take saved weights into a learner of the same codec and design; its training stays its own.
 
     Raises:
@@ -121,7 +140,7 @@ def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
 
 
-def take_over(learner: Learner, record: Json, folder: Path) -> None:
+def take_over(learner: Saved, record: Json, folder: Path) -> None:
     """Take over what a record says besides the values: history, figures, frozen groups, and named metrics."""
     with reading(folder):
         learner.history[:] = [_numbers(epoch) for epoch in record["history"]]

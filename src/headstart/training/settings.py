@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_type_hints
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_type_hints
 from headstart.core.batch import Loss
 from headstart.core.engine import Engine, Precision
 from headstart.core.values import Range, Value, unknown_option
-from headstart.targets.metrics import Metric
+from headstart.targets.metrics import MetricFunction
 from headstart.training.callbacks import Callback
 from headstart.training.display import Verbosity
 from headstart.training.optim import AdamW, AnyOptimizer, OptimizerFactory, as_optimizer
@@ -28,8 +28,8 @@ class Training(Value):
     """All that changes what a training step does. It is saved with the model, so that a loaded learner trains on alike.
 
     Attributes:
-        optimizer: `AdamW`, `SGD`, or a function that makes a torch optimizer from parameter groups. Each fit makes one
-            anew.
+        optimizer: `AdamW` or `SGD`; in Python also a function that makes a torch optimizer from parameter groups. Each
+            fit makes one anew.
         weight_decay: decay of weights with two axes or more; biases and norms have none.
         clip: largest norm of all gradients together; None: no limit.
         accumulate: batches per optimizer step.
@@ -51,6 +51,10 @@ class Training(Value):
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         super().__post_init__()
 
+    def callbacks(self) -> list[Callback]:
+        """Return callbacks that carry out fields of a subclass, such as penalties; they come before a learner's own."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Value):
@@ -58,7 +62,7 @@ class Plan(Value):
 
     Attributes:
         lr: top learning rate of the last parameter group, the head.
-        epochs: length of the one cycle.
+        epochs: number of epochs, all in one cycle.
         depth: each earlier parameter group's rate is the next one's divided by this; 1: all groups have the same rate.
         warm_up: share of the cycle in which the rate rises.
         keep: whose weights the fit ends with: those of the ``"best"`` epoch by the first metric of the validation rows,
@@ -101,7 +105,7 @@ class LearnerOptions(TrainingOptions, total=False):
     """
 
     loss: Loss | None
-    metrics: Sequence[str | Metric | Callable[..., float]] | None
+    metrics: Sequence[str | MetricFunction] | None
     callbacks: Sequence[Callback]
     folder: str | Path
     progress: Verbosity

@@ -31,6 +31,7 @@ from headstart import (
     TextLearner,
     splits,
 )
+from headstart.core.torchvision import import_torchvision
 from headstart.text import TextEnsemble, TransformerLearner
 from headstart.text.transformer_learner import read_tokenizer
 
@@ -50,6 +51,7 @@ class Kept:
         rate: top rate at which it overfits.
         design: a field of the design with another value that is not the default.
         measured_by: a figure of its epochs.
+        overfitted: share of the first epoch's training loss below which the last one's must be.
     """
 
     data: Callable[..., Any]
@@ -57,6 +59,7 @@ class Kept:
     rate: float
     design: tuple[str, Any]
     measured_by: str
+    overfitted: float = 0.7
 
 
 def rows_of(valid: str | None, table: Any) -> dict[str, Any]:
@@ -114,6 +117,7 @@ def image_data(valid: str | None = None, *, other: bool = False) -> ImageData:
 @functools.cache
 def transformer() -> Path:
     """A folder with a transformer of two layers, its weights random, in the layout of the `transformers` library."""
+    import_torchvision()
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -164,7 +168,7 @@ ZOO: dict[str, Kept] = {
     ),
     "collab, rankings": Kept(
         choices_data, lambda data, **o: CollabLearner(data, **{"factors": 8, "progress": "none", **o}),
-        0.05, ("ranking_loss", "bpr"), "ndcg_10",
+        0.05, ("ranking_loss", "bpr"), "ndcg_10", 0.85,
     ),
     "language-model": Kept(
         stream_data, lambda data, **o: LanguageModelLearner(data, **{**SMALL, **o}), 0.05, ("hidden", 20), "perplexity"

@@ -1,0 +1,227 @@
+"""What ``headstart train`` does beyond `Job` where an application has more than one way to train."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from headstart.applications import APPLICATIONS
+from headstart.command.options import CommandOption, options_in
+from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job
+from headstart.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headstart.core.engine import Engine
+    from headstart.frames.splits import Splitter
+
+__all__ = ["job_of"]
+
+
+class TabularJob(Job):
+    """Tables: also networks that have a name."""
+
+    def own_options(self) -> tuple[CommandOption, ...]:
+        """Return ``--network``."""
+        text = 'network that has a name: ``"lesson"``, that of fast.ai\'s lesson; ``"members"``, four networks in one.'
+        kind = Literal["lesson", "members"] | None
+        return (CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),)
+
+    def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
+        """Return a learner of the network of that name, changed by the other options."""
+        from headstart.tabular.design import LESSON_NETWORK, MEMBERS_NETWORK
+
+        options = self.learner_options(self.learner_type, {**given})
+        options.pop("network", None)
+        named: Any = {"lesson": LESSON_NETWORK, "members": MEMBERS_NETWORK}.get(given.get("network", ""), {})
+        return self.learner_type(data, **{**named, **options})
+
+
+class CollabJob(Job):
+    """Ratings and choices: several methods, some of which are solved and not trained."""
+
+    def own_options(self) -> tuple[CommandOption, ...]:
+        """Return ``--method``, ``--valid-last``, and the options of the solved methods."""
+        from headstart.collab.methods import METHODS
+        from headstart.collab.rankers import EASE, IALS
+        from headstart.core.values import Range, options_of
+
+        known = "; ".join(f'``"{method.name}"``: {method.help}' for method in METHODS.values())
+        method = CommandOption(
+            "method", Literal[tuple(METHODS)] | None, None,
+            f"way to learn. {known}. None: ratings with --rating, ials without.", NETWORK,
+        )  # fmt: skip
+        last = CommandOption(
+            "valid_last", Annotated[int | None, Range(low=1)], None,
+            "each user's last so many rows validate, with --time, such as 1.", DATA,
+        )  # fmt: skip
+        solved = [
+            dataclasses.replace(option, help=f"with --method {learner.application}: {option.help}")
+            for learner in (IALS, EASE)
+            for option in options_in(options_of(learner.design_type), NETWORK)
+            if option.name not in self._trained
+        ]
+        return (last, method, *solved)
+
+    @property
+    def _trained(self) -> set[str]:
+        kinds = (self.learner_type.design_type, self.learner_type.training_type)
+        return {field.name for kind in kinds for field in dataclasses.fields(kind)}
+
+    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+        """Return ratings or choices, as the method needs them."""
+        method = self._method(given)
+        if method.negatives is not None and "negatives" not in given:
+            given = {**given, "negatives": method.negatives}
+        return super().data(source, given, engine)
+
+    def split(self, given: Mapping[str, Any]) -> Splitter | None:
+        """Return the split that was asked for, also by each user's last rows."""
+        from headstart.collab.splits import by_last_of_user
+
+        if "valid_last" not in given:
+            return super().split(given)
+        if any(name in given for name in ("valid_from", "valid_fraction", "valid_where")):
+            raise ConfigError("give one of --valid-last, --valid-from, --valid-fraction and --valid-where")
+        if "time" not in given:
+            raise ConfigError("--valid-last needs --time, the column by which a row is the last")
+        return by_last_of_user(given["user"], given["time"], given["item"], count=given["valid_last"])
+
+    def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
+        """Return a random split that does not depend on the order of the rows."""
+        from headstart.collab.splits import by_pairs
+
+        return by_pairs(given["user"], given["item"], fraction, seed=given.get("seed", 0))
+
+    def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
+        """Return the method's recommender, solved or yet to be trained."""
+        from headstart.collab.rankers import EASE, IALS
+
+        method = self._method(given)
+        if method.trained or method.name == "ratings":
+            return method(data, **self.learner_options(self.learner_type, given))
+        kind = {"ease": EASE, "ials": IALS}[method.name].design_type
+        idle = sorted((self._trained | {"epochs", "lr", "batch_size"}) - {f.name for f in dataclasses.fields(kind)})
+        for name in idle:
+            if name in given and name != "seed":
+                flag = f"--{name.replace('_', '-')}"
+                typer.echo(f"warning: {flag} has no effect: --method {method.name} is solved, not trained", err=True)
+        return method(data, **self.chosen(given, kind))
+
+    def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
+        """Train the learner, unless it is solved."""
+        if hasattr(learner, "fit_one_cycle"):
+            super().fit(learner, given)
+
+    def next_command(self, learner: Any, out: Path) -> str:
+        """Return the command that recommends to a user of the training rows."""
+        return f"recommend {out} --user {learner.codec.users.values[0]}"
+
+    def _method(self, given: Mapping[str, Any]) -> Any:
+        from headstart.collab.methods import find_method
+
+        return find_method(given.get("method"), given.get("rating"))
+
+
+class LanguageModelJob(Job):
+    """Language models: they write, and predict no rows."""
+
+    def next_command(self, learner: Any, out: Path) -> str:
+        """Return the command that writes."""
+        return f'generate {out} --prompt "..."'
+
+
+class TextJob(Job):
+    """Classifiers of texts: from a language model, from scratch, or on a transformer."""
+
+    def own_options(self) -> tuple[CommandOption, ...]:
+        """Return the options of a transformer."""
+        from headstart.core.values import arguments_of, options_of
+
+        learner = self._transformer()
+        [start] = options_in(arguments_of(learner), NETWORK, leave_out=NOT_FOR_PEOPLE)
+        starts = [dataclasses.replace(start, help=start.help.partition(" None: ")[0])]
+        designs = options_in(options_of(learner.design_type), NETWORK, leave_out=["config"])
+        return (*starts, *(dataclasses.replace(o, help=f"with --transformer: {o.help}") for o in designs))
+
+    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+        """Return texts, in a transformer's tokens if there is one."""
+        from headstart.text.transformer_learner import read_tokenizer
+
+        if "transformer" not in given:
+            return super().data(source, given, engine)
+        for name in ("language_model", "tokenizer"):
+            if name in given:
+                raise ConfigError(f"give one of --{name.replace('_', '-')} and --transformer")
+        return super().data(source, {**given, "tokenizer": read_tokenizer(given["transformer"])}, engine)
+
+    def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
+        """Return a learner of the network that was asked for."""
+        kind = self._transformer() if "transformer" in given else self.learner_type
+        other = self.learner_type if "transformer" in given else self._transformer()
+        foreign = self.names_of(other) - self.names_of(kind)
+        for name in given:
+            if name in foreign:
+                without = "with" if "transformer" in given else "without"
+                raise ConfigError(f"--{name.replace('_', '-')} has no effect {without} --transformer: leave it out")
+        return kind(data, **self.learner_options(kind, given))
+
+    @staticmethod
+    def _transformer() -> Any:
+        return APPLICATIONS["transformer"].learner_type()
+
+
+class VisionJob(Job):
+    """Images: the head on activations that are computed once, then all layers if that is wished."""
+
+    def own_options(self) -> tuple[CommandOption, ...]:
+        """Return ``--precompute`` and ``--fine-tune``."""
+        from headstart.core.values import Range
+
+        return (
+            CommandOption(
+                "precompute", Annotated[int | None, Range(low=0)], None,
+                "number of copies of each training image whose activations are computed once; the head trains from"
+                " these, in seconds. 0: train from the images. None: 1, or 4 with --augment, or 0 with random weights.",
+                TRAINING,
+            ),
+            CommandOption(
+                "fine_tune", Annotated[int, Range(low=0)], 0,
+                "epochs of all layers after those of the head, from the images, at a thirtieth of the rate.", TRAINING,
+            ),
+        )  # fmt: skip
+
+    def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
+        """Return a learner, its activations computed."""
+        copies = given.get("precompute")
+        if copies is None:
+            changed = data.codec.augment is not None and not given.get("fine_tune")
+            copies = 0 if given.get("weights") == "random" else 4 if changed else 1
+        return super().learner(data, {**given, "precompute": copies})
+
+    def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
+        """Train the head, then all layers for as many epochs as were asked for."""
+        super().fit(learner, given)
+        if given.get("fine_tune"):
+            learner.unfreeze()
+            plan = self.plan(learner, given)
+            plan = dataclasses.replace(plan, lr=plan.lr / 30, epochs=given["fine_tune"], depth=10**0.5)
+            self.fit_by(learner, plan)
+
+
+JOBS: dict[str, type[Job]] = {
+    "tabular": TabularJob,
+    "collab": CollabJob,
+    "language-model": LanguageModelJob,
+    "text": TextJob,
+    "vision": VisionJob,
+}
+"""By application; the others train by `Job` itself."""
+
+
+def job_of(name: str) -> Job:
+    """Return what ``headstart train NAME`` does."""
+    return JOBS.get(name, Job)(APPLICATIONS[name])
