@@ -81,7 +81,7 @@ def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> No
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
     found = last_json(printed)
-    assert found.keys() == {"metrics", "epochs", "seconds", "out"}
+    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out"}
     assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
     assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
     errors = (folder / "train.err").read_text()
@@ -114,7 +114,8 @@ def test_info_tells_columns_reasons_model_and_history(folder: Path) -> None:
         "shop (text with 4 values)",
         "heat (floating-point numbers)",
         "day (excluded)",
-        "hidden [16]",
+        "hidden               16",
+        "number (columns sales",
         "train_loss",
     ):
         assert part in text

@@ -153,7 +153,7 @@ def test_the_demo_works_without_a_set_of_its_own(monkeypatch: pytest.MonkeyPatch
         lambda data, **options: make(data, backbone=toys.BACKBONE, weights=toys.weights(), **options),
     )
     console = Console(record=True, width=200, file=(tmp_path / "said.txt").open("w"))
-    demo_vision.vision_demo(tmp_path, console)
+    demo_vision.demo(tmp_path, console)
     said = console.export_text()
     assert "no fashion-mnist here" in said and "which photo is this a piece of?" in said
     for name in ("model", "batch.png", "predictions.png", "gradcam.png", "confusion.png", "loss.png"):
