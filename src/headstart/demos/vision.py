@@ -127,7 +127,7 @@ def _fashion(folder: Path) -> _Set:
 
 
 def _idx(path: Path) -> NDArray[np.uint8]:
-    """Return an array in the format of MNIST's files: a magic number whose last byte counts the axes, lengths, values."""
+    """Return an array in MNIST's format: a magic number whose last byte counts the axes, lengths, values."""
     content = gzip.decompress(path.read_bytes())
     axes = content[3]
     lengths = np.frombuffer(content, dtype=">u4", count=axes, offset=4)
