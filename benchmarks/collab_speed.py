@@ -71,7 +71,7 @@ class Bare(nn.Module):
         self.user_bias, self.item_bias = nn.Embedding(users, 1), nn.Embedding(items, 1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings, ``(rows,)``."""
+        """Return ratings, ``(rows,)``."""
         product = (self.users(users) * self.items(items)).sum(1)
         score: Tensor = product + self.user_bias(users).squeeze(1) + self.item_bias(items).squeeze(1)
         return torch.sigmoid(score) * 5 + 0.5
@@ -167,7 +167,7 @@ def measure_recommending(rounds: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures, and which goals they miss; 1 if one is missed, else 0."""
+    """Print the figures, and which goals they miss; return 1 if one is missed, else 0."""
     parser = argparse.ArgumentParser(description="Speed on ratings.")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each side")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter with fastai 2; without it fastai is left out")

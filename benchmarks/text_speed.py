@@ -97,7 +97,7 @@ class Plain(nn.Module):
         self.decoder.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits ``(batch, time, words)``."""
+        """Return logits ``(batch, time, words)``."""
         values = self.embedding(tokens)
         for layer in self.layers:
             values, _ = layer(values)
@@ -195,7 +195,7 @@ def measure_generation() -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures, and which goals they miss; 1 if one is missed, else 0."""
+    """Print the figures, and which goals they miss; return 1 if one is missed, else 0."""
     parser = argparse.ArgumentParser(description="Speed on text.")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
     parser.add_argument("--only", choices=["tokens", *SIZES, "generation"], action="append")

@@ -454,7 +454,9 @@ def test_learners_check_their_options_and_what_they_load(trained: ImageLearner, 
         toys.make_learner(data, backbone="test_effcientnet")
     trained.save(tmp_path / "model")
     other = toys.make_learner(toys.make_data(folder, tmp_path, size=48))
-    with pytest.raises(ArtifactError, match=r"another codec than this learner.*codec\.sizing\.size is 32 there and 48 here"):
+    with pytest.raises(
+        ArtifactError, match=r"another codec than this learner.*codec\.sizing\.size is 32 there and 48 here"
+    ):
         other.load(tmp_path / "model")
     same = toys.make_learner(data, precompute=1, seed=9)
     same.load(tmp_path / "model")

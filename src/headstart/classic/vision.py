@@ -18,7 +18,7 @@ from headstart.targets.metrics import Metric
 from headstart.vision import ImageData, ImageLearner, side_on, top_down
 from headstart.vision.augment import Augment
 from headstart.vision.backbone_weights import Weights
-from headstart.vision.models.network import concat_pool
+from headstart.vision.models.network import Head, concat_pool
 
 __all__ = [
     "ConvLearner",
@@ -222,10 +222,12 @@ class ConvLearner(ClassicLearner):
 
         They are the layers of headstart's model. The log-softmax is added: the cross-entropy is the same with it.
         """
-        head = [*self.learner.model.head.children(), nn.LogSoftmax(dim=1)]
+        head = self.learner.model.head
+        assert isinstance(head, Head)
+        layers = [*head.layers, nn.LogSoftmax(dim=1)]
         if self.precompute:
-            return nn.Sequential(*head)
-        return nn.Sequential(self.learner.model.backbone, ConcatPool(), *head)
+            return nn.Sequential(*layers)
+        return nn.Sequential(self.learner.model.backbone, ConcatPool(), *layers)
 
     @property
     def precompute(self) -> bool:

@@ -162,18 +162,20 @@ class Engine:
         scaled = self.scaler.scale(scaled) if self.scaler.is_enabled() else scaled
         scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: list[Tensor], clip: float | None) -> None:
+    def step(self, optimizer: torch.optim.Optimizer, parts: list[list[Tensor]], clip: float | None) -> None:
         """One step of the optimizer, its gradients clipped to the norm ``clip``; then clears the gradients."""
         if clip is not None:
             self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(parameters, clip)
+            for parameters in parts:
+                nn.utils.clip_grad_norm_(parameters, clip)
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
         else:
             optimizer.step()
-        for parameter in parameters:  # as zero_grad(set_to_none=True) does, without its book-keeping
-            parameter.grad = None
+        for parameters in parts:
+            for parameter in parameters:  # as zero_grad(set_to_none=True) does, without its book-keeping
+                parameter.grad = None
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes."""

@@ -27,7 +27,8 @@ def import_torchvision() -> ModuleType:
     The torchvision on the package index is linked with CUDA, also in the release that belongs to the torch installed
     (0.28 to 2.13). Beside a torch for processors alone its library does not load, and its import fails with "operator
     torchvision::nms does not exist", because it describes operators that the library would have defined. Declaring
-    their signatures lets the import succeed; timm and transformers need its image functions, and never call the operators.
+    their signatures lets the import succeed; timm and transformers need its image functions, and never call the
+    operators.
     Where torchvision imports by itself, nothing else is done.
 
     Raises:
