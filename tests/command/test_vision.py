@@ -45,9 +45,9 @@ def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> 
     code, out, err = run(
         "train", "vision", folder, *SMALL, "--weights", toys.weights(), "--epochs", 12, "--lr", 0.02, "--json", "--out", model
     )  # fmt: skip
-    assert code == 0 and "activations: 19 pictures" in err
+    assert code == 0 and "activations: 19 images" in err
     record = json.loads(out.splitlines()[-1])
-    assert set(record) == {"metrics", "epochs", "seconds", "out"} and len(record["epochs"]) == 12
+    assert set(record) >= {"metrics", "epochs", "seconds", "out"} and len(record["epochs"]) == 12
     assert record["metrics"]["accuracy"] == 1.0
     code, out, _ = run("predict", model, folder)
     answers = pl.read_csv(out.encode())
@@ -67,9 +67,9 @@ def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> 
         and written["prediction"].to_list() == answers["prediction"].to_list()
     )
     code, out, _ = run("evaluate", model, folder, "--json")
-    assert code == 0 and json.loads(out)["metrics"]["accuracy"] == 1.0
+    assert code == 0 and json.loads(out)["metrics"]["accuracy"] > 0.9  # of the best epoch by the validation rows
     code, out, _ = run("info", model)
-    assert code == 0 and "32 x 32 pixels (crop)" in out and "one of blue, red" in out and "ImageModel" in out
+    assert code == 0 and "size 32, resize crop" in out and "values blue, red" in out and "ImageModel" in out
     code, out, _ = run("info", model, "--json")
     assert code == 0 and json.loads(out)["application"] == "vision"
 
@@ -80,7 +80,7 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
     pl.DataFrame({"file": names, "tags": ["warm red" if "red" in name else "blue" for name in names]}).write_csv(table)
     code, _, err = run(
         "train", "vision", table, *SMALL, "--weights", toys.weights(), "--path", "file", "--label", "tags", "--separator", " ",
-        "--images", folder, "--augment", "side-on", "--epochs", 2, "--valid-fraction", 0.3, "--where", "file <> 'none'", "--out", model,
+        "--folder", folder, "--augment", "side_on", "--epochs", 2, "--valid-fraction", 0.3, "--where", "file <> 'none'", "--out", model,
     )  # fmt: skip
     assert code == 0, err
     code, out, _ = run("predict", model, folder)
@@ -96,16 +96,22 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
     ("arguments", "message"),
     [
         (("--weights", "none.pth"), "there is no file of weights none.pth"),
-        (("--augment", "sideways"), "--augment must be one of none, side-on, top-down; got 'sideways'"),
-        (("--stages", "0"), "stages must be a whole number of a backbone's last stages, at least 1; got 0"),
-        (("--grid", "a"), "--grid must be whole numbers with commas"),
+        (("--augment", "sideways"), "'side_on' or 'top_down', or None; got 'sideways'"),
+        (("--stages", "0"), "--stages must be a whole number of at least 1; got 0"),
+        (
+            ("--grid", "a"),
+            "--grid must be a whole number or a list of whole numbers of at least 1 and at most 16; got 'a'",
+        ),
         (("--grid", "4,1"), "grid has 2 numbers, but the head sees 3 stages"),
-        (("--hidden", "a"), "--hidden must be whole numbers with commas"),
-        (("--dropout", "x"), "--dropout must be numbers with commas"),
-        (("--separator", ","), "--separator and --images are for tables"),
+        (("--hidden", "a"), "--hidden must be a list of whole numbers of at least 1; got 'a'"),
+        (
+            ("--dropout", "x"),
+            "--dropout must be a number or a list of numbers of at least 0 and below 1, or None; got 'x'",
+        ),
+        (("--separator", ","), "folder= and separator= are for tables"),
         (("--backbone", "resnt34"), "timm has no model 'resnt34'; did you mean 'res"),
         (("--resize", "cut"), "resize must be 'crop', 'squish' or 'pad'; got 'cut'"),
-        (("--on-error", "x"), "on_error must be 'raise' or 'skip'; got 'x'"),
+        (("--on-error", "x"), "--on-error must be 'raise' or 'skip'; got 'x'"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(
