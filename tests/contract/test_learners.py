@@ -388,7 +388,7 @@ def test_a_learner_without_data_says_so(engine: Engine) -> None:
         (lambda learner: Learner(learner.model, learner.data, accumulate=0), "accumulate must be a whole number of at least 1; got 0"),
         (lambda learner: Learner(learner.model, learner.data).fit(0.1, 1), "give loss=, a function"),
         (lambda learner: Engine("cdua"), "device 'cdua' is unknown; use 'auto', 'cpu'"),
-        (lambda learner: Engine("cuda"), "device 'cuda' was asked for, but torch finds no GPU here"),
+        (lambda learner: Engine("cuda"), "device 'cuda' needs a GPU that torch supports, but torch finds none"),
         (lambda learner: Engine("cpu").at("fp8"), "precision must be 'fp32', 'bf16' or 'fp16'; got 'fp8'"),
         (lambda learner: Engine("cpu", sync_batch_norm=True), "sync_batch_norm needs GPUs"),
         (lambda learner: EarlyStopping(patience=0), "patience must be at least 1 epoch; got 0"),
