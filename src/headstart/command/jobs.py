@@ -104,7 +104,8 @@ class CollabJob(Job):
         method = self._method(given)
         if method.trained or method.name == "ratings":
             return method(data, **self.learner_options(self.learner_type, given))
-        kind = {"ease": EASE, "ials": IALS}[method.name].design_type
+        rankers: dict[str, Any] = {"ease": EASE, "ials": IALS}
+        kind = rankers[method.name].design_type
         idle = sorted((self._trained | {"epochs", "lr", "batch_size"}) - {f.name for f in dataclasses.fields(kind)})
         for name in idle:
             if name in given and name != "seed":
