@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    Engine("cpu")  # sets the allocator
+    Engine("cpu").begin()  # sets the allocator
     try:
         python = None if asked.no_peer else peer_python(lambda said: print(said, file=sys.stderr))
     except PeerError as error:

@@ -272,7 +272,7 @@ def main() -> None:
     learner = TabularLearner(
         data, ensemble=options.ensemble or (1 if options.fast else 8), seed=options.seed, **NETWORK
     )
-    history = learner.fit_one_cycle(learner.plan().lr, epochs)
+    history = learner.fit_one_cycle(epochs=epochs)
     if options.out is not None:
         learner.save(options.out)
     seconds = time.perf_counter() - started

@@ -90,7 +90,13 @@ def test_a_classifier_is_trained_with_and_without_it(folder: Path) -> None:
     judged = run("evaluate", folder / "scratch", folder / "reviews.csv", "--json")
     assert last_json(judged.stdout)["metrics"]["accuracy"] > 0.5
     told = run("info", folder / "m").stdout
-    for part in ("label        stars (neg, pos)", "text         review", "vocabulary", "TextClassifier", "history"):
+    for part in (
+        "label (column stars, categories (kind text, values neg, pos))",
+        "review",
+        "vocabulary",
+        "TextClassifier",
+        "history",
+    ):
         assert part in told
 
 
@@ -113,7 +119,7 @@ def test_a_start_is_read_as_it_was_made(folder: Path) -> None:
     columns = ("--text", "review", "--epochs", 1, "--batch-size", 8, "--bptt", 20, "--max-vocab", 300)
     sizes = ("--embedding-size", 8, "--hidden", 8, "--layers", 1)
     parts = run(
-        "train", "language-model", folder / "reviews.csv", *columns, *sizes, "--subwords",
+        "train", "language-model", folder / "reviews.csv", *columns, *sizes, "--tokenizer", "subwords",
         "--backward", "--out", folder / "parts",
     )  # fmt: skip
     assert parts.returncode == 0, parts.stderr
@@ -121,9 +127,12 @@ def test_a_start_is_read_as_it_was_made(folder: Path) -> None:
     further = run("train", "language-model", folder / "reviews.csv", *columns, *start, "--out", folder / "further")
     assert further.returncode == 0, further.stderr
     told = run("info", folder / "further").stdout
-    assert "parts of words" in told and "each text from its end" in told
-    for option, said in (("--subwords", "reads words: leave out"), ("--backward", "reads forward: leave out")):
-        start = ("--language-model", folder / "lm", option)
+    assert "subword" in told and "backward             yes" in told
+    for options, said in (
+        (("--tokenizer", "subwords"), "the tokenizer must be that of the language model"),
+        (("--backward",), "reads forward"),
+    ):
+        start = ("--language-model", folder / "lm", *options)
         done = run("train", "language-model", folder / "reviews.csv", *columns, *start, "--out", folder / "x")
         assert done.returncode == 2 and said in done.stderr
 
@@ -145,8 +154,14 @@ def test_a_folder_of_files_is_read(folder: Path) -> None:
     assert "accuracy" in last_json(judged.stdout)["metrics"], judged.stderr
     assert run("predict", folder / "of-files", folder / "files", "--out", folder / "f.parquet").returncode == 0
     assert {"path", "text", "prediction"} <= set(pl.read_parquet(folder / "f.parquet").columns)
-    done = run("train", "text", folder / "files", "--where", "label = 'pos'", "--out", folder / "x")
-    assert done.returncode == 2 and "are for tables; the input is a folder" in done.stderr
+    for options, said in (
+        (("--where", "label = 'pos'"), "has one class in the training rows ('pos')"),
+        (("--label", "stars"), f"--label is for a table, and {folder / 'files'} is a folder"),
+    ):
+        done = run("train", "text", folder / "files", *options, "--out", folder / "x")
+        assert done.returncode == 2 and said in done.stderr
+    done = run("train", "text", folder / "reviews.csv", "--text", "review", "--exclude", "unsup", "--out", folder / "x")
+    assert done.returncode == 2 and "--exclude is for a folder, and" in done.stderr
 
 
 def test_the_demo_is_there() -> None:

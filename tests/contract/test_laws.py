@@ -275,3 +275,27 @@ def test_a_custom_optimizer_is_named_and_asked_for_again(tmp_path: Path) -> None
 
 def test_warnings_of_ours_have_their_own_class() -> None:
     assert issubclass(HeadstartWarning, UserWarning)
+
+
+DEFAULTS = json.loads(Path(__file__).with_name("defaults.json").read_text())
+PLAIN = {
+    "language-model": lambda: headstart.LanguageModelLearner(zoo.stream_data(), progress="none"),
+    "text": lambda: headstart.TextLearner(zoo.text_data(), progress="none"),
+    "tabular": lambda: headstart.TabularLearner(zoo.tabular_data(), progress="none"),
+    "collab": lambda: headstart.CollabLearner(zoo.ratings_data(), progress="none"),
+    "collab, rankings": lambda: headstart.CollabLearner(zoo.choices_data(), progress="none"),
+    "transformer": lambda: zoo.TransformerLearner(zoo.transformer_data(), zoo.transformer(), progress="none"),
+    "vision": lambda: ZOO["vision"].learner(zoo.image_data(), hidden=(512,)),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_changes_on_purpose_alone(name: str) -> None:
+    """Design, training and plan of a learner that is given none, on the zoo's rows and a processor."""
+    learner = PLAIN[name]()
+    found = {part: to_json(learner.values()[part]) for part in ("training", "design")} | {
+        "plan": to_json(learner.plan())
+    }
+    for part, expected in DEFAULTS[name].items():
+        assert {key: found[part][key] for key in expected} == expected, part
+        assert set(found[part]) - set(expected) <= {"config", "backbone"}  # the pretrained parts' own

@@ -27,6 +27,7 @@ from headstart import (
 )
 from headstart.core.batch import Batch
 from headstart.targets.metrics import Metric
+from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import Data, TensorLoader, tensor_data
 from headstart.training.optim import SGD
 from headstart.training.progress import Progress
@@ -387,7 +388,7 @@ def test_a_learner_without_data_says_so(engine: Engine) -> None:
         (lambda learner: Learner(learner.model, learner.data, accumulate=0), "accumulate must be a whole number of at least 1; got 0"),
         (lambda learner: Learner(learner.model, learner.data).fit(0.1, 1), "give loss=, a function"),
         (lambda learner: Engine("cdua"), "device 'cdua' is unknown; use 'auto', 'cpu'"),
-        (lambda learner: Engine("cuda"), "device 'cuda' was asked for, but torch finds no GPU here"),
+        (lambda learner: Engine("cuda"), "device 'cuda' needs a GPU that torch supports, but torch finds none"),
         (lambda learner: Engine("cpu").at("fp8"), "precision must be 'fp32', 'bf16' or 'fp16'; got 'fp8'"),
         (lambda learner: Engine("cpu", sync_batch_norm=True), "sync_batch_norm needs GPUs"),
         (lambda learner: EarlyStopping(patience=0), "patience must be at least 1 epoch; got 0"),
@@ -597,7 +598,11 @@ def test_loaded_weights_bring_their_figures(engine: Engine, tmp_path: Path) -> N
     learner.save(tmp_path / "model")
     other.fit(0.01, 1)
     other.load(tmp_path / "model")
-    assert other.figures == learner.figures == {"valid_loss": learner.figures["valid_loss"], "rmse": learner.figures["rmse"]}
+    assert (
+        other.figures
+        == learner.figures
+        == {"valid_loss": learner.figures["valid_loss"], "rmse": learner.figures["rmse"]}
+    )
 
 
 def test_other_data_s_checkpoint_is_refused(engine: Engine, tmp_path: Path) -> None:
@@ -611,3 +616,45 @@ def test_other_data_s_checkpoint_is_refused(engine: Engine, tmp_path: Path) -> N
     lossy.loss = lambda outputs, batch: (outputs - batch.target).abs().mean()
     with pytest.raises(ArtifactError, match="belongs to another fit: loss"):
         lossy.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+
+
+def test_each_fit_has_an_order_of_its_own_which_a_resume_keeps(engine: Engine, tmp_path: Path) -> None:
+    """Three fits of one epoch once saw the same batches three times."""
+
+    def orders(learner: Learner, fits: int, epochs: int = 1) -> list[list[int]]:
+        seen: list[list[int]] = []
+
+        class Look(Callback):
+            def on_batch(self, progress: Progress, batch: Batch) -> Batch:
+                assert batch.index is not None
+                if progress.step == 0:
+                    seen.append([])
+                seen[-1] += batch.index.tolist()
+                return batch
+
+        for _ in range(fits):
+            learner.fit(0.01, epochs, callbacks=[Look()])
+        return seen
+
+    three, whole = orders(toys.plain_learner(engine), 3), orders(toys.plain_learner(engine), 1, 3)
+    assert len({tuple(order) for order in three}) == 3 and all(sorted(order) == list(range(37)) for order in three)
+    assert three == whole  # one after the other or in one: the epochs' orders are the same
+
+
+def test_a_member_of_an_ensemble_trains_as_it_would_alone(engine: Engine) -> None:
+    """With SGD each once trained at the rate divided by the number of members, and was clipped by the norm of all."""
+    inputs = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    data = tensor_data((inputs, inputs.sum(1, keepdim=True)), batch_size=8, engine=engine)
+
+    def trained(model: torch.nn.Module) -> torch.nn.Module:
+        learner = Learner(
+            model, data, loss=toys.square_loss, optimizer=SGD(), weight_decay=0.0, clip=0.5, progress="none"
+        )
+        learner.fit(0.05, 2)
+        return model
+
+    alone = [trained(toys.seeded(lambda: torch.nn.Linear(4, 1), seed)) for seed in (0, 1)]
+    together = trained(Ensemble([toys.seeded(lambda: torch.nn.Linear(4, 1), seed) for seed in (0, 1)]))
+    for one, member in zip(alone, together.members, strict=True):
+        torch.testing.assert_close(member.weight, one.weight)
+        torch.testing.assert_close(member.bias, one.bias)

@@ -138,11 +138,11 @@ def test_tensors_lie_beside_the_record() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (math.nan, "model is nan; JSON holds finite numbers only"),
-        ((1.0, math.inf), "model.1 is inf; JSON holds finite numbers only"),
-        (Inner(weights=(math.nan,)), "model.weights.0 is nan; JSON holds finite numbers only"),
-        ({"a": object()}, "model.a is a object, which has no JSON form"),
-        (torch.ones(1), "model is a tensor, and this record cannot hold any"),
+        (math.nan, "model is nan; JSON supports finite numbers only"),
+        ((1.0, math.inf), "model.1 is inf; JSON supports finite numbers only"),
+        (Inner(weights=(math.nan,)), "model.weights.0 is nan; JSON supports finite numbers only"),
+        ({"a": object()}, "model.a is a object, which cannot be represented in JSON"),
+        (torch.ones(1), "model is a tensor, which this record cannot store"),
     ],
 )
 def test_what_json_cannot_hold_is_named(value: Any, message: str) -> None:
@@ -155,15 +155,15 @@ def test_what_json_cannot_hold_is_named(value: Any, message: str) -> None:
     [
         (Whole, {}, "the field 'size' of Whole is missing"),
         (Whole, {"size": 1, "depth": 2}, "Whole has no field 'depth'"),
-        (Whole, {"size": "1"}, "expected a whole number, found '1'"),
-        (Inner | Other, {"type": "Rank"}, "'Rank' is none of Inner, Other"),
-        (Inner | Other, {}, "None is none of Inner, Other"),
-        (Other, {"kind": "c"}, "expected 'a' or 'b', found 'c'"),
-        (Inner, {"names": [1.5]}, "expected text or a whole number or True or False, found 1.5"),
-        (Inner, {"names": ["a", None]}, "expected text or a whole number or True or False, found None"),
-        (Inner, {"weights": [1, "x"]}, "expected a number, found 'x'"),
-        (Inner, [], r"expected a Inner, found \[\]"),
-        (tuple[str, int], ["a"], "expected a list of texts and whole numbers, found"),
+        (Whole, {"size": "1"}, "expected a whole number; got '1'"),
+        (Inner | Other, {"type": "Rank"}, "expected one of Inner, Other; got 'Rank'"),
+        (Inner | Other, {}, "expected one of Inner, Other; got None"),
+        (Other, {"kind": "c"}, "expected 'a' or 'b'; got 'c'"),
+        (Inner, {"names": [1.5]}, "expected text or a whole number or True or False; got 1.5"),
+        (Inner, {"names": ["a", None]}, "expected text or a whole number or True or False; got None"),
+        (Inner, {"weights": [1, "x"]}, "expected a number; got 'x'"),
+        (Inner, [], r"expected a Inner; got \[\]"),
+        (tuple[str, int], ["a"], "expected a list of texts and whole numbers; got"),
     ],
 )
 def test_a_record_of_something_else_is_refused(kind: Any, record: Any, message: str) -> None:

@@ -34,7 +34,7 @@ def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 
 def cardinalities_of(model: TabularModel) -> list[int]:
     if model.embeddings is None:
         return []
-    return [count for _, _, count in (model.embeddings.places[place] for place in range(len(model.embeddings.places)))]
+    return [model.embeddings.slices[index][2] for index in range(len(model.embeddings.slices))]
 
 
 def make_rows(model: TabularModel, rows: int = 9, continuous: int | None = None) -> tuple[Tensor, Tensor]:

@@ -48,10 +48,10 @@ def test_a_target_survives_json(target: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "record", "message"),
     [
-        (AnyTarget, {"type": "Rank"}, "'Rank' is none of Number, Quantiles, Count, Label, Labels"),
-        (ClassTarget, {"type": "Count", "column": "n", "mean": 1.0}, "'Count' is none of Label, Labels"),
+        (AnyTarget, {"type": "Rank"}, "expected one of Number, Quantiles, Count, Label, Labels; got 'Rank'"),
+        (ClassTarget, {"type": "Count", "column": "n", "mean": 1.0}, "expected one of Label, Labels; got 'Count'"),
         (AnyTarget, {"type": "Count", "column": "n"}, "the field 'mean' of Count is missing"),
-        (AnyTarget, {"type": "Count", "column": "n", "mean": "x"}, "expected a number, found 'x'"),
+        (AnyTarget, {"type": "Count", "column": "n", "mean": "x"}, "expected a number; got 'x'"),
         (AnyTarget, {"type": "Count", "column": "n", "mean": 1.0, "sd": 2.0}, "Count has no field 'sd'"),
         (
             AnyTarget,

@@ -237,3 +237,17 @@ def test_the_factories_step_as_torchs_unfused_optimizers(ours: Any, torchs: Any)
             optimizer.step()
     torch.testing.assert_close(fused.weight, plain.weight)
     torch.testing.assert_close(fused.bias, plain.bias)
+
+
+def test_biases_have_no_weight_decay_whatever_their_shape() -> None:
+    """The biases of piecewise linear numbers are ``(columns, size)``."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(3, 4))
+
+    model = Model()
+    groups = optimizer_groups(parameter_groups(model), (0.1,), 0.5)
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decay == {id(model.weight): 0.5, id(model.bias): 0.0}

@@ -230,7 +230,10 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     ("action", "message"),
     [
         (lambda: Backbone("resnet43"), "timm has no model 'resnet43'; did you mean 'resnet"),
-        (lambda: load_backbone(Backbone("test_resnet"), 3), "weights must be 'pretrained', 'random', a file or a folder; got 3"),  # type: ignore[arg-type]
+        (
+            lambda: load_backbone(Backbone("test_resnet"), 3),
+            "weights must be 'pretrained', 'random', a file or a folder; got 3",
+        ),  # type: ignore[arg-type]
         (lambda: Backbone("resnet34.nothing"), "timm has no model 'resnet34.nothing'"),
     ],
 )

@@ -58,9 +58,10 @@ class CollabJob(Job):
             "valid_last", Annotated[int | None, Range(low=1)], None,
             "each user's last so many rows validate, with --time, such as 1.", DATA,
         )  # fmt: skip
+        rankers: tuple[Any, ...] = (IALS, EASE)
         solved = [
             dataclasses.replace(option, help=f"with --method {learner.application}: {option.help}")
-            for learner in (IALS, EASE)
+            for learner in rankers
             for option in options_in(options_of(learner.design_type), NETWORK)
             if option.name not in self._trained
         ]
@@ -193,6 +194,10 @@ class VisionJob(Job):
                 "epochs of all layers after those of the head, from the images, at a thirtieth of the rate.", TRAINING,
             ),
         )  # fmt: skip
+
+    def notes(self, data: Any) -> list[str]:
+        """Return what a user should know of the data, and each file that was left out."""
+        return [*data.notes, *(f"left out: {path}: {reason}" for path, reason in data.skipped.iter_rows())]
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner, its activations computed."""

@@ -16,6 +16,9 @@ __all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"
 MOST = 12
 """Entries of a list that are printed; of a longer one these, and their number."""
 
+LONGEST = 400
+"""Characters of a text that are printed; a learnt tokenizer is much longer."""
+
 
 def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool) -> None:
     """Print the metrics of the weights that were kept, as lines or as one JSON object with all epochs.
@@ -27,7 +30,7 @@ def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool)
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    history = getattr(learner, "history", [])
+    history: Any = getattr(learner, "history", None) or []
     metrics = metrics_in(learner.figures if history else learner.metrics)
     kept = history.kept() if history else None
     if as_json:
@@ -88,7 +91,8 @@ def _words(content: Any, *, inside: bool = False) -> str:
         if len(parts) > MOST and not named:
             return f"{', '.join(parts[:MOST])}, ... ({len(parts):,} in all)"
         return ", ".join(parts) or ("" if inside else "-")
-    return str(content)
+    text = str(content)
+    return text if len(text) <= LONGEST else f"{text[:40]}... ({len(text):,} characters)"
 
 
 def _mapping_in_words(content: Mapping[str, Any], *, inside: bool) -> str:

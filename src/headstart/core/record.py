@@ -1,4 +1,4 @@
-"""The JSON half of an artefact. It is read without torch, so that ``headstart info`` answers at once."""
+"""The JSON half of an artefact. It is read without torch, so that ``headstart info`` starts quickly."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from headstart.core.errors import ArtifactError
 __all__ = ["FORMAT", "finite", "read_record", "record_sha256", "stored_shapes"]
 
 FORMAT = 2
-"""Version of the folder's layout. A newer one is refused, and so is 1, which no release wrote."""
+"""Version of the folder's layout. Newer versions are refused, and so is version 1, which was never released."""
 
 
 def read_record(folder: Path, name: str) -> dict[str, Any]:
-    """Return the record of an artefact, checked against its digest; the weights are not read.
+    """Return the record of an artefact, verified against its digest; the weights are not read.
 
     Args:
         folder: the artefact.
-        name: the JSON file's name without its ending: ``learner`` or ``checkpoint``.
+        name: name of the JSON file without its extension: ``learner`` or ``checkpoint``.
 
     Raises:
-        ArtifactError: the folder is not there, not of this kind, damaged, or from a newer version of headstart.
+        ArtifactError: the folder does not exist, is not of this kind, is damaged, or was written by a newer version of
+            headstart.
     """
     path, weights = folder / f"{name}.json", folder / "weights.safetensors"
     if not folder.is_dir():
         raise ArtifactError(f"there is no folder {folder}; give the folder that save() or --out wrote")
     if not path.is_file():
-        raise ArtifactError(f"{folder} holds no {name}.json, so nothing of that kind was saved there")
+        raise ArtifactError(
+            f"{folder} has no {name}.json, so nothing of that kind was saved there; give another folder"
+        )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); it was cut short or altered: restore it") from error
+        raise ArtifactError(f"{path} cannot be read ({error}): it was cut short or altered; restore it") from error
     if not isinstance(record, dict) or type(record.get("format")) is not int:
         raise ArtifactError(f"{path} has no format version, so headstart did not write it")
     if record["format"] > FORMAT:
@@ -45,19 +48,22 @@ def read_record(folder: Path, name: str) -> dict[str, Any]:
         )
     if record["format"] < FORMAT:
         raise ArtifactError(
-            f"{path} has format {record['format']}, which was never released and is not read any more: train again"
+            f"{path} has format {record['format']}, which was never released and is no longer read: train again"
         )
     if record.pop("record_sha256", None) != record_sha256(record):
         raise ArtifactError(f"{path} is not as it was saved: it was altered; restore it")
     if not weights.is_file():
-        raise ArtifactError(f"{folder} has no weights.safetensors; the save was not copied whole")
+        raise ArtifactError(f"{folder} has no weights.safetensors; the save was not copied whole: copy it again")
     return record
 
 
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor in ``weights.safetensors``, by name, from the file's header alone.
+    """Return the shape of each tensor in ``weights.safetensors`` by name, reading only the file's header.
 
-    **Source:** the safetensors format: eight bytes, little-endian, give the length of a JSON header.
+    **Source:** the safetensors format: the first eight bytes, little-endian, are the length of the JSON header.
+
+    Args:
+        folder: the artefact.
 
     Raises:
         ArtifactError: the file has no such header.
@@ -69,15 +75,15 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
             header = json.loads(file.read(min(length, path.stat().st_size)))
         return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); it was cut short or altered: restore it") from error
+        raise ArtifactError(f"{path} cannot be read ({error}): it was cut short or altered; restore it") from error
 
 
 def record_sha256(record: Mapping[str, Any]) -> str:
-    """Return a digest of what a record says, whatever its layout: against damage and slips, not against forgery."""
+    """Return the SHA-256 of a record's contents, whatever their layout: it reveals damage, but not forgery."""
     content = {name: value for name, value in record.items() if name != "record_sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Return figures as JSON can hold them: None for what is not finite."""
+    """Return figures in a form that JSON supports: None for those that are not finite."""
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -109,6 +109,8 @@ class TabularData(Data):
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
     """
 
+    train: TensorLoader
+    valid: TensorLoader | None
     codec: TableCodec
     repeated: int = 0
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)

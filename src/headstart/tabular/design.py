@@ -36,18 +36,18 @@ class TabularDesign(Value):
     docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
 
     Attributes:
-        hidden: width of each hidden layer, of each member.
-        members: number of networks in one, which share embeddings and weights (TabM).
+        hidden: width of each hidden layer.
+        members: number of weight-sharing networks to train as one (TabM), for example 4.
         numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
-            ``"periodic"``; or None, as they are.
-        batch_norm: batch norm of each hidden layer, and of numbers that enter as they are.
+            ``"periodic"``, by sines and cosines; or None, as they are.
+        batch_norm: whether each hidden layer has batch norm, and numbers that enter as they are.
         norm_first: batch norm before the ReLU; False: after it, as in the lesson.
-        straight: a linear path from piecewise linear numbers to the outputs besides.
+        straight: also a linear path from piecewise linear numbers to the outputs.
         dropout: probability of dropping a unit after each hidden layer: one for all, or one per layer.
-        embedding_dropout: probability of dropping an embedding's number.
-        embedding_sizes: width of some columns' embeddings, by column; the others have half their number of values, at
-            most 50.
-        ensemble: number of models, each from weights of its own, whose outputs are averaged.
+        embedding_dropout: probability of dropping an element of an embedding.
+        embedding_sizes: width of some columns' embeddings, by column; others have half their number of values, at most
+            50. Example: ``{"Store": 100}``.
+        ensemble: number of networks, each from first weights of its own, whose outputs are averaged.
     """
 
     hidden: Annotated[tuple[int, ...], Range(low=1)] = (200, 100)
@@ -66,7 +66,7 @@ class TabularDesign(Value):
 
         Args:
             codec: learnt from the training rows.
-            seed: of the weights.
+            seed: seed of the first weights.
         """
         bounds = codec.target.output_range()
         piecewise = self.numeric_embedding == "piecewise_linear" and codec.numbers > 0
@@ -95,8 +95,8 @@ class TabularDesign(Value):
 class TabularTraining(Training):
     """Training of a table's network.
 
-    At fastai's ``eps`` of 1e-5 the embeddings of rare categories, whose gradients are small, hardly learn, the less in
-    an ensemble, where each member's gradient is a share of the mean loss's.
+    At fastai's ``eps`` of 1e-5 the embeddings of rare categories, whose gradients are small, hardly learn, and less
+    so in an ensemble, where each member's gradient is a share of that of the mean loss.
 
     Attributes:
         optimizer: `AdamW`, here with a lower ``eps`` than elsewhere, or `SGD`; in Python also a function that makes a

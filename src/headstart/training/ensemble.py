@@ -13,7 +13,7 @@ from headstart.core.engine import seeded
 from headstart.core.errors import ConfigError
 from headstart.training.optim import declared_groups
 
-__all__ = ["Ensemble", "loss_of"]
+__all__ = ["Ensemble", "independent_parts", "loss_of"]
 
 
 class Ensemble(nn.Module):
@@ -62,6 +62,19 @@ class Ensemble(nn.Module):
         """All members' outputs in training, their mean in evaluation."""
         outputs = torch.stack([member(*inputs) for member in self.members])
         return outputs if self.training else outputs.mean(0)
+
+
+def independent_parts(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[list[Tensor]]:
+    """Return the trained parameters of each part of a model that is trained for itself: of each member of an ensemble.
+
+    The loss of an ensemble is the mean of its members' losses. Multiplied by their number, it gives each member the
+    gradients that it would have alone, and each is clipped alone, so that a member trains as a single model does.
+    """
+    trained: list[Tensor] = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not isinstance(model, Ensemble):
+        return [trained]
+    known = {id(parameter) for parameter in trained}
+    return [[parameter for parameter in member.parameters() if id(parameter) in known] for member in model.members]
 
 
 def loss_of(model: nn.Module, loss: Loss, members: int = 1) -> Loss:

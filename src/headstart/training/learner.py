@@ -441,7 +441,7 @@ class Learner:
         optimizer = self.training.optimizer(optimizer_groups(groups, rates, self.training.weight_decay))
         return Progress(
             self.model, prepared, groups, optimizer, self.engine, schedule.epochs, fit=self.fits,
-            first=self.first_figure(), better=self.better(),
+            first=self.first_figure(), better=self.better(), first_epoch=len(self.history),
         )  # fmt: skip
 
     def _end(self, progress: Progress) -> None:

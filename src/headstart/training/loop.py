@@ -9,6 +9,7 @@ from itertools import islice
 from headstart.core.batch import Batch
 from headstart.targets.target import Loss
 from headstart.training.callbacks import Callback
+from headstart.training.ensemble import independent_parts
 from headstart.training.evaluation import Evaluate
 from headstart.training.loaders import Loader
 from headstart.training.optim import set_rates, train_mode
@@ -42,15 +43,15 @@ def fit(
         accumulate: batches per optimizer step; each of their rows counts the same.
     """
     engine, optimizer, model = progress.engine, progress.optimizer, progress.prepared
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parts = independent_parts(progress.model, optimizer)
     progress.epochs = schedule.epochs
     try:
         for callback in callbacks:
             callback.on_fit_start(progress)
         while progress.epoch < schedule.epochs and not progress.stop:
-            started, progress.steps = time.perf_counter(), loader.steps(progress.epoch)
+            started, progress.steps = time.perf_counter(), loader.steps(progress.data_epoch)
             train_mode(progress.model, progress.groups)
-            for window in _windows(loader.batches(progress.epoch, progress.step), accumulate):
+            for window in _windows(loader.batches(progress.data_epoch, progress.step), accumulate):
                 fraction = (progress.epoch + progress.step / progress.steps) / schedule.epochs
                 rate = schedule.lr(fraction) * sum(batch.rate for batch in window) / len(window)
                 set_rates(optimizer, rate, schedule.momentum(fraction))
@@ -65,9 +66,9 @@ def fit(
                             minimised = progress.loss = loss(outputs, batch)
                             for callback in callbacks:
                                 minimised = callback.on_loss(progress, batch, outputs, minimised)
-                        engine.backward(minimised, batch.rows / step_rows)
+                        engine.backward(minimised, len(parts) * batch.rows / step_rows)
                     progress.add_loss(batch.rows)
-                engine.step(optimizer, trained, clip)
+                engine.step(optimizer, parts, clip)
                 progress.step += len(window)
                 for callback in callbacks:
                     callback.on_step_end(progress)

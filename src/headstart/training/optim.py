@@ -66,10 +66,12 @@ class Groups:
     Attributes:
         parameters: for each group its parameters; every parameter of the model stands in exactly one group.
         modules: for each group its modules, whose batch norms stop learning when the group is frozen.
+        biases: identities of the parameters named ``bias``, whatever their shape: they have no weight decay.
     """
 
     parameters: tuple[tuple[nn.Parameter, ...], ...]
     modules: tuple[tuple[nn.Module, ...], ...]
+    biases: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -109,7 +111,8 @@ def parameter_groups(model: nn.Module) -> Groups:
             f"the groups of {type(model).__name__} leave out {', '.join(missing[:5])}"
             f"{' and others' if len(missing) > 5 else ''}; each parameter must stand in one group"
         )
-    return Groups(tuple(parameters), tuple(modules))
+    biases = frozenset(identity for identity, name in own.items() if name.rpartition(".")[2] == "bias")
+    return Groups(tuple(parameters), tuple(modules), biases)
 
 
 def freeze_to(groups: Groups, first_trained: int) -> None:
@@ -178,8 +181,8 @@ def optimizer_groups(groups: Groups, rates: Sequence[float], weight_decay: float
     for number, (parameters, rate) in enumerate(zip(groups.parameters, rates, strict=True)):
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         for decay, part in (
-            (weight_decay, [parameter for parameter in trained if parameter.ndim > 1]),
-            (0.0, [parameter for parameter in trained if parameter.ndim <= 1]),
+            (weight_decay, [parameter for parameter in trained if _decays(parameter, groups)]),
+            (0.0, [parameter for parameter in trained if not _decays(parameter, groups)]),
         ):
             if part:
                 new = {"params": [], "lr": rate, "base_lr": rate, "weight_decay": decay, "group": number}
@@ -187,6 +190,10 @@ def optimizer_groups(groups: Groups, rates: Sequence[float], weight_decay: float
     if not made:
         raise ConfigError("every group is frozen, so there is nothing to train: call unfreeze() or freeze_to(-1) first")
     return list(made.values())
+
+
+def _decays(parameter: nn.Parameter, groups: Groups) -> bool:
+    return parameter.ndim > 1 and id(parameter) not in groups.biases
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float, momentum: float | None) -> None:

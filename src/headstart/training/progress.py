@@ -58,6 +58,7 @@ class Progress:
         stop: a callback sets it to end the fit after the current step.
         first: the figure that matters most: the first metric, or ``valid_loss``, or ``train_loss``.
         better: whether a lower or a higher value is better, for each figure of which it is known.
+        first_epoch: number of epochs in the learner's earlier fits.
     """
 
     model: nn.Module
@@ -78,10 +79,16 @@ class Progress:
     stop: bool = False
     first: str = "train_loss"
     better: Mapping[str, Better] = field(default_factory=lambda: {"train_loss": "lower"})
+    first_epoch: int = 0
 
     def __post_init__(self) -> None:
         """An empty sum on the device."""
         self.loss_sum = self.engine.accumulator()
+
+    @property
+    def data_epoch(self) -> int:
+        """The current epoch, counted over all fits of the learner: each has an order of rows of its own."""
+        return self.first_epoch + self.epoch
 
     def add_loss(self, rows: int) -> None:
         """Adds the last batch's loss to the epoch's; nothing waits for the device."""
@@ -114,6 +121,7 @@ class Progress:
         gathered = {name: self.engine.gather(value.to(self.engine.device)[None]) for name, value in own.items()}
         return {
             "fit": self.fit,
+            "first_epoch": self.first_epoch,
             "epoch": self.epoch,
             "step": self.step,
             "stop": self.stop,
@@ -128,7 +136,8 @@ class Progress:
         """Puts the fit back where `state` saw it, into a model and an optimizer of the same make."""
         # Copies, since torch's set_rng_state reads from where a view's storage begins, not from the view.
         own = {name: value[self.engine.rank].clone() for name, value in state["processes"].items()}
-        self.fit, self.epoch, self.step, self.stop = (state[name] for name in ("fit", "epoch", "step", "stop"))
+        self.fit, self.first_epoch, self.epoch = (state[name] for name in ("fit", "first_epoch", "epoch"))
+        self.step, self.stop = state["step"], state["stop"]
         self.loss_sum, self.rows = own["loss_sum"].to(self.engine.device), int(own["rows"])
         self.history[:] = state["history"]
         self.model.load_state_dict(state["model"], strict=True)

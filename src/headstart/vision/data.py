@@ -203,8 +203,9 @@ class ImageData(Data):
             codec = share(fitted, ImageCodec, engine)
         repeated, notes = duplicates(images, frame[label], rows)
         if bad:
-            left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: see data.skipped"
-            notes = (*notes, left_out)
+            first = bad[min(bad)]
+            left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
+            notes = (*notes, f"{left_out}{'' if len(bad) == 1 else '; and others, see data.skipped'}")
         targets = [codec.target.encode(frame[part]) if len(part) else None for part in (rows.train, rows.valid)]
         train, valid = _loaders(codec, images, rows, targets, settings, engine)
         skipped = {"path": [images.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]}

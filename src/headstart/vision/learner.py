@@ -310,18 +310,6 @@ class ImageLearner(ApplicationLearner):
 
         return plot_batch(self._images(), count)
 
-    def describe(self) -> list[str]:
-        """Return what ``headstart info`` prints of the data, line by line."""
-        sizing, classes = self.codec.sizing, [str(name) for name in self.codec.target.classes]
-        count = len(self._backbone.widths)
-        more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
-        several = "any of" if self.codec.target.kind == "labels" else "one of"
-        return [
-            f"images       {sizing.size} x {sizing.size} pixels ({sizing.resize})",
-            f"classes      {several} {', '.join(classes[:20])}{more}",
-            f"backbone     {self.design.backbone}, of which the head sees {count} stage{'s' if count > 1 else ''}",
-        ]
-
     # ---- inside
 
     @property
