@@ -16,11 +16,7 @@ import torch
 
 from benchmarks.quality_tasks import TASKS
 from headstart import TabularLearner
-<<<<<<< HEAD
-from headstart.tabular import LESSON_NETWORK
-=======
 from headstart.tabular import TabularDesign
->>>>>>> house
 
 
 def main() -> None:
@@ -37,15 +33,9 @@ def main() -> None:
         task, found = TASKS[name], []
         for seed in (0, 1, 2):
             started = time.process_time()
-<<<<<<< HEAD
-            data = task.outer_data(seed)
-            learner = TabularLearner(data, seed=seed, progress="none", **network)
-            history = learner.fit_one_cycle(keep="last")
-=======
             learner = TabularLearner(task.outer_data(seed), design=design, seed=seed, progress="none")
             plan = learner.plan()
             history = learner.fit_one_cycle(plan.lr, plan.epochs, keep="last")
->>>>>>> house
             found.append(history[-1][task.metric])
             seconds = time.process_time() - started
             print(f"{name}, seed {seed}: {task.metric} {found[-1]:.4f} in {seconds:.0f} s of CPU time", flush=True)

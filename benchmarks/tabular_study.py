@@ -19,13 +19,8 @@ import torch
 
 from benchmarks.quality_tasks import TASKS, QualityTask
 from headstart import Callback, TabularLearner
-<<<<<<< HEAD
-from headstart.core.engine import Precision
-from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK
-=======
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK
 from headstart.tabular.design import TabularOptions
->>>>>>> house
 from headstart.training.optim import AdamW
 from headstart.training.progress import Progress
 
@@ -39,27 +34,19 @@ class Variant:
     Attributes:
         options: options of `TabularLearner` that are not its defaults.
         batch_size: rows per step; None: the default.
-<<<<<<< HEAD
-        precision: of the forward pass.
-=======
         lr: the top rate; None: that of the plan.
->>>>>>> house
     """
 
     options: TabularOptions = field(default_factory=TabularOptions)
     batch_size: int | None = None
-<<<<<<< HEAD
-    precision: Precision = "fp32"
-=======
     lr: float | None = None
->>>>>>> house
 
 
-MEMBERS = Variant({**MEMBERS_NETWORK}, batch_size=512)
+MEMBERS = Variant(MEMBERS_NETWORK, batch_size=512, lr=0.003)
 
 VARIANTS = {
     "default": Variant(),
-    "the lesson's": Variant({**LESSON_NETWORK}),
+    "the lesson's": Variant(LESSON_NETWORK),
     "the lesson's, norm first": Variant({"numeric_embedding": None}),
     "periodic numbers": Variant({"numeric_embedding": "periodic"}),
     "weight decay 0.1": Variant({"weight_decay": 0.1}),
@@ -69,15 +56,9 @@ VARIANTS = {
     "bf16": Variant({"precision": "bf16"}),
     "three models": Variant({"ensemble": 3}),
     "members": MEMBERS,
-<<<<<<< HEAD
-    "members, numbers as they are": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"numeric_embedding": None}),
-    "members, periodic numbers": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"numeric_embedding": "periodic"}),
-    "members, batch norm": replace(MEMBERS, network={**MEMBERS_NETWORK} | {"batch_norm": True}),
-=======
     "members, numbers as they are": replace(MEMBERS, options=MEMBERS_NETWORK | {"numeric_embedding": None}),
     "members, periodic numbers": replace(MEMBERS, options=MEMBERS_NETWORK | {"numeric_embedding": "periodic"}),
     "members, batch norm": replace(MEMBERS, options=MEMBERS_NETWORK | {"batch_norm": True}),
->>>>>>> house
 }
 """By name; each changes one thing in the default or in the members."""
 
@@ -107,16 +88,6 @@ class StepClock(Callback):
 def measure(
     task: QualityTask, variant: Variant, seed: int, *, inner: bool = True, epochs: int | None = None
 ) -> tuple[float, float]:
-<<<<<<< HEAD
-    """The metric of the last epoch, and rows per second while training."""
-    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
-    learner = TabularLearner(data, seed=seed, precision=variant.precision, progress="none", **variant.network)
-    plan = learner.plan()
-    epochs = plan.epochs if epochs is None else epochs
-    schedule: Schedule = OneCycle(epochs)
-    clock = StepClock()
-    history = learner.fit_schedule(plan.lr, schedule, callbacks=[clock])
-=======
     """Return the metric of the last epoch, and rows per second while training."""
     data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
     options = cast("TabularOptions", {**variant.options, "seed": seed, "progress": "none"})
@@ -125,7 +96,6 @@ def measure(
     epochs = plan.epochs if epochs is None else epochs
     clock = StepClock()
     history = learner.fit_one_cycle(variant.lr or plan.lr, epochs, callbacks=[clock], keep="last")
->>>>>>> house
     return history[-1][task.metric], getattr(data.train, "rows", 0) * epochs / clock.seconds
 
 

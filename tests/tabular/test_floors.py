@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from headstart import TabularData, TabularLearner, datasets
-from headstart.demos.tables_and_ratings import run_demo
+from headstart.demos import run_demo
 from headstart.frames import splits
 
 pytestmark = pytest.mark.slow

@@ -108,15 +108,21 @@ class _Watch(Callback):
         """Discard all state."""
         self.best = math.inf
 
-    def improved(self, progress: Progress, least: float = 0.0) -> bool:
-        """Return whether the last epoch is better than all before by more than ``least``; False for NaN."""
+    def improved(self, progress: Progress, least: float = 0.0, *, ties: bool = False) -> bool:
+        """Return whether the last epoch is the best so far; False for NaN.
+
+        Args:
+            progress: state of the fit.
+            least: minimum change that counts as an improvement.
+            ties: whether an epoch that equals the best so far counts as an improvement.
+        """
         figures = progress.history[-1]
         if self._figure not in figures:
             raise ConfigError(
                 f"monitor={self._figure!r} is no figure of this fit; {did_you_mean(self._figure, figures)}"
             )
         value = self._sign * figures[self._figure]
-        if value < self.best - least:
+        if value < self.best - least or (ties and value == self.best):
             self.best = value
             return True
         return False
@@ -219,6 +225,9 @@ class Deadline(Callback):
 class KeepBest(_Watch):
     """Copy the weights of the best epoch, and restore them at the end of the fit.
 
+    The last of several equally good epochs is kept: with few validation rows, metrics such as the accuracy are often
+    equal, and later epochs have trained longer.
+
     Args:
         monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: the first metric.
         better: whether ``"lower"`` or ``"higher"`` figures are better; None: as the metric defines.
@@ -236,7 +245,7 @@ class KeepBest(_Watch):
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Copy the weights if the epoch is the best so far."""
-        if self.improved(progress):
+        if self.improved(progress, ties=True):
             self.epoch = progress.epoch
             self.weights = {name: tensor.detach().clone() for name, tensor in progress.model.state_dict().items()}
 
