@@ -194,7 +194,7 @@ def test_data_sets_are_listed_and_got() -> None:
         (["predict", "model", "sales.csv", "--out", "answers.xlsx"], "must end in .csv or .parquet"),
         (["predict", "model", "sales.csv", "--out", "no/answers.csv"], "cannot write no/answers.csv"),
         (["evaluate", "model", "short.csv"], "there is no column 'sales'"),
-        (["info", "."], "holds no learner.json"),
+        (["info", "."], "has no learner.json"),
         (["demo", "tabula"], "no demo 'tabula'; did you mean 'tabular'?"),
         (["datasets", "get", "flight"], "did you mean 'flights'?"),
         (["trian"], "No such command 'trian'"),

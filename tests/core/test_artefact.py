@@ -208,7 +208,7 @@ def test_a_record_that_was_altered_is_refused(saved: Path) -> None:
 
 def test_a_format_that_was_never_released_is_refused(saved: Path) -> None:
     alter_json(format=1)(saved)
-    with pytest.raises(ArtifactError, match="format 1, which was never released and is not read any more: train again"):
+    with pytest.raises(ArtifactError, match="format 1, which was never released and is no longer read: train again"):
         read_folder(saved, "learner")
 
 
