@@ -220,6 +220,10 @@ class Job:
         if not math.isfinite(learner.history[-1]["train_loss"]):
             raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
 
+    def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
+        """Save the learner, which is called on every process and writes on the main one."""
+        learner.save(out)
+
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self._folder_arguments else 'TABLE'}"
@@ -246,7 +250,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
             typer.echo(line, err=True)
     learner = job.learner(data, given)
     job.fit(learner, given)
-    learner.save(out)
+    job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
         report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
