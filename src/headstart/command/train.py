@@ -98,7 +98,7 @@ class Job:
         return tuple(sorted(by_name.values(), key=lambda option: (panels.index(option.panel), not option.required)))
 
     def _split_options(self) -> list[CommandOption]:
-        """The options of the split; its default is what the data's constructor says of its own."""
+        """Return the options of the split; its default is what the data's constructor says of its own."""
         split = next((option for option in self._table_arguments if option.name == "split"), None)
         usual = "" if split is None else f" None: {re.split('[.;]', split.help.partition('None: ')[2])[0]}."
         return [
@@ -119,7 +119,7 @@ class Job:
         return self._arguments("from_folder")
 
     def _arguments(self, constructor: str) -> tuple[Any, ...]:
-        """The options of one of the data's constructors, less the source."""
+        """Return the options of one of the data's constructors, less the source."""
         from headstart.core.values import arguments_of
 
         function = getattr(self.data_type, constructor, None)
@@ -230,7 +230,7 @@ class Job:
 
 
 def _planned(option: CommandOption) -> CommandOption:
-    """A field of the plan, whose default depends on the data."""
+    """Return a field of the plan, whose default depends on the data."""
     usual = option.default if isinstance(option.default, str) else "by the data"
     return dataclasses.replace(option, type=option.type | None, default=None, help=f"{option.help} None: {usual}.")
 

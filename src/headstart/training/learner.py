@@ -18,7 +18,8 @@ from headstart.core.values import Json, replaced, to_json
 from headstart.targets.metrics import Better, Metric, find_metrics
 from headstart.targets.target import Target
 from headstart.training import saved
-from headstart.training.callbacks import Callback, Checkpoints, CycleEnd, KeepBest, checked_callbacks
+from headstart.training.callbacks import Callback, CycleEnd, KeepBest, checked_callbacks
+from headstart.training.checkpoints import Checkpoints
 from headstart.training.display import Display
 from headstart.training.ensemble import loss_of
 from headstart.training.evaluation import evaluate, run_model
