@@ -233,7 +233,7 @@ def _check_options(
 
 
 def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the order of rows by user, then item; and, in this order, whether both ids are known (all of a new codec)."""
+    """Return the order of rows by user, then item; and, in this order, whether both ids are known."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
     return order, ((users > 0) & (items > 0))[order]
 
