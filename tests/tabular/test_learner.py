@@ -341,7 +341,7 @@ def test_a_bad_row_is_answered_alike_alone_and_in_a_table(
     [
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"short"), "cut short or altered"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "no weights.safetensors; the save was not copied whole"),
-        (lambda folder: (folder / "learner.json").unlink(), "holds no learner.json"),
+        (lambda folder: (folder / "learner.json").unlink(), "has no learner.json, so nothing of that kind was saved there"),
         (lambda folder: (folder / "learner.json").write_text("{"), "cannot be read .* restore it"),
         (lambda folder: (folder / "learner.json").write_text((folder / "learner.json").read_text().replace("tabular", "tabulur")), "not as it was saved"),
         (lambda folder: edit(folder, format=99), "format 99, and this headstart reads up to 2: upgrade headstart"),
