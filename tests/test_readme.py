@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import vision_toys
+from headstart.applications import APPLICATIONS
+from headstart.command.jobs import job_of
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -16,6 +19,17 @@ def block(having: str) -> str:
     """The one example that has this in it."""
     [found] = [code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if having in code]
     return found
+
+
+def test_the_commands_that_are_shown_have_these_options() -> None:
+    pages = [README, *(README.parent / "docs").glob("*.md")]
+    shown = [line for page in pages for line in re.findall(r"headstart train [^`\n|]*", page.read_text())]
+    shown += [f"headstart train {a.name} {example}" for a in APPLICATIONS.values() for example in a.examples]
+    assert len(shown) > 12
+    for command in shown:
+        _, _, name, *words = shlex.split(re.sub(r"\$\(.*?\)", "TABLE", command))
+        flags = {option.flag for option in job_of(name).options} | {"--out", "--json", "--device"}
+        assert {word for word in words if word.startswith("--")} <= flags, command
 
 
 def test_the_readme_s_own_model_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -658,3 +658,15 @@ def test_a_member_of_an_ensemble_trains_as_it_would_alone(engine: Engine) -> Non
     for one, member in zip(alone, together.members, strict=True):
         torch.testing.assert_close(member.weight, one.weight)
         torch.testing.assert_close(member.bias, one.bias)
+
+
+def test_of_equally_good_epochs_the_last_is_kept(engine: Engine) -> None:
+    figures = iter([0.5, 0.9, 0.9, 0.7])
+
+    class Tie(Callback):
+        def on_epoch_end(self, progress: Progress) -> None:
+            progress.history[-1]["share"] = next(figures)
+
+    learner = toys.plain_learner(engine)
+    history = learner.fit(0.01, 4, callbacks=[Tie(), KeepBest("share", better="higher")])
+    assert [epoch["kept"] for epoch in history] == [0, 0, 1, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,6 @@ from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProdu
 from headstart.collab.ranking import RANKING_METRICS
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser
-from headstart.collab.taste import crosstab, taste_map
 from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError
 from headstart.frames.door import Table, read_table, to_source
@@ -28,8 +27,10 @@ from headstart.targets.metrics import Better
 from headstart.targets.target import Number
 from headstart.training.application import ApplicationLearner
 from headstart.training.loaders import Loader
-from headstart.training.plots import Plot
 from headstart.training.settings import Plan, Training
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
 __all__ = ["CollabLearner"]
 
@@ -303,6 +304,8 @@ class CollabLearner(ApplicationLearner, Recommender):
         Raises:
             ConfigError: scikit-learn is needed and not installed, or there are under three items.
         """
+        from headstart.collab.taste import taste_map  # matplotlib takes a moment to import
+
         counts = self.seen.item_counts(len(self.codec.items))
         counts[0] = -1
         ids = counts.argsort(descending=True, stable=True)[: min(n, len(counts) - 1)]
@@ -320,6 +323,8 @@ class CollabLearner(ApplicationLearner, Recommender):
             n_users: number of users.
             n_items: number of items.
         """
+        from headstart.collab.taste import crosstab
+
         return crosstab(self.codec, self.seen, n_users, n_items)
 
     # ---- inside

@@ -58,9 +58,10 @@ class CollabJob(Job):
             "valid_last", Annotated[int | None, Range(low=1)], None,
             "each user's last so many rows validate, with --time, such as 1.", DATA,
         )  # fmt: skip
+        rankers: tuple[Any, ...] = (IALS, EASE)
         solved = [
             dataclasses.replace(option, help=f"with --method {learner.application}: {option.help}")
-            for learner in (IALS, EASE)
+            for learner in rankers
             for option in options_in(options_of(learner.design_type), NETWORK)
             if option.name not in self._trained
         ]
@@ -103,7 +104,8 @@ class CollabJob(Job):
         method = self._method(given)
         if method.trained or method.name == "ratings":
             return method(data, **self.learner_options(self.learner_type, given))
-        kind = {"ease": EASE, "ials": IALS}[method.name].design_type
+        rankers: dict[str, Any] = {"ease": EASE, "ials": IALS}
+        kind = rankers[method.name].design_type
         idle = sorted((self._trained | {"epochs", "lr", "batch_size"}) - {f.name for f in dataclasses.fields(kind)})
         for name in idle:
             if name in given and name != "seed":
@@ -193,6 +195,10 @@ class VisionJob(Job):
                 "epochs of all layers after those of the head, from the images, at a thirtieth of the rate.", TRAINING,
             ),
         )  # fmt: skip
+
+    def notes(self, data: Any) -> list[str]:
+        """Return what a user should know of the data, and each file that was left out."""
+        return [*data.notes, *(f"left out: {path}: {reason}" for path, reason in data.skipped.iter_rows())]
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner, its activations computed."""

@@ -1,8 +1,8 @@
 """From fields to options of the command: each is named, typed, defaulted and documented in the library alone.
 
 A field ``batch_size: Annotated[int | None, Range(low=1)] = None`` becomes ``--batch-size N``. What is written after an
-option stays text until `read_options` turns it into what the field holds, so that a mistake is reported in the same words as
-in Python. Options that are not given are not passed on: the library's defaults apply.
+option stays text until `read_options` turns it into what the field holds, so that a mistake is reported in the same
+words as in Python. Options that are not given are not passed on: the library's defaults apply.
 
 =================================  =================================================================
 a field of                         is written as
@@ -32,11 +32,20 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from rich.markup import escape
 
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ConfigError, did_you_mean
 
-__all__ = ["AsJson", "CommandOption", "Device", "Folder", "Input", "device_option", "json_option", "names", "options_in",
-           "read_options"]
-
+__all__ = [
+    "AsJson",
+    "CommandOption",
+    "Device",
+    "Folder",
+    "Input",
+    "device_option",
+    "json_option",
+    "names",
+    "options_in",
+    "read_options",
+]
 
 
 def device_option(panel: str | None = None) -> Any:
@@ -128,14 +137,17 @@ class CommandOption:
         if type(self.default) in _named_values(self.type) and text.lower() == type(self.default).__name__.lower():
             return self.default
         found = _read(text, self.type)
-        if found is UNREADABLE:
-            found = text
+        kind: Any = Union[tuple(_kinds(self.type))]  # noqa: UP007  # a union of what a list holds
+        if get_origin(self.type) is Annotated:
+            kind = Annotated[kind, *get_args(self.type)[1:]]
         try:
-            return checked(self.flag, self.type, found)
+            return checked(self.flag, kind, text if found is UNREADABLE else found)
         except ConfigError as error:
-            if found is not text or not _form(self.type):
-                raise
-            raise ConfigError(f"{error}: write {_form(self.type)}") from None
+            advice = did_you_mean(text, _choices(self.type)) if _choices(self.type) else ""
+            advice = advice if advice.startswith("did") else ""
+            if found is UNREADABLE and _form(self.type):
+                advice = f"write {_form(self.type)}"
+            raise ConfigError(f"{error}; {advice}" if advice else str(error)) from None
 
     def text(self) -> str:
         """Return the documentation without marks for code, and without what stands in `default_text`."""
@@ -337,8 +349,10 @@ def _form(hint: Any) -> str:
     """How lists and mappings are written, by an example."""
     for arm in _kinds(hint):
         if get_origin(arm) in (tuple, Sequence, list):
-            inner = _kinds(get_args(arm)[0])[0]
-            one, two = {int: ("200", "100"), float: ("0.1", "0.9")}.get(inner, ("A", "B"))
+            parts = [part for part in get_args(arm) if part is not Ellipsis]
+            if len(parts) > 1:
+                return f"{len(parts)} of them with commas, such as {','.join(str(n) for n in range(1, len(parts) + 1))}"
+            one, two = {int: ("200", "100"), float: ("0.1", "0.9")}.get(_kinds(parts[0])[0], ("A", "B"))
             return f"them with commas, such as {one},{two}"
         if get_origin(arm) in (dict, Mapping):
             return "names with equals signs and commas, such as A=3,B=5"

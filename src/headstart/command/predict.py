@@ -112,7 +112,7 @@ def generate(
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option(metavar="N", help="Draw among the N likeliest words.")] = None,
     top_p: Annotated[
-        float | None, typer.Option(metavar="X", help="Draw among the likeliest words that have this share, such as 0.9.")
+        float | None, typer.Option(metavar="X", help="Draw among the likeliest words with this share, such as 0.9.")
     ] = None,
     beams: Annotated[
         int | None, typer.Option(metavar="N", help="Search for the N likeliest texts, instead of drawing one.")

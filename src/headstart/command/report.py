@@ -30,7 +30,7 @@ def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool)
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    history = getattr(learner, "history", [])
+    history: Any = getattr(learner, "history", None) or []
     metrics = metrics_in(learner.figures if history else learner.metrics)
     kept = history.kept() if history else None
     if as_json:

@@ -47,7 +47,8 @@ SPLIT = (
         "share of the rows that validate, such as 0.1; 0: none, all rows train.", DATA,
     ),
     CommandOption(
-        "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".", DATA
+        "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".",
+        DATA,
     ),
 )  # fmt: skip
 """How rows are split: the functions of `headstart.frames.splits` as options."""
@@ -143,6 +144,10 @@ class Job:
         make = self.data_type.from_folder if source.is_dir() else self.data_type.from_table
         return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
+    def notes(self, data: Any) -> list[str]:
+        """Return what a user should know of the data."""
+        return list(data.notes)
+
     def split(self, given: Mapping[str, Any]) -> Splitter | None:
         """Return the split that was asked for; None: the application's usual one.
 
@@ -237,7 +242,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
     data = job.data(source, given, Engine(device))
     is_main = data.engine.is_main
     if is_main:
-        for line in (*described(to_json(data.codec, {})), *data.notes):
+        for line in (*described(to_json(data.codec, {})), *job.notes(data)):
             typer.echo(line, err=True)
     learner = job.learner(data, given)
     job.fit(learner, given)
@@ -254,7 +259,7 @@ def train_command(job: Job) -> Callable[..., None]:
         job: of the application.
     """
 
-    def train(source: Path, out: Path, device: str = "auto", as_json: bool = False, **arguments: Any) -> None:
+    def train(source: Path, *, out: Path, device: str = "auto", as_json: bool = False, **arguments: Any) -> None:
         run(job, source, out, read_options(job.options, arguments), device=device, as_json=as_json)
 
     def keyword(name: str, annotation: Any, **default: Any) -> inspect.Parameter:

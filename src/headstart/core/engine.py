@@ -186,8 +186,8 @@ class Engine:
 
         Args:
             optimizer: the optimizer.
-            parts: the parameters that it trains, by part of the model that is trained for itself.
-            clip: maximum norm of all gradients of a part together; None: no clipping.
+            parts: all parameters that it trains; the gradients of each list are clipped together.
+            clip: maximum norm of the gradients of each list; None: no clipping.
         """
         if clip is not None:
             self.scaler.unscale_(optimizer)

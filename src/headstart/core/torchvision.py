@@ -15,7 +15,7 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-"""Operators that torchvision 0.28 describes while it is imported."""
+"""Signatures of the operators that torchvision 0.28 registers kernels for at import."""
 
 _ALIVE: list[Any] = []
 """References that keep operator definitions alive: torch drops them when their library object is collected."""
@@ -24,10 +24,11 @@ _ALIVE: list[Any] = []
 def import_torchvision() -> ModuleType:
     """Import torchvision even if its compiled library does not match the installed torch.
 
-    The torchvision on the Python package index is compiled for CUDA. With a CPU build of torch its library does not
-    load, and the import fails with "operator torchvision::nms does not exist", because torchvision registers kernels
-    for operators that the library would have defined. Declaring the signatures of these operators is enough for the
-    import to succeed; headstart never calls them. Nothing is declared if torchvision can be imported without help.
+    The torchvision on the Python package index is linked with CUDA, even in the release that belongs to the installed
+    torch (0.28 for 2.13). With a CPU build of torch its library does not load, and the import fails with "operator
+    torchvision::nms does not exist", because torchvision registers kernels for operators that the library would have
+    defined. Declaring the signatures of these operators is enough for the import to succeed; timm and transformers need
+    its image functions and never call the operators. Nothing is declared if torchvision can be imported without help.
 
     Returns:
         The module ``torchvision``.

@@ -139,7 +139,7 @@ def arguments_of(function: Any) -> tuple[Option, ...]:
     """Return the named parameters of a function, documented by the section ``Args`` of its docstring.
 
     Args:
-        function: a function or method, or a class, whose constructor is meant; ``self``, ``*args`` and ``**kwargs`` are
+        function: a function or method, or a class, for its constructor; ``self``, ``*args`` and ``**kwargs`` are
             omitted.
     """
     documentation = _entries(inspect.getdoc(function) or "", "Args:")

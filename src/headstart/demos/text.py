@@ -9,10 +9,11 @@ from rich.console import Console
 
 from headstart import datasets
 from headstart.core.engine import Engine
+from headstart.demos.report import print_end, print_kept
 from headstart.frames.door import read_table
 from headstart.text import LanguageModelData, LanguageModelLearner, TextData, TextLearner
 
-__all__ = ["text_demo"]
+__all__ = ["demo"]
 
 SENTENCES = [
     "A wonderful film, funny and moving from the first minute to the last.",
@@ -21,7 +22,7 @@ SENTENCES = [
 ]
 
 
-def text_demo(folder: Path, console: Console) -> None:
+def demo(folder: Path, console: Console) -> None:
     """Train a language model on ten thousand sentences out of film reviews, let it write, and make it a classifier.
 
     Args:
@@ -33,21 +34,23 @@ def text_demo(folder: Path, console: Console) -> None:
     engine = Engine("auto")
     data = LanguageModelData.from_table(table, "text", batch_size=32, bptt=40, min_freq=2, engine=engine)
     console.print(f"{len(table):,} sentences out of film reviews; {data.notes[0]}.")
-    console.print("First a language model learns English from them: it guesses every next word, no label is needed.")
-    language_model = LanguageModelLearner(data, embedding_size=64, hidden=96, layers=2, dropout=0.4, sampled=500)
-    language_model.fit_one_cycle(1e-2, 3, keep="best")
+    console.print("First a language model learns English from them: it predicts every next word, no label is needed.")
+    language_model = LanguageModelLearner(data, embedding_size=64, hidden=96, sampled=500)
+    language_model.fit_one_cycle()
+    print_kept(console, language_model)
     language_model.save(folder / "language-model")
     for prompt in ("the film", "a movie that"):
         written = language_model.generate(prompt, 20, temperature=0.7, seed=3)
         console.print(f"  [bold]{prompt}[/bold] {written}", highlight=False)
-    guessed = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
-    console.print(f"  after 'one of the' it expects: {guessed}", highlight=False)
+    likely = ", ".join(f"{word} {share:.0%}" for word, share in language_model.next_words("one of the", 5))
+    console.print(f"  after 'one of the' it expects: {likely}", highlight=False)
 
     console.print("Then its encoder becomes a classifier.")
     labelled = table.filter(pl.col("label").is_not_null())
     texts = TextData.from_table(labelled, "text", "label", language_model=folder / "language-model", engine=engine)
     learner = TextLearner(texts)
     learner.fit_one_cycle()
+    print_kept(console, learner)
     kept = learner.figures
     console.print(
         f"Of the validation sentences, a fifth, {kept['accuracy']:.1%} are classified correctly"
@@ -63,14 +66,12 @@ def text_demo(folder: Path, console: Console) -> None:
         prediction = "positive" if explanation.probability >= 0.5 else "negative"
         console.print(f"{prediction} ({explanation.probability:.2f}) ", explanation.text(), end="\n")
     console.print("Green words speak for 'positive', red ones against it.")
-    console.print("Saved:")
-    for name, what in {"language-model": "it writes", "model": "the classifier", "loss.png": "loss by epoch"}.items():
-        console.print(f"  {folder / name}  ({what})", highlight=False, soft_wrap=True)
-    console.print("Next, with texts of your own:")
-    for command in (
-        f'headstart generate {folder / "language-model"} --prompt "this film"',
-        "headstart train language-model TEXTS.csv --text COLUMN --out LANGUAGE_MODEL",
-        "headstart train text TABLE.csv --text COLUMN --label COLUMN --language-model LANGUAGE_MODEL --out MODEL",
-        "headstart predict MODEL NEW.csv --out predictions.csv",
-    ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+    print_end(
+        console, folder, {"language-model": "it writes", "model": "the classifier", "loss.png": "loss by epoch"},
+        "texts", [
+            f'headstart generate {folder / "language-model"} --prompt "this film"',
+            "headstart train language-model TEXTS.csv --text COLUMN --out LANGUAGE_MODEL",
+            "headstart train text TABLE.csv --text COLUMN --label COLUMN --language-model LANGUAGE_MODEL --out MODEL",
+            "headstart predict MODEL NEW.csv --out predictions.csv",
+        ],
+    )  # fmt: skip

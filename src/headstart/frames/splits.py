@@ -41,7 +41,7 @@ __all__ = [
 Rows: TypeAlias = NDArray[np.int64]
 
 USUAL_FRACTION = 0.2
-"""Share of the rows that validate where none is given."""
+"""Default fraction of validation rows."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Each result is an object with a ``frame()`` (polars) and plots.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.models.network import TabularModel
-from headstart.tabular.plots import plot_embeddings
 from headstart.targets.target import AnyTarget
 from headstart.training.ensemble import Ensemble
-from headstart.training.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
 __all__ = ["Embeddings", "Framed", "Interpretation", "embedded_features", "embeddings_of"]
 
@@ -56,6 +58,8 @@ class Embeddings(Framed):
 
     def plot(self) -> Plot:
         """Return the values in the plane of the first two principal components, the outermost ones named first."""
+        from headstart.tabular.plots import plot_embeddings  # matplotlib takes a moment to import
+
         known = self.table[1:]
         values = known[self.column]
         return plot_embeddings(
@@ -120,6 +124,8 @@ class Interpretation(Framed):
 
     def plot_confusion(self) -> Plot:
         """Return a plot of the confusion matrix; for several classes per row, of precision and recall of each."""
+        from headstart.training.plots import plot_confusion, plot_label_counts  # matplotlib takes a moment to import
+
         counted = self.confusion_matrix()
         return plot_label_counts(counted) if self.target.kind == "labels" else plot_confusion(counted)
 
@@ -132,6 +138,8 @@ class Interpretation(Framed):
         Raises:
             ConfigError: the target is made of classes, or has no such column.
         """
+        from headstart.training.plots import plot_residuals  # matplotlib takes a moment to import
+
         frame = self.target.residuals(self.prediction, self.true, column)
         return plot_residuals(
             frame["prediction"].to_numpy(), frame["target"].to_numpy(), column or self.target.columns[0]

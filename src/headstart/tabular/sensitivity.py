@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,13 @@ from headstart.core.errors import ConfigError, did_you_mean
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import EVALUATION_BATCH
 from headstart.tabular.interpretation import Framed
-from headstart.tabular.plots import plot_dependence, plot_importance
 from headstart.targets.metrics import Better, Metric, MetricFunction, find_metrics
 from headstart.training.display import track
 from headstart.training.learner import Learner
 from headstart.training.loaders import TensorLoader
-from headstart.training.plots import Plot
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
 __all__ = ["Dependence", "Importance", "feature_importance", "partial_dependence"]
 
@@ -52,6 +54,8 @@ class Importance(Framed):
 
     def plot(self) -> Plot:
         """Return bars, with the standard deviation over the repeats."""
+        from headstart.tabular.plots import plot_importance  # matplotlib takes a moment to import
+
         return plot_importance(self.table, self.metric)
 
 
@@ -76,6 +80,8 @@ class Dependence(Framed):
 
     def plot(self) -> Plot:
         """Return predictions by value."""
+        from headstart.tabular.plots import plot_dependence  # matplotlib takes a moment to import
+
         return plot_dependence(self.table, self.predictions, self.unit)
 
 

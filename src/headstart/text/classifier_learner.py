@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -21,8 +21,10 @@ from headstart.text.folders import read_rows
 from headstart.training.application import ApplicationLearner
 from headstart.training.callbacks import Callback
 from headstart.training.history import History
-from headstart.training.plots import Plot, plot_confusion, plot_label_counts
 from headstart.training.settings import Plan
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
 __all__ = ["START_PLAN", "ClassifierLearner"]
 
@@ -174,6 +176,8 @@ class ClassifierLearner(ApplicationLearner):
 
     def plot_confusion(self) -> Plot:
         """Plot the confusion matrix; for several labels per text the precision and recall of each."""
+        from headstart.training.plots import plot_confusion, plot_label_counts  # matplotlib takes a moment to import
+
         counts = self.confusion_matrix()
         return plot_label_counts(counts) if self.codec.label.kind == "labels" else plot_confusion(counts)
 

@@ -100,15 +100,21 @@ class _Watch(Callback):
         """Start anew."""
         self.best = math.inf
 
-    def improved(self, progress: Progress, least: float = 0.0) -> bool:
-        """Return whether the last epoch is the best so far by more than ``least``; NaN never is."""
+    def improved(self, progress: Progress, least: float = 0.0, *, ties: bool = False) -> bool:
+        """Return whether the last epoch is the best so far; NaN never is.
+
+        Args:
+            progress: the fit.
+            least: difference that counts as better.
+            ties: whether an epoch as good as the best so far counts as better.
+        """
         figures = progress.history[-1]
         if self._figure not in figures:
             raise ConfigError(
                 f"monitor={self._figure!r} is no figure of this fit; {did_you_mean(self._figure, figures)}"
             )
         value = self._sign * figures[self._figure]
-        if value < self.best - least:
+        if value < self.best - least or (ties and value == self.best):
             self.best = value
             return True
         return False
@@ -208,6 +214,9 @@ class Deadline(Callback):
 class KeepBest(_Watch):
     """Keeps a copy of the weights at the best epoch, and puts them back at the end of the fit.
 
+    Of equally good epochs the last counts: on few validation rows an accuracy soon ties, and the later epoch has seen
+    more.
+
     Args:
         monitor: as for `EarlyStopping`.
         better: as for `EarlyStopping`.
@@ -225,7 +234,7 @@ class KeepBest(_Watch):
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Copies the weights if they are the best so far."""
-        if self.improved(progress):
+        if self.improved(progress, ties=True):
             self.epoch = progress.epoch
             self.weights = {name: tensor.detach().clone() for name, tensor in progress.model.state_dict().items()}
 

@@ -1,4 +1,4 @@
-"""Images that occur in a set more than once: on both sides of the split they make the figures too good.
+"""Images that occur in a set more than once: among training and validation rows they make the figures too good.
 
 Equal files are recognised by their content, at almost no cost. The same image in different files (saved again, smaller,
 in another format) is recognised by its thumbnail, for which every image must be decoded.
@@ -62,7 +62,7 @@ def duplicates(images: Images, labels: pl.Series, split: Split) -> tuple[pl.Data
     if differ:
         notes.append(f"{differ:,} images occur again with another label; see data.duplicates")
     if len(table) - across > 0:
-        notes.append(f"{len(table) - across:,} images occur again on the same side of the split; see data.duplicates")
+        notes.append(f"{len(table) - across:,} images occur again among rows of the same part; see data.duplicates")
     return table, tuple(notes)
 
 

@@ -36,8 +36,8 @@ class ImageSettings(DataSettings):
             of it, with grey bars.
         augment: how training images are changed: ``"side_on"`` or ``"top_down"``; in Python also an `Augment`. None:
             not at all.
-        group: keep the persons or scenes of one group on one side of the split: of a table a column; of a folder a
-            regular expression, whose first group is looked for in the path. Example: ``(person_[0-9]+)``.
+        group: keep all images of a person or scene in one part of the split: of a table the column that names them; of
+            a folder a regular expression, whose first group is looked for in the path. Example: ``(person_[0-9]+)``.
         folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working
             directory.
         separator: of a table: character between several labels in one text, such as ``|``.
