@@ -430,6 +430,24 @@ def test_tables_as_pandas_makes_them() -> None:
     )
 
 
+def test_a_file_is_read_as_the_codec_says_and_not_guessed_anew(tmp_path: Path) -> None:
+    """A code 01, learnt as text, is 1 to whoever guesses; and text that looks like dates in this file is text."""
+    random = np.random.default_rng(0)
+    code = random.integers(1, 5, 400)
+    season = np.where(random.random(400) < 0.5, "2020-01-01", "later")
+    sales = code * 2.0 + (season == "later") + random.normal(0, 0.1, 400)
+    table = pl.DataFrame({"code": [f"{number:02}" for number in code], "season": season, "sales": sales})
+    learner = TabularLearner(TabularData.from_table(table, "sales"), hidden=[8], progress="none")
+    learner.fit_one_cycle(0.02, 3)
+    rows = table.filter(pl.col("season") != "later")
+    rows.write_csv(tmp_path / "rows.csv")
+    assert learner.predict(tmp_path / "rows.csv").equals(learner.predict(rows))
+    assert learner.evaluate(tmp_path / "rows.csv") == learner.evaluate(rows)
+    assert learner.interpret(tmp_path / "rows.csv").frame()["code"].dtype == pl.String
+    classes = TabularLearner(TabularData.from_table(table, "code"), hidden=[8], progress="none")
+    assert classes.evaluate(tmp_path / "rows.csv") == classes.evaluate(rows)
+
+
 def test_dates_as_text_with_a_time_of_day_can_be_named() -> None:
     moments = [f"2020-01-{1 + place % 28:02d} {place % 24:02d}:30" for place in range(400)]
     data = make_data(table=TABLE.with_columns(moment=pl.Series(moments)), dates=["moment"])
