@@ -135,7 +135,7 @@ def generate(
 
 
 def _rows(learner: Any, source: Path) -> pl.DataFrame:
-    """The rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
+    """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
     from headstart.frames.door import read_table
     from headstart.tabular.learner import TabularLearner
 
