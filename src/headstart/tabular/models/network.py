@@ -159,12 +159,14 @@ class TabularModel(nn.Module):
         if continuous.shape[1]:
             numbers = continuous if self.numeric is None else self.numeric(continuous)
             parts.append(numbers if self.normalise is None else self.normalise(numbers))
-        outputs: Tensor = self.head(self._body(torch.cat(parts, 1)))  # (rows, outputs), or (members, rows, outputs)
-        if self.straight_path is not None:
-            assert isinstance(self.numeric, PiecewiseLinear)
-            outputs = outputs + self.straight_path(self.numeric.clamped(continuous))
-        if self.lowest is not None and self.highest is not None:
-            outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
+        hidden = self._body(torch.cat(parts, 1))
+        with torch.autocast(hidden.device.type, enabled=False):  # bf16 outputs would take few distinct values
+            outputs: Tensor = self.head(hidden.float())  # (rows, outputs), or (members, rows, outputs)
+            if self.straight_path is not None:
+                assert isinstance(self.numeric, PiecewiseLinear)
+                outputs = outputs + self.straight_path(self.numeric.clamped(continuous))
+            if self.lowest is not None and self.highest is not None:
+                outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
         return outputs if self.members == 1 or self.training else outputs.mean(0)
 
     def _body(self, inputs: Tensor) -> Tensor:
