@@ -213,10 +213,11 @@ def test_validation_rows_teach_the_codec_nothing() -> None:
         heat=pl.when(pl.col("valid")).then(1e6).otherwise(pl.col("heat")),
         shop=pl.when(pl.col("valid")).then(pl.lit("elsewhere")).otherwise(pl.col("shop")),
     )
-    first, second = (
-        TabularData.from_table(frame, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"])
-        for frame in (table, altered)
-    )
+    first = TabularData.from_table(table, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"])
+    with pytest.warns(HeadstartWarning, match=r"column 'shop': every validation row .* exclude=\['shop'\], or split"):
+        second = TabularData.from_table(
+            altered, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"]
+        )
     assert first.codec == second.codec
     assert second.notes == ("shop: 100 of 100 rows have a value never seen in training",)
 
@@ -581,7 +582,25 @@ def test_an_unseen_category_gets_a_trained_prediction() -> None:
     for probability in (0.0, 0.05):
         learner = TabularLearner(TabularData.from_table(table, "sales"), progress="none", category_dropout=probability)
         learner.fit_one_cycle(0.01, 10, keep="last")
-        predictions[probability] = learner.predict(unseen)["prediction"][0]
+        with pytest.warns(HeadstartWarning):
+            predictions[probability] = learner.predict(unseen)["prediction"][0]
     assert predictions[0.0] < 0
     assert predictions[0.05] == pytest.approx(10.5, abs=1.5)
     assert TabularDesign().category_dropout == 0.05
+
+
+def test_a_table_of_unseen_categories_warns_once_with_counts_and_one_row_does_not(classes: TabularLearner) -> None:
+    table = TABLE.with_columns(
+        shop=pl.when(pl.int_range(pl.len()) < 30).then(pl.lit("new")).otherwise("shop"), open=pl.lit(None, pl.Boolean)
+    )
+    with pytest.warns(
+        HeadstartWarning, match="of 400 rows some have a value never seen .* unknown: 30 in 'shop'$"
+    ) as w:
+        classes.predict(table)
+    assert len(w) == 1 and w[0].filename == __file__
+    classes.predict(table.row(0, named=True))  # warnings are errors here
+    some = table.with_columns(valid=pl.int_range(pl.len()) < 31)  # not every validation row: a note
+    data = TabularData.from_table(
+        some, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight", "open"]
+    )
+    assert data.notes == ("shop: 30 of 31 rows have a value never seen in training",)
