@@ -342,7 +342,7 @@ def test_a_bad_row_is_answered_alike_alone_and_in_a_table(
     [
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"short"), "cut short or altered"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "no weights.safetensors; the save was not copied whole"),
-        (lambda folder: (folder / "learner.json").unlink(), "holds no learner.json"),
+        (lambda folder: (folder / "learner.json").unlink(), "has no learner.json, so nothing of that kind was saved there"),
         (lambda folder: (folder / "learner.json").write_text("{"), "cannot be read .* restore it"),
         (lambda folder: (folder / "learner.json").write_text((folder / "learner.json").read_text().replace("tabular", "tabulur")), "not as it was saved"),
         (lambda folder: edit(folder, format=99), "format 99, and this headstart reads up to 2: upgrade headstart"),
@@ -429,6 +429,24 @@ def test_tables_as_pandas_makes_them() -> None:
     assert learner.predict(frame[:1])["prediction"][0] == pytest.approx(
         learner.predict(frame.iloc[0].to_dict())["prediction"], rel=1e-5
     )
+
+
+def test_a_file_is_read_as_the_codec_says_and_not_guessed_anew(tmp_path: Path) -> None:
+    """A code 01, learnt as text, is 1 to whoever guesses; and text that looks like dates in this file is text."""
+    random = np.random.default_rng(0)
+    code = random.integers(1, 5, 400)
+    season = np.where(random.random(400) < 0.5, "2020-01-01", "later")
+    sales = code * 2.0 + (season == "later") + random.normal(0, 0.1, 400)
+    table = pl.DataFrame({"code": [f"{number:02}" for number in code], "season": season, "sales": sales})
+    learner = TabularLearner(TabularData.from_table(table, "sales"), hidden=[8], progress="none")
+    learner.fit_one_cycle(0.02, 3)
+    rows = table.filter(pl.col("season") != "later")
+    rows.write_csv(tmp_path / "rows.csv")
+    assert learner.predict(tmp_path / "rows.csv").equals(learner.predict(rows))
+    assert learner.evaluate(tmp_path / "rows.csv") == learner.evaluate(rows)
+    assert learner.interpret(tmp_path / "rows.csv").frame()["code"].dtype == pl.String
+    classes = TabularLearner(TabularData.from_table(table, "code"), hidden=[8], progress="none")
+    assert classes.evaluate(tmp_path / "rows.csv") == classes.evaluate(rows)
 
 
 def test_dates_as_text_with_a_time_of_day_can_be_named() -> None:

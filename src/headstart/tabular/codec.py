@@ -183,6 +183,12 @@ class TableCodec:
         return (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
 
     @property
+    def text_columns(self) -> frozenset[str]:
+        """The columns that held text in the training rows, so that a file's are read as text, too."""
+        target = self.target.columns if any(isinstance(value, str) for value in self.target.classes) else ()
+        return frozenset((*(column.name for column in self.categorical if column.vocab.kind == "text"), *target))
+
+    @property
     def cardinalities(self) -> list[int]:
         """Number of ids of each categorical column."""
         return [len(column.vocab) for column in self.categorical]
