@@ -81,6 +81,17 @@ def test_help_is_quick_and_imports_neither_torch_nor_polars() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("predict", "--help"), ("--version",)])
+def test_what_needs_no_torch_imports_none(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom headstart.command.main import main\n"
+        "try: main()\nexcept SystemExit as ended: assert not ended.code\n"
+        "sys.exit(str([name for name in ('torch', 'polars', 'numpy') if name in sys.modules] or 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "0" and done.stdout, done.stderr
+
+
 def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> None:
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
@@ -194,7 +205,7 @@ def test_data_sets_are_listed_and_got() -> None:
         (["predict", "model", "sales.csv", "--out", "answers.xlsx"], "must end in .csv or .parquet"),
         (["predict", "model", "sales.csv", "--out", "no/answers.csv"], "cannot write no/answers.csv"),
         (["evaluate", "model", "short.csv"], "there is no column 'sales'"),
-        (["info", "."], "holds no learner.json"),
+        (["info", "."], "has no learner.json"),
         (["demo", "tabula"], "no demo 'tabula'; did you mean 'tabular'?"),
         (["datasets", "get", "flight"], "did you mean 'flights'?"),
         (["trian"], "No such command 'trian'"),

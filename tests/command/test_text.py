@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
+import zoo
 from headstart import datasets
 from headstart.command.main import main
 from headstart.demos import DEMOS
@@ -135,6 +136,22 @@ def test_a_start_is_read_as_it_was_made(folder: Path) -> None:
         start = ("--language-model", folder / "lm", *options)
         done = run("train", "language-model", folder / "reviews.csv", *columns, *start, "--out", folder / "x")
         assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_transformer_is_fine_tuned(folder: Path) -> None:
+    pytest.importorskip("transformers")
+    columns = ("--text", "review", "--label", "stars", "--epochs", 1, "--transformer", zoo.transformer())
+    done = run("train", "text", folder / "reviews.csv", *columns, "--json", "--out", folder / "transformer")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "transformer" / "learner.json").read_text())["application"] == "transformer"
+    for options, said in (
+        (("--hidden", 8), "--hidden has no effect with --transformer: leave it out"),
+        (("--tokenizer", "words"), "give one of --tokenizer and --transformer"),
+    ):
+        done = run("train", "text", folder / "reviews.csv", *columns, *options, "--out", folder / "x")
+        assert done.returncode == 2 and said in done.stderr
+    done = run("train", "text", folder / "reviews.csv", *columns[:4], "--head-dropout", 0.1, "--out", folder / "x")
+    assert done.returncode == 2 and "--head-dropout has no effect without --transformer" in done.stderr
 
 
 def test_no_epochs_are_not_taken_for_the_default(folder: Path) -> None:

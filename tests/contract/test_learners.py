@@ -509,7 +509,9 @@ def test_snapshots_of_an_earlier_fit_are_not_averaged_in(engine: Engine, tmp_pat
     learner.fit(0.01, 4, snapshot="cycles")
     learner.fit(0.01, 2, snapshot="cycles")
     assert learner.snapshots.cycles("cycles") == [0, 1]
-    with pytest.raises(ConfigError, match="snapshot must be a plain name, with folder= saying where; got 'a/b'"):
+    with pytest.raises(
+        ConfigError, match="snapshot must be a plain name, without a folder, which folder= sets; got 'a/b'"
+    ):
         learner.fit(0.01, 1, snapshot="a/b")
 
 

@@ -208,7 +208,7 @@ def test_a_record_that_was_altered_is_refused(saved: Path) -> None:
 
 def test_a_format_that_was_never_released_is_refused(saved: Path) -> None:
     alter_json(format=1)(saved)
-    with pytest.raises(ArtifactError, match="format 1, which was never released and is not read any more: train again"):
+    with pytest.raises(ArtifactError, match="format 1, which was never released and is no longer read: train again"):
         read_folder(saved, "learner")
 
 
@@ -314,7 +314,9 @@ def test_a_failure_on_the_way_leaves_the_old_save_whole_and_nothing_else(
     saved: Path, where: str, crash: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, crash)
-    with pytest.raises(ArtifactError, match=r"cannot save to .*model: .*No space left on device.*the disk has free space"):
+    with pytest.raises(
+        ArtifactError, match=r"cannot save to .*model: .*No space left on device.*the disk has free space"
+    ):
         write_folder(saved, "learner", {"application": "new"}, {"other": torch.zeros(3)})
     monkeypatch.undo()
     check_whole(saved)

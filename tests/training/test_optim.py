@@ -79,9 +79,9 @@ def test_a_group_may_be_empty_and_hold_single_parameters() -> None:
     ("declared", "message"),
     [
         (lambda m: [[m.embedding], [m.decoder]], r"groups of Tied leave out body\.0\.weight, body\.0\.bias, "),
-        (lambda m: [], r"leave out embedding\.weight, .* and others; each parameter must stand in one group"),
-        (lambda m: [[m], [nn.Linear(1, 1)]], r"group 1 of Tied holds a parameter that is not its own"),
-        (lambda m: [[m], [nn.Parameter(torch.zeros(1))]], r"group 1 of Tied holds a parameter that is not its own"),
+        (lambda m: [], r"leave out embedding\.weight, .* and others; each parameter must belong to one group"),
+        (lambda m: [[m], [nn.Linear(1, 1)]], r"group 1 of Tied contains a parameter that is not part of the model"),
+        (lambda m: [[m], [nn.Parameter(torch.zeros(1))]], r"group 1 of Tied contains a parameter that is not part of the model"),
     ],
 )  # fmt: skip
 def test_groups_that_do_not_cover_the_model_are_refused(declared: Callable[[Tied], Any], message: str) -> None:

@@ -157,7 +157,7 @@ class Ranker(Recommender):
         return ranker
 
     def _popularity(self) -> Tensor:
-        """The number of users of each item, as a share of the largest, float32 ``(items,)``."""
+        """Return the number of users of each item, as a share of the largest, float32 ``(items,)``."""
         counts = self.seen.item_counts(len(self.codec.items)).float()
         return counts / counts.max().clamp(min=1)
 
@@ -358,7 +358,7 @@ class IALS(Ranker):
         return {"user_factors": user_factors, "item_factors": item_factors}
 
     def _owners(self, others: Tensor, starts: Tensor, members: Tensor, mean: float) -> Tensor:
-        """The factors of owners (users or items), given those of the others: float32 ``(owners, factors)``.
+        """Return the factors of owners (users or items), given those of the others: float32 ``(owners, factors)``.
 
         An owner without rows has zeros.
 

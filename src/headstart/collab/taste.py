@@ -109,7 +109,7 @@ def taste_map(
 
 
 def _short(name: str) -> str:
-    """A title without its year, cut at the end of a word if it is long."""
+    """Return a title without its year, cut at the end of a word if it is long."""
     name = name.rpartition(" (")[0] if name.endswith(")") and name[-5:-1].isdigit() else name
     return name if len(name) <= LONGEST else name[:LONGEST].rpartition(" ")[0] + " ..."
 
@@ -122,5 +122,5 @@ def _indices(chosen: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _busiest(counts: torch.Tensor, n: int) -> torch.Tensor:
-    """The ids from 1 on with most rows."""
+    """Return the ids from 1 on with most rows."""
     return counts[1:].argsort(descending=True, stable=True)[:n] + 1

@@ -35,16 +35,18 @@ def lines(record: dict[str, Any], folder: Path) -> None:
         record: what ``learner.json`` holds.
         folder: the artefact, whose weights are counted.
     """
-    shapes = {name: shape for name, shape in stored_shapes(folder).items() if name.startswith("model.")}
+    shapes = {name: shape for name, shape in stored_shapes(folder).items() if "model" in name.split(".")}
     typer.echo(f"application          {record.get('application')} (headstart {record.get('headstart')})")
     if shapes:
         numbers = sum(math.prod(shape) for shape in shapes.values())
         typer.echo(f"model                {record.get('model')}, {numbers:,} numbers in {len(shapes)} tensors")
-    for part, title in PARTS.items():
-        if isinstance(record.get(part), dict):
-            typer.echo(f"\n{title}")
-            for line in described(record[part]):
-                typer.echo(f"  {line}")
+    members = record.get("members", [])
+    for number, member in enumerate([record, *members]):
+        for part, title in PARTS.items():
+            if isinstance(member.get(part), dict):
+                typer.echo(f"\n{title} of member {number} of {len(members)}" if number else f"\n{title}")
+                for line in described(member[part]):
+                    typer.echo(f"  {line}")
     if record.get("metrics"):
         typer.echo("\nmetrics of the validation rows")
         print_metrics(record["metrics"], before="  ")

@@ -118,6 +118,11 @@ class CollabJob(Job):
         if hasattr(learner, "fit_one_cycle"):
             super().fit(learner, given)
 
+    def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
+        """Save the learner; a ranker, which knows no processes, on the main one alone."""
+        if is_main or hasattr(learner, "fit_one_cycle"):
+            learner.save(out)
+
     def next_command(self, learner: Any, out: Path) -> str:
         """Return the command that recommends to a user of the training rows."""
         return f"recommend {out} --user {learner.codec.users.values[0]}"

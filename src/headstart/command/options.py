@@ -229,7 +229,7 @@ def names(text: str) -> list[str]:
 
 
 def _arms(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, or the type itself; ranges taken off."""
+    """Return the members of a union, or the type itself; ranges taken off."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) in (Union, types.UnionType):
@@ -238,7 +238,7 @@ def _arms(hint: Any) -> tuple[Any, ...]:
 
 
 def _kinds(hint: Any) -> list[Any]:
-    """The members that can be written on a command line."""
+    """Return the members that can be written on a command line."""
     named = _named_values(hint)
     return [arm for arm in _arms(hint) if arm is not type(None) and (arm in named or _writable(arm))]
 
@@ -253,7 +253,7 @@ def _writable(arm: Any) -> bool:
 
 
 def _named_values(hint: Any) -> list[type[Any]]:
-    """The values among a type's members, if there are several that need no arguments: their names are choices."""
+    """Return the values among a type's members that need no arguments, if there are several: choices by name."""
     found = [
         arm
         for arm in _arms(hint)
@@ -273,7 +273,7 @@ def _choices(hint: Any) -> list[str]:
 
 
 def _read(text: str, hint: Any) -> Any:
-    """A text as one of a type's members has it, the narrowest first; `UNREADABLE` if it is none of them."""
+    """Return a text as one of a type's members has it, the narrowest first; `UNREADABLE` if it is none of them."""
     kinds = _kinds(hint)
     for arm in sorted(kinds, key=_breadth):
         origin = get_origin(arm)
@@ -360,7 +360,7 @@ def _form(hint: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A default as one would write it."""
+    """Return a default as one would write it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):

@@ -78,7 +78,7 @@ def described(record: Mapping[str, Any]) -> list[str]:
 
 
 def _words(content: Any, *, inside: bool = False) -> str:
-    """A part of a record in words, on one line."""
+    """Return a part of a record in words, on one line."""
     if content is None or isinstance(content, bool):
         return {None: "-", True: "yes", False: "no"}[content]
     if isinstance(content, float):

@@ -98,7 +98,7 @@ class Job:
         return tuple(sorted(by_name.values(), key=lambda option: (panels.index(option.panel), not option.required)))
 
     def _split_options(self) -> list[CommandOption]:
-        """The options of the split; its default is what the data's constructor says of its own."""
+        """Return the options of the split; its default is what the data's constructor says of its own."""
         split = next((option for option in self._table_arguments if option.name == "split"), None)
         usual = "" if split is None else f" None: {re.split('[.;]', split.help.partition('None: ')[2])[0]}."
         return [
@@ -119,7 +119,7 @@ class Job:
         return self._arguments("from_folder")
 
     def _arguments(self, constructor: str) -> tuple[Any, ...]:
-        """The options of one of the data's constructors, less the source."""
+        """Return the options of one of the data's constructors, less the source."""
         from headstart.core.values import arguments_of
 
         function = getattr(self.data_type, constructor, None)
@@ -220,13 +220,17 @@ class Job:
         if not math.isfinite(learner.history[-1]["train_loss"]):
             raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
 
+    def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
+        """Save the learner, which is called on every process and writes on the main one."""
+        learner.save(out)
+
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self._folder_arguments else 'TABLE'}"
 
 
 def _planned(option: CommandOption) -> CommandOption:
-    """A field of the plan, whose default depends on the data."""
+    """Return a field of the plan, whose default depends on the data."""
     usual = option.default if isinstance(option.default, str) else "by the data"
     return dataclasses.replace(option, type=option.type | None, default=None, help=f"{option.help} None: {usual}.")
 
@@ -246,7 +250,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
             typer.echo(line, err=True)
     learner = job.learner(data, given)
     job.fit(learner, given)
-    learner.save(out)
+    job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
         report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)

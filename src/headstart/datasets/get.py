@@ -114,9 +114,8 @@ def _locked(path: Path) -> Iterator[None]:
         if sys.platform != "win32":
             import fcntl
 
-            with suppress(
-                OSError
-            ):  # a file system without locks: two processes may prepare the data set, one of whose results is kept
+            # Without file locks, two processes may prepare the data set, and one of the results is kept.
+            with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

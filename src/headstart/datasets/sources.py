@@ -200,10 +200,7 @@ class Url:
             except DataError:
                 part.unlink()
                 raise
-        for (
-            name,
-            part,
-        ) in parts_by_name.items():  # only at the end, so that the other files are kept if the last one fails
+        for name, part in parts_by_name.items():  # not before all are complete, so that a failure keeps the others
             part.replace(folder / name)
 
 

@@ -103,7 +103,7 @@ def _neighbours(corpus: Corpus, words: int, contexts: int) -> NDArray[np.float32
 
 
 def _mutual_information(counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logarithm of each pair's probability over that of chance, at least 0; in place."""
+    """Return the logarithm of each pair's probability over that of chance, at least 0; in place."""
     of_word = counts.sum(1, keepdims=True, dtype=np.float64).astype(np.float32)
     of_context = counts.sum(0, dtype=np.float64) ** SMOOTHING
     of_context /= max(of_context.sum(), 1e-12)

@@ -1,7 +1,7 @@
-"""`ApplicationLearner`: a learner that is made from values: codec, design and training. All applications' learners are.
+"""`ApplicationLearner`: base class of the applications' learners, which are made of a codec, a design and a training.
 
-There is one way to a learner, new or saved: through its constructor. `restored` calls it with the values that were
-saved, and then puts the weights in.
+Every learner, new or loaded, is created by its constructor. `restored` calls it with the saved values and then loads
+the weights.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ __all__ = ["ApplicationLearner"]
 
 
 class ApplicationLearner(Learner, ABC):
-    """What the applications' learners have in common.
+    """Base class of the applications' learners.
 
     Args:
-        data: training and validation rows; or the codec alone, for a learner that only predicts.
-        design: the network; None: the default of the application.
-        training: all that changes what a training step does; None: the default of the application.
-        options: the fields of design and training by name, and those of `LearnerOptions`.
+        data: training and validation rows; or only the codec, for a learner that only predicts.
+        design: design of the network; None: the default of the application.
+        training: settings that determine a training step; None: the default of the application.
+        options: fields of the design and of the training by name, and those of `LearnerOptions`.
 
     Attributes:
-        codec: what was learnt from the training rows before training.
-        design: the network's design, with every field settled.
+        codec: everything that was learnt from the training rows before training.
+        design: design of the network, without undetermined fields.
+
+    Raises:
+        ConfigError: an option is unknown or out of range, or ``data`` belongs to another application.
     """
 
     codec_type: ClassVar[Any]
@@ -50,111 +53,117 @@ class ApplicationLearner(Learner, ABC):
 
     def __init__(self, data: Any, *, design: Any = None, training: Training | None = None, **options: Any) -> None:
         session = check_options(type(self).__name__, options, self.design_type, self.training_type)
-        given: Data | None = data if isinstance(data, Data) else None
-        self.codec = data if given is None else data.codec
+        rows: Data | None = data if isinstance(data, Data) else None
+        self.codec = data if rows is None else data.codec
         if not isinstance(self.codec, self.codec_type):
             raise ConfigError(
-                f"{type(self).__name__} takes its application's data, or a {self.codec_type.__name__}; got"
+                f"{type(self).__name__} needs data of its application or a {self.codec_type.__name__}; got"
                 f" {type(data).__name__}"
             )
         for name, value, kind in (("design", design, self.design_type), ("training", training, self.training_type)):
             if value is not None and not isinstance(value, kind):
                 raise ConfigError(f"{name} must be a {kind.__name__}; got a {type(value).__name__}")
-        self.design = self.settled(replaced(design or self.design_type(), options), given)
+        self.design = self.settled(replaced(design or self.design_type(), options), rows)
         training = replaced(training or self.usual_training(self.design), options)
-        self.check_engine(training, session.get("engine") or (Engine() if given is None else given.engine))
+        self.check_engine(training, session.get("engine") or (Engine() if rows is None else rows.engine))
         with seeded(training.seed):
             model = self.make_model(training.seed)
-        super().__init__(model, given, training=training, target=self.target_of(given), **session)
+        super().__init__(model, rows, training=training, target=self.target_of(rows), **session)
 
-    # ---- what an application says of itself
+    # ---- hooks for the applications
 
     @abstractmethod
     def make_model(self, seed: int) -> nn.Module:
-        """Return a fresh network of the learner's codec and design.
+        """Return a new network for the learner's codec and design.
 
         Args:
-            seed: of the weights; torch's own random stream begins with it here, too.
+            seed: random seed of the weights; torch's global generator is already seeded with it.
         """
 
     def settled(self, design: Any, data: Any) -> Any:
-        """Return the design with every field settled that is left to the data (None); a saved one is settled already.
+        """Return the design with every field determined that depends on the data and is None.
 
         Args:
-            design: as given.
+            design: the design that the user passed, or a saved one, in which no such field is None.
             data: the application's data; None for a learner that only predicts.
         """
         return design
 
     def usual_training(self, design: Any) -> Training:
-        """Return the application's default training for a settled design."""
+        """Return the application's default training settings for a design that `settled` returned."""
         return self.training_type()
 
     def target_of(self, data: Any) -> Any:
-        """Return the target whose loss is minimised; None: the learner has a loss of its own."""
+        """Return the target whose loss is minimised, or None if the learner defines its own loss."""
         return self.codec.target
 
     @classmethod
     def check_engine(cls, training: Training, engine: Engine) -> None:
-        """Raise `ConfigError` where the network cannot run on the engine at the training's precision."""
+        """Raise `ConfigError` if the network cannot run on the engine at the precision of the training."""
         engine.at(training.precision)
 
     @classmethod
     def suggest(cls, data: Any, design: Any = None) -> Plan:
-        """Return how long and how fast to train on these data.
+        """Return the suggested plan for training on data: number of epochs and learning rate.
 
         Args:
             data: the application's data.
-            design: the network that is trained; None: the default network.
-        """
-        raise ConfigError(f"{cls.__name__} has no plan: give lr and epochs")
+            design: design of the network to train; None: the default design.
 
-    # ---- the same for all
+        Raises:
+            ConfigError: the application has no suggestion.
+        """
+        raise ConfigError(f"{cls.__name__} suggests no plan: give lr and epochs")
+
+    # ---- common to all applications
 
     @property
     def data(self) -> Any:
-        """Training and validation rows. Other data of the same codec can be set, to go on training with new rows.
+        """Training and validation rows. Data with the same codec can be assigned, to train on new rows.
 
         Raises:
-            ConfigError: data that were made with another codec.
+            ConfigError: the assigned data have another codec.
         """
         return self._data
 
     @data.setter
     def data(self, data: Any) -> None:
-        if data is not None and getattr(data, "codec", None) != self.codec:
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"learner.data must be the application's data, or None; got {data!r}")
+        given: Any = data
+        if given is not None and given.codec != self.codec:
             raise ConfigError(
-                "these data were made with another codec than the learner's, so their ids and numbers mean something"
-                " else to it: make them with codec=learner.codec"
+                "these data were made with another codec than the learner's, so their ids and numbers have another"
+                " meaning: make them with codec=learner.codec"
             )
         if data is not None:
             self.prepare_for(data)
         self._data = data
 
     def prepare_for(self, data: Any) -> None:
-        """Adapt to other data of the same codec, which are about to be set; here nothing is to be done.
+        """Adapt the learner to data with the same codec that are about to be assigned; by default, do nothing.
 
         Raises:
-            ConfigError: the learner cannot go on with such data.
+            ConfigError: the learner cannot train on such data.
         """
 
     def plan(self) -> Plan:
-        """Return how long and how fast to train on the learner's data: the application's ``suggest``."""
+        """Return the suggested plan for the learner's data and design; see `suggest`."""
         return self.suggest(self._own_data(), self.design)
 
     def values(self) -> dict[str, Any]:
-        """Return what the learner is made of, besides its weights, by name."""
+        """Return the values that define the learner, except its weights, by name."""
         return {"codec": self.codec, "design": self.design, "training": self.training}
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
-        """Return the learner that `save` wrote, without data: it predicts, and trains on once ``data`` is set.
+        """Return a saved learner, without data: it predicts, and continues training once ``data`` is assigned.
 
         Args:
-            record: what ``learner.json`` holds.
-            tensors: those of ``weights.safetensors``.
-            folder: the artefact, for messages.
-            engine: where the learner shall run.
+            record: contents of ``learner.json``.
+            tensors: contents of ``weights.safetensors``.
+            folder: the artefact, named in messages.
+            engine: device and processes of the learner.
 
         Raises:
             ArtifactError: the record is incomplete, or the weights do not fit.
@@ -170,13 +179,13 @@ class ApplicationLearner(Learner, ABC):
 
     @classmethod
     def _possible(cls, training: Training, engine: Engine, folder: Path) -> Training:
-        """The training at a precision that the engine has."""
+        """Return the training at a precision that the engine supports, with a warning if it is another one."""
         try:
             cls.check_engine(training, engine)
             return training
         except ConfigError as error:
             warnings.warn(
-                f"{folder} was trained in {training.precision} and runs in fp32 here: {error}",
+                f"{folder} was trained in {training.precision} but runs in fp32 here: {error}",
                 HeadstartWarning,
                 stacklevel=5,
             )

@@ -1,4 +1,4 @@
-"""`fit`: the one training loop, for all applications and for a user's own models."""
+"""`fit`: the training loop of all applications and of custom models."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
 ) -> None:
-    """Trains until the schedule ends or a callback says stop; takes up wherever ``progress`` stands.
+    """Train from the current state of ``progress`` until the schedule ends or a callback stops the fit.
 
     Args:
-        progress: model, optimizer and engine, and how far the fit has come.
-        loader: the training batches.
-        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; outputs are what the model returned.
-        schedule: factors on the groups' rates, and how many epochs.
-        evaluate: called after each epoch; its figures go into the history.
-        callbacks: their hooks run in this order.
-        clip: the largest norm of all gradients together.
-        accumulate: batches per optimizer step; each of their rows counts the same.
+        progress: model, optimizer, engine and state of the fit.
+        loader: training batches.
+        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``, where ``outputs`` is what the model returned.
+        schedule: number of epochs, factor on the learning rates and momentum.
+        evaluate: function that is called after each epoch and whose figures are added to the history.
+        callbacks: callbacks, whose hooks run in this order.
+        clip: maximum norm of all gradients together, or of each ensemble member's; None: no clipping.
+        accumulate: number of batches per optimizer step; all rows in them have the same weight.
     """
     engine, optimizer, model = progress.engine, progress.optimizer, progress.prepared
     parts = independent_parts(progress.model, optimizer)
@@ -86,6 +86,6 @@ def fit(
 
 
 def _windows(batches: Iterator[Batch], size: int) -> Iterator[tuple[Batch, ...]]:
-    """The batches of each optimizer step."""
+    """Yield the batches of each optimizer step."""
     while window := tuple(islice(batches, size)):
         yield window

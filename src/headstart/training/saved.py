@@ -1,4 +1,4 @@
-"""Learners on disk: a folder that holds the values a learner is made of, its weights, and its history."""
+"""Saving and loading of learners: their values, weights and history in a folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from headstart.training.optim import Groups, frozen_groups
 __all__ = ["load_into", "model_tensors", "record_of", "save", "save_values", "take_over"]
 
 MODEL = "model."
-"""What the names of a model's tensors begin with, beside those of the codec."""
+"""Prefix of the names of a model's tensors, which distinguishes them from those of the codec."""
 
 
 class Saved(Protocol):
-    """What is saved of a learner."""
+    """Protocol of learners that can be saved."""
 
     application: ClassVar[str]
     model: nn.Module
@@ -41,41 +41,41 @@ class Saved(Protocol):
 
     @property
     def groups(self) -> Groups:
-        """The model's parameter groups."""
+        """Parameter groups of the model."""
 
     def values(self) -> dict[str, Any]:
-        """Return what the learner is made of, besides its weights, by name."""
+        """Return the values that define the learner, except its weights, by name."""
 
 
 def usual_engine() -> Engine:
-    """Return an engine on the usual device, for a learner without data."""
+    """Return an engine on the default device, for learners without data."""
     return Engine()
 
 
 def save_values(
     folder: Path, application: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor], rest: Mapping[str, Any]
 ) -> None:
-    """Write an artefact: the values by name as JSON, their tensors beside them.
+    """Write an artefact of values, with their tensors, and weights.
 
     Args:
-        folder: where to; an earlier save there is replaced.
-        application: name in the table of applications.
-        values: what the saved object is made of: codec, design, training.
-        tensors: the weights.
-        rest: figures, history and other JSON.
+        folder: destination; an earlier save is replaced.
+        application: name of the application.
+        values: values that define the saved object, such as codec, design and training, by name.
+        tensors: weights by name.
+        rest: further JSON, such as figures and history.
 
     Raises:
-        ArtifactError: the folder cannot be written, or holds other files.
+        ArtifactError: the folder cannot be written, or contains other files.
     """
     from headstart.version import __version__
 
-    held = dict(tensors)
-    record = {name: to_json(value, held, name=name) for name, value in values.items()}
-    write_folder(folder, "learner", {"application": application, "headstart": __version__, **record, **rest}, held)
+    stored = dict(tensors)
+    record = {name: to_json(value, stored, name=name) for name, value in values.items()}
+    write_folder(folder, "learner", {"application": application, "headstart": __version__, **record, **rest}, stored)
 
 
 def record_of(learner: Saved) -> Json:
-    """Return what ``learner.json`` says of a learner besides the values it is made of."""
+    """Return the contents of ``learner.json`` except the values that define the learner."""
     return {
         "model": type(learner.model).__name__,
         "loss": "default" if learner.loss is None else "custom",
@@ -88,33 +88,30 @@ def record_of(learner: Saved) -> Json:
 
 
 def model_tensors(learner: Saved) -> dict[str, Tensor]:
-    """Return the weights under the names that they have in an artefact."""
+    """Return the weights by their names in an artefact."""
     return {f"{MODEL}{name}": tensor for name, tensor in learner.model.state_dict().items()}
 
 
 def save(learner: Saved, folder: Path) -> Path:
-    """Save a learner, whole or not at all; among processes the main one writes, and a failure is every process's.
+    """Save a learner, completely or not at all. The main process writes, and all processes raise its errors.
+
+    Returns:
+        The folder.
 
     Raises:
-        ArtifactError: the folder cannot be written, or holds other files.
+        ArtifactError: the folder cannot be written, or contains other files.
     """
-    failure: str | None = None
-    if learner.engine.is_main:
-        try:
-            save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
-        except ArtifactError as error:
-            failure = str(error)
-    failure = learner.engine.from_main(failure)
-    if failure is not None:
-        raise ArtifactError(failure)
+    learner.engine.on_main(
+        lambda: save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
+    )
     return folder
 
 
 def load_into(learner: Saved, folder: Path) -> None:
-    """Take saved weights into a learner of the same codec and design; its training stays its own.
+    """Load saved weights into a learner with the same codec and design, whose training settings do not change.
 
     Raises:
-        ArtifactError: the folder is damaged, of another application, or was made with another codec or design.
+        ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
     """
     record, tensors = read_folder(folder, "learner")
     if record.get("application") != learner.application:
@@ -136,12 +133,23 @@ def load_into(learner: Saved, folder: Path) -> None:
 
 
 def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's tensors out of those of an artefact."""
+    """Return the tensors of the model by their names in the model, from all tensors of an artefact."""
     return {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
 
 
 def take_over(learner: Saved, record: Json, folder: Path) -> None:
-    """Take over what a record says besides the values: history, figures, frozen groups, and named metrics."""
+    """Restore the history, figures, frozen groups and metrics of a saved learner.
+
+    Custom metrics and losses are not saved; a warning names them, and the defaults are used instead.
+
+    Args:
+        learner: the learner to change.
+        record: contents of ``learner.json``.
+        folder: the artefact, named in messages.
+
+    Raises:
+        ArtifactError: the record is incomplete.
+    """
     with reading(folder):
         learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
         learner.figures = _numbers(record["metrics"])
@@ -149,19 +157,19 @@ def take_over(learner: Saved, record: Json, folder: Path) -> None:
         for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
             for parameter in parameters:
                 parameter.requires_grad_(not frozen)
-        found: list[Metric] = []
-        own: list[str] = []
+        metrics: list[Metric] = []
+        custom: list[str] = []
         for name in record["measured_by"]:
             try:
-                found += find_metrics([name], learner.target)
+                metrics += find_metrics([name], learner.target)
             except ConfigError:
-                own.append(name)
-        learner.metrics = tuple(found)
-        own += ["the loss"] if record["loss"] == "custom" else []
-    if own:
+                custom.append(name)
+        learner.metrics = tuple(metrics) if metrics or not custom else find_metrics(None, learner.target)
+        custom += ["the loss"] if record["loss"] == "custom" else []
+    if custom:
         warnings.warn(
-            f"{folder}: {', '.join(own)} was a function of your own, which is not saved; defaults stand in:"
-            " set learner.metrics and learner.loss to measure as before",
+            f"{folder}: {', '.join(custom)} was a function of your own, which is not saved; defaults are used:"
+            " set learner.metrics and learner.loss to restore it",
             HeadstartWarning,
             stacklevel=4,
         )

@@ -326,13 +326,13 @@ class ImageLearner(ApplicationLearner):
         return super()._own_data()
 
     def _images(self) -> ImageData:
-        """The data with batches of images, also while activations are in use."""
+        """Return the data with batches of images, also while activations are in use."""
         data = super()._own_data()
         assert isinstance(data, ImageData)
         return data.as_images()
 
     def _activations_of(self, data: ImageData) -> Activations:
-        """The activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
+        """Return the activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
         return Activations(
             self.model, data.images, self.codec.sizing, cache=data.cache, augment=self.codec.augment or side_on(),
             seed=data.settings.seed, engine=self.engine, progress=self.progress,
