@@ -235,8 +235,9 @@ class EASE(Ranker):
         items = len(self.codec.items)
         if items > MOST_ITEMS:
             raise ConfigError(
-                f"EASE holds a number for each pair of items, and {items - 1:,} items are more than {MOST_ITEMS:,}: to"
-                f" solve it takes {BYTES_PER_PAIR * items**2 / 1e9:,.1f} GB; leave rare items out with where=, or use IALS"
+                f"EASE holds a number for each pair of items, and {items - 1:,} items are more than {MOST_ITEMS:,}:"
+                f" solving it takes {BYTES_PER_PAIR * items**2 / 1e9:,.1f} GB; leave rare items out with where=, or use"
+                " IALS"
             )
         together = torch.zeros(items, items)  # number of users who chose both
         for users in self._chunks(torch.arange(1, len(self.codec.users))):
