@@ -143,7 +143,8 @@ def test_strangers_in_validation_are_legal_and_counted() -> None:
     found = data(table, split=splits.by_indices([3]))
     assert found.valid_pairs.tolist() == [[0], [0]]
     assert found.notes == (
-        "user: 1 of 1 rows have a value never seen in training", "item: 1 of 1 rows have a value never seen in training"
+        "user: 1 of 1 rows have a value never seen in training", "item: 1 of 1 rows have a value never seen in training",
+        "stars: 1 of 1 ratings lie outside 1 to 3, all that is predicted",
     )  # fmt: skip
 
 
