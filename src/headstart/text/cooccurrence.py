@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.text.corpus import Corpus, pieces
 
-__all__ = ["log_frequencies", "word_vectors"]
+__all__ = ["frequencies", "log_frequencies", "word_vectors"]
 
 WINDOW = 3
 """Largest distance, in tokens, of two words that count as neighbours."""
@@ -29,6 +29,11 @@ SPARE = 20
 
 SMOOTHING = 0.75
 """Exponent of the contexts' frequencies, which keeps rare contexts from dominating."""
+
+
+def frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
+    """Return each word's share of the corpus, float32 ``(words,)``."""
+    return (_counts(corpus, words) / len(corpus.tokens)).astype(np.float32)
 
 
 def log_frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
