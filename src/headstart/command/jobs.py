@@ -203,7 +203,8 @@ class VisionJob(Job):
             CommandOption(
                 "precompute", Annotated[int | None, Range(low=0)], None,
                 "number of copies of each training image whose activations are computed once; the head trains from"
-                " these, in seconds. 0: train from the images. None: 1, or 4 with --augment, or 0 with random weights.",
+                " these, in seconds. 0: train from the images. None: 1, or 4 with --augment and without --fine-tune, or"
+                " 0 with random weights.",
                 TRAINING,
             ),
             CommandOption(
@@ -220,8 +221,8 @@ class VisionJob(Job):
         """Return a learner, its activations computed."""
         copies = given.get("precompute")
         if copies is None:
-            changed = data.codec.augment is not None and not given.get("fine_tune")
-            copies = 0 if given.get("weights") == "random" else 4 if changed else 1
+            start = {"weights": given["weights"]} if "weights" in given else {}
+            copies = self.learner_type.usual_copies(data, **start, fine_tune=bool(given.get("fine_tune")))
         return super().learner(data, {**given, "precompute": copies})
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
