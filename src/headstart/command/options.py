@@ -1,4 +1,4 @@
-"""Options of ``headstart train NAME`` made of the library's fields; which fields those are, `command.train` says.
+"""Options of ``headstart train NAME``, made from the fields of values that `Job.options` in `command.train` lists.
 
 Name, type, default and documentation of an option are those of its field, and stand in the library alone.
 A field ``batch_size: Annotated[int | None, Range(low=1)] = None`` becomes ``--batch-size N``. What is written after an

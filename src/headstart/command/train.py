@@ -1,4 +1,4 @@
-"""``headstart train NAME``: `Job.options` collects its options from the library; `command.options` makes them of fields.
+"""``headstart train NAME``: `Job.options` collects its options from fields, by `command.options`.
 
 They come from five places, which name, default and document them: the arguments of the data's ``from_table`` and
 ``from_folder`` (columns), the settings of the data, the design, the training, and the `Plan` of the fit, whose defaults
