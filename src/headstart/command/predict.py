@@ -138,10 +138,13 @@ def generate(
 def _rows(learner: Any, source: Path) -> pl.DataFrame:
     """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
     from headstart.frames.door import read_table
+    from headstart.tabular.learner import TabularLearner
 
     if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
         rows: pl.DataFrame = learner.rows_of(source)
         return rows
+    if isinstance(learner, TabularLearner):  # read as its training rows were: a code 01 stays 01
+        return learner.read(source, "input")
     return read_table(source, "input")
 
 

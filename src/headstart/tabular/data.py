@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
@@ -10,9 +11,8 @@ import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError
-from headstart.core.values import options_of
-from headstart.frames.assemble import DataOptions, DataSettings, rows_of, share
+from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.frames.assemble import DataOptions, DataSettings, check_settled, rows_of, share
 from headstart.frames.door import Table, check_columns, read_table
 from headstart.frames.splits import Splitter, by_random
 from headstart.tabular.codec import CompleteRows, TableCodec
@@ -178,7 +178,9 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        validation = codec.encode(codec.with_parts(rows.valid), with_target=True)
+        valid_rows = codec.with_parts(rows.valid)
+        validation = codec.encode(valid_rows, with_target=True)
+        _warn_of_unseen_columns(codec, valid_rows, validation.inputs[0])
         repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
         notes = list(validation.notes)
         if repeated:
@@ -218,9 +220,33 @@ def suggested_epochs(steps: int) -> int:
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
-    """Return all rows of a frame as batches, in their order, to be predicted or evaluated."""
-    encoded = codec.encode(frame, with_target=with_target)
+    """Return all rows of a frame as batches, in their order, to be predicted or evaluated.
+
+    Warn once if rows have values never seen in training, with their number by column.
+    """
+    rows = codec.complete(frame)
+    encoded = codec.encode(rows, with_target=with_target)
+    unseen = codec.unseen(rows, encoded.inputs[0])
+    if unseen:
+        counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
+        warnings.warn(
+            f"of {len(frame):,} rows some have a value never seen in training, which counts as unknown: {counted}",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     return _in_order(encoded.inputs, encoded.target, engine)
+
+
+def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) -> None:
+    """Warn of columns, parts of dates aside, of which each validation row has a value never seen in training."""
+    for name, count in codec.unseen(rows, ids).items():
+        if count == len(ids) and name in codec.columns:
+            warnings.warn(
+                f"column {name!r}: every validation row has a value never seen in training, so that nothing learnt of"
+                f" its values can help there: leave it out, exclude=[{name!r}], or split the rows otherwise",
+                HeadstartWarning,
+                stacklevel=3,
+            )
 
 
 def _in_order(inputs: Sequence[Tensor], target: Tensor | None, engine: Engine) -> TensorLoader:
@@ -240,9 +266,7 @@ def _check_fixed(codec: TableCodec, targets: Sequence[str], settings: TabularSet
     """Raise `ConfigError` if an option is given that the codec has decided."""
     if tuple(targets) != codec.target.columns:
         raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
-    for option in options_of(TabularSettings):
-        if option.name in OF_THE_CODEC and getattr(settings, option.name) != option.default:
-            raise ConfigError(f"{option.name} is part of the codec, which was given: leave {option.name} out, or codec")
+    check_settled(settings, OF_THE_CODEC)
 
 
 def _check_apart(settings: TabularSettings, targets: Sequence[str]) -> None:

@@ -67,10 +67,9 @@ def write_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[State
     """
     tensors: dict[str, Tensor] = {}
     record = pack(progress.state(), tensors, "progress")
-    if not progress.engine.is_main:
-        return
     states = [[type(part).__name__, pack(part.state(), tensors, f"callback{n}")] for n, part in enumerate(callbacks)]
-    write_folder(folder, "checkpoint", {"setting": setting, "progress": record, "callbacks": states}, tensors)
+    written = {"setting": setting, "progress": record, "callbacks": states}
+    progress.engine.on_main(lambda: write_folder(folder, "checkpoint", written, tensors))
 
 
 def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:

@@ -98,13 +98,14 @@ class Progress:
         """Return everything that the rest of the fit depends on, except the state of the callbacks.
 
         All processes must call it: what differs between them (states of random generators, hidden states, sums) is
-        gathered along a new first axis, ``(processes, ...)``.
+        gathered, one process after the other, each flattened, with its shape: hidden states differ in size.
         """
         persistent = self.model.state_dict()
         carried = {name: buffer for name, buffer in self.model.named_buffers() if name not in persistent}
         local = {"loss_sum": self.loss_sum, "rows": torch.tensor(self.rows), **_prefixed("carried", carried)}
         local |= _prefixed("random", self.engine.random_state())
-        gathered = {name: self.engine.gather(value.to(self.engine.device)[None]) for name, value in local.items()}
+        shapes = self.engine.from_all({name: list(value.shape) for name, value in local.items()})
+        gathered = {name: self.engine.gather(value.to(self.engine.device).flatten()) for name, value in local.items()}
         return {
             "fit": self.fit,
             "first_epoch": self.first_epoch,
@@ -116,6 +117,7 @@ class Progress:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.engine.scaler.state_dict(),
             "processes": gathered,
+            "shapes": shapes,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -124,8 +126,11 @@ class Progress:
         Args:
             state: state of a fit with the same model, optimizer and number of processes.
         """
-        # Copies, because torch's set_rng_state reads from the start of a view's storage, not from the view.
-        local = {name: value[self.engine.rank].clone() for name, value in state["processes"].items()}
+        local = {}
+        for name, value in state["processes"].items():
+            sizes = [math.prod(shapes[name]) for shapes in state["shapes"]]
+            part = value.split(sizes)[self.engine.rank].reshape(state["shapes"][self.engine.rank][name])
+            local[name] = part.clone()  # torch's set_rng_state reads from the start of a view's storage
         self.fit, self.first_epoch, self.epoch = (state[name] for name in ("fit", "first_epoch", "epoch"))
         self.step, self.stop = state["step"], state["stop"]
         self.loss_sum, self.rows = local["loss_sum"].to(self.engine.device), int(local["rows"])
