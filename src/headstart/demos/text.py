@@ -23,8 +23,8 @@ SENTENCES = [
 
 BENCHMARK = (
     "This language model has read the demo's few sentences alone. The benchmark in docs/text.md starts from a larger\n"
-    "one, trained on 18,000 unlabelled reviews, which the demo does not use: its classifiers reach .811, and those from\n"
-    "scratch .788, the means of five splits."
+    "one, trained on 18,000 unlabelled reviews, which the demo does not use: its classifiers reach .811, and\n"
+    "those from scratch .788, the means of five splits."
 )
 """What the demo says of the benchmark's figures, which are not its own."""
 
