@@ -55,6 +55,17 @@ def test_the_zoo_has_every_application() -> None:
     assert {name.partition(",")[0] for name in ZOO} | set(SOLVED) == set(APPLICATIONS)
 
 
+@pytest.mark.parametrize("name", [*ZOO, *SOLVED])
+def test_the_table_of_applications_says_what_each_can_do(name: str) -> None:
+    learner: Any = SOLVED[name]() if name in SOLVED else learner_of(name)
+    application = APPLICATIONS[learner.application]
+    method = {"train": "fit_one_cycle", "recommend": "recommend", "generate": "generate", "read": "rows_of"}
+    assert {ability for ability in method if hasattr(learner, method[ability])} == set(application.does)
+    assert hasattr(learner, "history") == ("train" in application.does)
+    if application.data:
+        assert hasattr(application.data_type(), "from_folder") == application.folders
+
+
 @EACH
 def test_it_overfits_its_rows(name: str) -> None:
     learner = learner_of(name)

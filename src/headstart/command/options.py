@@ -1,5 +1,6 @@
-"""From fields to options of the command: each is named, typed, defaulted and documented in the library alone.
+"""Options of ``headstart train NAME``, made from the fields of values that `Job.options` in `command.train` lists.
 
+Name, type, default and documentation of an option are those of its field, and stand in the library alone.
 A field ``batch_size: Annotated[int | None, Range(low=1)] = None`` becomes ``--batch-size N``. What is written after an
 option stays text until `read_options` turns it into what the field holds, so that a mistake is reported in the same
 words as in Python. Options that are not given are not passed on: the library's defaults apply.

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from headstart.applications import APPLICATIONS
 from headstart.core.record import finite
 
 __all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"]
@@ -30,7 +31,7 @@ def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool)
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    history: Any = getattr(learner, "history", None) or []
+    history: Any = learner.history if "train" in APPLICATIONS[learner.application].does else []
     metrics = metrics_in(learner.figures if history else learner.metrics)
     kept = history.kept() if history else None
     if as_json:
