@@ -491,3 +491,27 @@ def test_other_learners_are_no_language_models(tmp_path: Path, classifier: TextL
     tabular.save(tmp_path / "t")
     with pytest.raises(ArtifactError, match="holds a model of the application 'tabular'; a language model is needed"):
         read_pretrained(tmp_path / "t")
+
+
+def test_what_a_codec_has_settled_is_not_given_again() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "label": ["pos", "neg"] * 10})
+    codec = TextData.from_table(table, "text", "label", engine=Engine("cpu")).codec
+    for option in ({"min_freq": 50}, {"max_vocab": 6}, {"backward": True}):
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            TextData.from_table(table, "text", "label", codec=codec, engine=Engine("cpu"), **option)
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            LanguageModelData.from_table(table, "text", codec=codec, engine=Engine("cpu"), **option)
+
+
+def test_a_label_may_be_called_prediction() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "prediction": ["pos", "neg"] * 10})
+    data = TextData.from_table(table, "text", "prediction", batch_size=4, engine=Engine("cpu"))
+    worst = TextLearner(data, hidden=8, embedding_size=8, layers=1, progress="none").interpret(3)
+    assert worst.columns[:2] == ["text", "prediction"] and "loss" in worst.columns
+
+
+def test_a_language_model_refuses_metrics_and_a_loss_of_its_own() -> None:
+    data = LanguageModelData.from_texts(["a good film", "a bad film"] * 20, min_freq=1, engine=Engine("cpu"))
+    for option in ({"metrics": ["accuracy"]}, {"loss": lambda outputs, batch: outputs[0]}):
+        with pytest.raises(ConfigError, match="a language model has its own loss and figures: leave"):
+            LanguageModelLearner(data, **option)

@@ -67,8 +67,9 @@ class Ranker(Recommender):
         self.design = replaced(design or self.design_type(), options)
         self.metrics = {}
         if isinstance(data, RatingsCodec):
-            self.codec = data
+            self.codec, self.engine = data, Engine("cpu")
             return
+        self.engine = data.engine
         self.codec = data.codec
         self.solution = self.solved()
         if data.valid_pairs is not None and usable_pairs(self, data.valid_pairs).any():
@@ -126,11 +127,10 @@ class Ranker(Recommender):
         Raises:
             ArtifactError: the folder cannot be written, or holds other files.
         """
-        save_values(
-            Path(folder), self.application, {"codec": self.codec, "design": self.design},
-            {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()},
-            {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []},
-        )  # fmt: skip
+        tensors = {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()}
+        rest = {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []}
+        values = {"codec": self.codec, "design": self.design}
+        self.engine.on_main(lambda: save_values(Path(folder), self.application, values, tensors, rest))
         return Path(folder)
 
     @classmethod

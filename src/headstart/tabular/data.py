@@ -12,8 +12,7 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning
-from headstart.core.values import options_of
-from headstart.frames.assemble import DataOptions, DataSettings, rows_of, share
+from headstart.frames.assemble import DataOptions, DataSettings, check_settled, rows_of, share
 from headstart.frames.door import Table, check_columns, read_table
 from headstart.frames.splits import Splitter, by_random
 from headstart.tabular.codec import CompleteRows, TableCodec
@@ -267,9 +266,7 @@ def _check_fixed(codec: TableCodec, targets: Sequence[str], settings: TabularSet
     """Raise `ConfigError` if an option is given that the codec has decided."""
     if tuple(targets) != codec.target.columns:
         raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
-    for option in options_of(TabularSettings):
-        if option.name in OF_THE_CODEC and getattr(settings, option.name) != option.default:
-            raise ConfigError(f"{option.name} is part of the codec, which was given: leave {option.name} out, or codec")
+    check_settled(settings, OF_THE_CODEC)
 
 
 def _check_apart(settings: TabularSettings, targets: Sequence[str]) -> None:

@@ -64,6 +64,9 @@ class LanguageModelLearner(EncoderLearner):
         training: Training | None = None,
         **options: Unpack[LanguageModelOptions],
     ) -> None:
+        for name in ("loss", "metrics"):
+            if options.get(name) is not None:
+                raise ConfigError(f"a language model has its own loss and figures: leave {name} out")
         super().__init__(data, language_model=language_model, design=design, training=training, **options)
         if from_counts and self.data is not None and self.data.language_model is None:
             self._take_counts(self.data)
