@@ -511,9 +511,7 @@ class Learner:
     def _valid(self) -> Loader:
         valid = self._own_data().valid
         if valid is None:
-            raise ConfigError(
-                "there are no validation rows, since all rows train: create data with some, or give a table"
-            )
+            raise ConfigError("there are no validation rows: all rows train; create data with some, or give a table")
         return valid
 
     def _row_loss(self) -> Loss:
