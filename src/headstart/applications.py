@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from headstart.core.errors import ArtifactError
 
-__all__ = ["APPLICATIONS", "Application", "load"]
+__all__ = ["APPLICATIONS", "Ability", "Application", "load"]
+
+Ability: TypeAlias = Literal["train", "recommend", "generate", "read"]
+"""What a learner can do besides ``predict``, ``evaluate`` and ``save``; see `Application`."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,12 @@ class Application:
         name: its name in ``learner.json``, and in ``headstart train NAME``.
         module: module of its learner.
         learner: class of its learner, with a class method ``restored(record, tensors, folder, engine)``.
-        data: ``module:class`` of its data, with a class method ``from_table``, and ``from_folder`` if it reads folders;
-            empty: there is no command to train it.
+        data: ``module:class`` of its data, with a class method ``from_table``; empty: there is no command to train it.
         settings: ``module:class`` of the value that holds the options of its data.
+        folders: whether its data have a class method ``from_folder`` besides.
+        does: what its learner can do besides predicting: ``"train"``, it has ``fit_one_cycle`` and a history (others
+            are solved, or made of trained learners); ``"recommend"``; ``"generate"``; ``"read"``, it has ``rows_of``,
+            which returns the rows of a folder.
         title: what training it does, for ``headstart train --help``.
         source: what it is trained on.
         examples: arguments of ``headstart train NAME``, for its ``--help``.
@@ -36,6 +42,8 @@ class Application:
     learner: str
     data: str = ""
     settings: str = "headstart.frames.assemble:DataSettings"
+    folders: bool = False
+    does: tuple[Ability, ...] = ("train",)
     title: str = ""
     source: str = "A CSV or Parquet file."
     examples: tuple[str, ...] = ()
@@ -73,6 +81,7 @@ APPLICATIONS: dict[str, Application] = {
         Application(
             "collab", "headstart.collab.learner", "CollabLearner",
             data="headstart.collab.data:RatingsData", settings="headstart.collab.data:RatingsSettings",
+            does=("train", "recommend"),
             title="Recommend items: learn from ratings, or from who chose what.",
             source="A CSV or Parquet file with a row for each rating or choice.",
             examples=(
@@ -80,12 +89,13 @@ APPLICATIONS: dict[str, Application] = {
                 "orders.csv --user customer --item product --time day --method ials --out model",
             ),
         ),
-        Application("ease", "headstart.collab.rankers", "EASE"),
-        Application("ials", "headstart.collab.rankers", "IALS"),
+        Application("ease", "headstart.collab.rankers", "EASE", does=("recommend",)),
+        Application("ials", "headstart.collab.rankers", "IALS", does=("recommend",)),
         Application(
             "language-model", "headstart.text.language_model_learner", "LanguageModelLearner",
             data="headstart.text.language_model_data:LanguageModelData",
             settings="headstart.text.language_model_data:LanguageModelSettings",
+            folders=True, does=("train", "generate"),
             title="Learn a language from texts without labels; it writes, and is a start for 'train text'.",
             source="A CSV or Parquet file with a column of texts, or a folder of .txt files.",
             examples=("reviews.csv --text review --out lm", "articles --tokenizer subwords --epochs 3 --out lm"),
@@ -93,6 +103,7 @@ APPLICATIONS: dict[str, Application] = {
         Application(
             "text", "headstart.text.learner", "TextLearner",
             data="headstart.text.data:TextData", settings="headstart.text.data:TextSettings",
+            folders=True, does=("train", "read"),
             title="Classify texts, from a language model or from scratch.",
             source="A CSV or Parquet file with texts and labels, or a folder with a folder of .txt files per class.",
             examples=(
@@ -100,11 +111,12 @@ APPLICATIONS: dict[str, Application] = {
                 "mails --valid-fraction 0.1 --out model",
             ),
         ),
-        Application("text-ensemble", "headstart.text.ensemble", "TextEnsemble"),
-        Application("transformer", "headstart.text.transformer_learner", "TransformerLearner"),
+        Application("text-ensemble", "headstart.text.ensemble", "TextEnsemble", does=("read",)),
+        Application("transformer", "headstart.text.transformer_learner", "TransformerLearner", does=("train", "read")),
         Application(
             "vision", "headstart.vision.learner", "ImageLearner",
             data="headstart.vision.data:ImageData", settings="headstart.vision.settings:ImageSettings",
+            folders=True,
             title="Classify images, from a pretrained backbone.",
             source="A folder with a folder of images per class (or train and valid with those), or a table of paths.",
             examples=(

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toys
-from headstart import ConfigError, DataError, Engine, RatingsData
+from headstart import CollabLearner, ConfigError, DataError, Engine, RatingsData
 from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
 from headstart.collab.data import RatingsDataOptions, RatingsSettings
 from headstart.collab.loader import RatingLoader
@@ -143,7 +143,8 @@ def test_strangers_in_validation_are_legal_and_counted() -> None:
     found = data(table, split=splits.by_indices([3]))
     assert found.valid_pairs.tolist() == [[0], [0]]
     assert found.notes == (
-        "user: 1 of 1 rows have a value never seen in training", "item: 1 of 1 rows have a value never seen in training"
+        "user: 1 of 1 rows have a value never seen in training", "item: 1 of 1 rows have a value never seen in training",
+        "stars: 1 of 1 ratings lie outside 1 to 3, all that is predicted",
     )  # fmt: skip
 
 
@@ -259,3 +260,18 @@ def test_bad_data_are_named(options: dict[str, Any], message: str) -> None:
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         data(**options)
+
+
+def test_a_rating_outside_the_range_of_training_counts_as_it_is() -> None:
+    """Predictions stay within the training rows' 1 to 5; what was true is not moved there, and a note counts the rows."""
+    train = TABLE.filter(pl.col("stars").is_between(1, 5))
+    valid = train.head(4).with_columns(stars=pl.Series([-3.0, 2.0, 100.0, 5.0]))
+    rows = data(train, valid=valid)
+    lowest, highest = train["stars"].min(), train["stars"].max()
+    assert any(f"stars: 2 of 4 ratings lie outside {lowest:g} to {highest:g}" in note for note in rows.notes)
+    learner = CollabLearner(rows, factors=2, progress="none")
+    predicted = learner.predict(valid)["prediction"]
+    expected = ((predicted - valid["stars"]) ** 2).mean() ** 0.5
+    assert expected > 40 and predicted.is_between(lowest, highest).all()
+    assert learner.validate()["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert learner.evaluate(valid)["rmse"] == pytest.approx(expected, rel=1e-5)

@@ -265,6 +265,12 @@ def test_pictures_of_taste(learner: CollabLearner, tmp_path: Path) -> None:
     assert cross.shape == (3, 5) and cross.columns[1].startswith("Film")
     own = TABLE.join(ITEMS, on="item").filter(pl.col("user") == cross["user"][0], pl.col("title") == cross.columns[1])
     assert cross[cross.columns[1]][0] in (None, *own["stars"].to_list())
+    whole = learner.crosstab(100, 100)
+    assert whole.select(cross.columns).head(3).equals(cross)  # the same cells, whatever else is shown
+    assert sum(whole[name].drop_nulls().sum() for name in whole.columns[1:]) == pytest.approx(
+        float(learner.seen.ratings.sum())
+    )
+    assert sum(whole[name].count() for name in whole.columns[1:]) == len(learner.seen)
     for method in ("pca", "tsne"):
         learner.map(12, method=method).savefig(tmp_path / f"{method}.png")
         assert (tmp_path / f"{method}.png").stat().st_size > 10_000

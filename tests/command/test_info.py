@@ -42,6 +42,21 @@ def test_it_tells_the_values_that_a_model_is_made_of(
         assert sum(torch.Size(shape).numel() for n, shape in shapes.items() if n.startswith("model.")) <= numbers
 
 
+def test_the_members_of_an_ensemble_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ensemble = zoo.SOLVED["text-ensemble"]()
+    ensemble.save(tmp_path / "model")
+    lines(read_record(tmp_path / "model", "learner"), tmp_path / "model")
+    printed = capsys.readouterr().out
+    models = [learner.model.state_dict() for learner in ensemble.learners]
+    numbers = sum(tensor.numel() for model in models for tensor in model.values())
+    assert f"TextEnsemble, {numbers:,} numbers in {sum(map(len, models))} tensors" in printed
+    for member in (1, 2):
+        of_member = printed.partition(f"training of member {member} of 2")[2].partition(" of member ")[0]
+        assert f"\n  {'seed':<20} {member - 1}\n" in of_member
+        assert f"\ndata of member {member} of 2\n  {'columns':<20} text\n" in printed
+        assert f"\nnetwork of member {member} of 2\n  {'embedding size':<20} 16\n" in printed
+
+
 def test_it_imports_no_torch(tmp_path: Path) -> None:
     zoo.ZOO["tabular"].learner(zoo.ZOO["tabular"].data(None)).save(tmp_path / "model")
     code = (

@@ -12,9 +12,12 @@ import pytest
 from rich.console import Console
 
 import vision_toys as toys
+from headstart.command.jobs import job_of
 from headstart.command.main import main
+from headstart.core.engine import Engine
 from headstart.core.errors import DataError
 from headstart.demos import vision as demo_vision
+from headstart.vision import ImageLearner
 
 
 @pytest.fixture
@@ -121,6 +124,32 @@ def test_a_mistake_is_one_line_and_code_2(
     assert code == 2 and out == "" and message in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("options", "fine_tune", "usual"),
+    [
+        ((), 0, 1),
+        (("--augment", "side_on"), 0, 4),
+        (("--augment", "side_on"), 1, 1),
+        (("--weights", "random", "--augment", "side_on"), 0, 0),
+    ],
+)
+def test_the_usual_copies_are_the_library_s(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], fine_tune: int, usual: int
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    given: dict[str, Any] = {"size": toys.SIZE, "workers": 0, "hidden": (16,), "backbone": toys.BACKBONE}
+    given |= {"weights": toys.weights()} | {
+        flag[2:]: value for flag, value in zip(options[::2], options[1::2], strict=True)
+    }
+    job = job_of("vision")
+    data = job.data(folder, given, Engine("cpu"))
+    assert ImageLearner.usual_copies(data, given["weights"], fine_tune=bool(fine_tune)) == usual
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one copy has no augmentation
+        assert job.learner(data, given | {"fine_tune": fine_tune}).copies == usual
+        assert job.learner(data, given | {"precompute": 0}).copies == 0
+
+
 def test_bad_files_are_listed(run: Any, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     own = toys.make_folder(tmp_path / "pictures")
@@ -150,14 +179,14 @@ def test_the_demo_works_without_a_set_of_its_own(monkeypatch: pytest.MonkeyPatch
     def missing(name: str) -> Path:
         raise DataError(f"no {name} here")
 
-    make = learners.ImageLearner
+    class Tiny(learners.ImageLearner):
+        def __init__(self, data: Any, **options: Any) -> None:
+            super().__init__(data, backbone=toys.BACKBONE, weights=toys.weights(), **options)
+
     monkeypatch.setattr(demo_vision.datasets, "get", missing)
     monkeypatch.setattr(demo_vision, "PIECES", 12)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        "headstart.vision.learner.ImageLearner",
-        lambda data, **options: make(data, backbone=toys.BACKBONE, weights=toys.weights(), **options),
-    )
+    monkeypatch.setattr(learners, "ImageLearner", Tiny)
     console = Console(record=True, width=200, file=(tmp_path / "said.txt").open("w"))
     demo_vision.demo(tmp_path, console)
     said = console.export_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing
 from pathlib import Path
@@ -52,6 +53,17 @@ def same_weights(first: Any, second: Any) -> bool:
 
 def test_the_zoo_has_every_application() -> None:
     assert {name.partition(",")[0] for name in ZOO} | set(SOLVED) == set(APPLICATIONS)
+
+
+@pytest.mark.parametrize("name", [*ZOO, *SOLVED])
+def test_the_table_of_applications_says_what_each_can_do(name: str) -> None:
+    learner: Any = SOLVED[name]() if name in SOLVED else learner_of(name)
+    application = APPLICATIONS[learner.application]
+    method = {"train": "fit_one_cycle", "recommend": "recommend", "generate": "generate", "read": "rows_of"}
+    assert {ability for ability in method if hasattr(learner, method[ability])} == set(application.does)
+    assert hasattr(learner, "history") == ("train" in application.does)
+    if application.data:
+        assert hasattr(application.data_type(), "from_folder") == application.folders
 
 
 @EACH
@@ -299,3 +311,97 @@ def test_a_default_changes_on_purpose_alone(name: str) -> None:
     for part, expected in DEFAULTS[name].items():
         assert {key: found[part][key] for key in expected} == expected, part
         assert set(found[part]) - set(expected) <= {"config", "backbone"}  # the pretrained parts' own
+
+
+@EACH
+def test_another_kind_of_training_is_refused(name: str) -> None:
+    """A training of another application would be saved with fields that are lost, or cannot be read, on loading."""
+    learner = learner_of(name)
+    before = learner.training
+    for strange in (object(), 5, "fast", AdamW()):
+        with pytest.raises(
+            ConfigError, match=rf"{type(learner).__name__} is trained by a {learner.training_type.__name__}"
+        ):
+            learner.training = strange
+    assert learner.training is before
+    with pytest.raises(ConfigError, match=r"learner\.data must be .* got 5"):
+        learner.data = 5
+
+
+def test_own_optimizers_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Each ``partial`` is named partial: what it makes is compared."""
+    make = ZOO["tabular"].learner
+    data = zoo.tabular_data()
+
+    def with_(**options: Any) -> Any:
+        return functools.partial(torch.optim.AdamW, **options)
+
+    make(data, optimizer=with_(eps=1e-8)).fit(0.01, 1, checkpoint=tmp_path / "checkpoint")
+    for other in (
+        with_(eps=1e-2),
+        functools.partial(torch.optim.SGD, momentum=0.9),
+        functools.partial(torch.optim.RMSprop),
+    ):
+        with pytest.raises(ArtifactError, match=r"belongs to another fit: .*optimizer"):
+            make(data, optimizer=other).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+    make(data, optimizer=with_(eps=1e-8)).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+
+
+def test_a_schedule_of_one_s_own_is_resumed_and_compared(tmp_path: Path) -> None:
+    class Falling:
+        epochs, cycle_ends = 2, (2,)
+
+        def __init__(self, last: float) -> None:
+            self.last = last
+
+        def lr(self, fraction: float) -> float:
+            return 1 - (1 - self.last) * fraction
+
+        def momentum(self, fraction: float) -> float | None:
+            return None
+
+    learner_of("tabular").fit_schedule(0.01, Falling(0.1), checkpoint=tmp_path / "checkpoint")
+    learner_of("tabular").fit_schedule(0.01, Falling(0.1), checkpoint=tmp_path / "checkpoint", resume=True)
+    with pytest.raises(ArtifactError, match=r"belongs to another fit: schedule\.lr"):
+        learner_of("tabular").fit_schedule(0.01, Falling(0.2), checkpoint=tmp_path / "checkpoint", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda data: ZOO["tabular"].learner(data, optimizer="sgd"), r"optimizer must be optim\.AdamW\(\.\.\.\).* got 'sgd'"),
+        (lambda data: ZOO["tabular"].learner(data, engine="cpu"), r"engine must be an Engine, or None; got 'cpu'"),
+        (lambda data: ZOO["tabular"].learner(data, folder=5), "folder must be .* got 5"),
+        (lambda data: ZOO["tabular"].learner(data, progres="bar"), "did you mean 'progress'"),
+        (lambda data: ZOO["tabular"].learner(data, design="wide"), "design must be a TabularDesign; got a str"),
+        (lambda data: ZOO["tabular"].learner(data).fit(0.1, 1, keep="bset"), "keep must be 'best' or 'last'; got 'bset'"),
+        (lambda data: ZOO["tabular"].learner(data).fit_schedule(0.1, 5), r"schedule must be a schedule such as OneCycle\(5\); got 5"),
+        (lambda data: headstart.Learner(torch.nn.Linear(1, 1), 5), "data must be Data, .* got 5"),
+    ],
+)  # fmt: skip
+def test_natural_mistakes_are_answered(action: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        action(zoo.tabular_data())
+
+
+def test_an_optimizer_s_class_means_its_defaults() -> None:
+    assert learner_of("tabular", optimizer=SGD).training.optimizer == SGD()
+
+
+def test_a_checkpoint_compares_metrics_and_validation_rows(tmp_path: Path) -> None:
+    """Else the best epoch would be chosen among unlike figures."""
+    learner_of("tabular", metrics=["rmse"]).fit(0.01, 1, checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(ArtifactError, match=r"belongs to another fit: metrics"):
+        learner_of("tabular", metrics=["r2"]).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+    rows = zoo.table()
+    data = headstart.TabularData.from_table(rows, "y", valid=rows[:20], batch_size=8, engine=zoo.CPU)
+    with pytest.raises(ArtifactError, match=r"belongs to another fit: valid"):
+        ZOO["tabular"].learner(data, metrics=["rmse"]).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+
+
+def test_data_given_later_bring_their_target() -> None:
+    data = zoo.tabular_data()
+    learner = headstart.Learner(ZOO["tabular"].learner(data).model, None, progress="none")
+    learner.data = data
+    assert learner.target is data.target and [metric.name for metric in learner.metrics] == ["rmse", "mae", "r2"]
+    assert learner.fit(0.01, 1)[-1]["rmse"] > 0

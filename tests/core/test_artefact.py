@@ -185,7 +185,7 @@ ALTERED = r"weights\.safetensors is not the file that was saved with learner\.js
         (lambda folder: (folder / "learner.json").write_text(""), r"learner\.json cannot be read"),
         (lambda folder: (folder / "learner.json").write_bytes(b"\xff\xfe"), r"learner\.json cannot be read"),
         (lambda folder: (folder / "learner.json").write_text("[" * 100_000), r"learner\.json cannot be read"),
-        (lambda folder: (folder / "learner.json").unlink(), r"has no learner\.json, so nothing of that kind"),
+        (lambda folder: (folder / "learner.json").unlink(), r"holds no learner\.json, so nothing of that kind"),
         (lambda folder: (folder / "weights.safetensors").unlink(), r"has no weights\.safetensors; the save was not"),
     ],
 )  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_folder_that_is_not_there_or_a_file_or_of_another_kind_is_refused(save
         read_folder(saved / "nowhere", "learner")
     with pytest.raises(ArtifactError, match=r"there is no folder .*learner\.json"):
         read_folder(saved / "learner.json", "learner")
-    with pytest.raises(ArtifactError, match=r"has no checkpoint\.json, so nothing of that kind was saved there"):
+    with pytest.raises(ArtifactError, match=r"holds no checkpoint\.json, so nothing of that kind was saved there"):
         read_folder(saved, "checkpoint")
 
 
@@ -314,7 +314,9 @@ def test_a_failure_on_the_way_leaves_the_old_save_whole_and_nothing_else(
     saved: Path, where: str, crash: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, crash)
-    with pytest.raises(ArtifactError, match=r"cannot save to .*model: .*No space left on device.*the disk has free space"):
+    with pytest.raises(
+        ArtifactError, match=r"cannot save to .*model: .*No space left on device.*the disk has free space"
+    ):
         write_folder(saved, "learner", {"application": "new"}, {"other": torch.zeros(3)})
     monkeypatch.undo()
     check_whole(saved)

@@ -162,7 +162,7 @@ def test_what_json_cannot_hold_is_named(value: Any, message: str) -> None:
         (Inner, {"names": [1.5]}, "expected text or a whole number or True or False; got 1.5"),
         (Inner, {"names": ["a", None]}, "expected text or a whole number or True or False; got None"),
         (Inner, {"weights": [1, "x"]}, "expected a number; got 'x'"),
-        (Inner, [], r"expected a Inner; got \[\]"),
+        (Inner, [], r"expected an Inner; got \[\]"),
         (tuple[str, int], ["a"], "expected a list of texts and whole numbers; got"),
     ],
 )
@@ -186,7 +186,7 @@ def test_fields_are_normalised() -> None:
         ({"size": 1, "share": math.nan}, "share must be a number of at least 0 and below 1; got nan"),
         ({"size": 1, "mode": "quick"}, "mode must be 'fast' or 'slow'; got 'quick'"),
         ({"size": 1, "widths": [4, 0]}, "widths must be .* of at least 1, or None; got"),
-        ({"size": 1, "part": 3}, "part must be a Inner or a Other, or None; got 3"),
+        ({"size": 1, "part": 3}, "part must be an Inner or an Other, or None; got 3"),
         ({"size": 1, "counts": [1]}, r"counts must be a dictionary; got \[1\]"),
         ({"size": 1, "pair": ("a",)}, "pair must be a list of texts and whole numbers, or None; got"),
     ],

@@ -179,7 +179,11 @@ def test_what_is_no_table_is_refused(source: Any, error: type[Exception], messag
         ),
         ("t.parquet", b"", r"t\.parquet cannot be read: .*must contain a header"),
         ("t.parquet", b"PAR1 and nonsense", r"t\.parquet cannot be read: .*must end with PAR1"),
-        ("t.txt", b"a\n1\n", r"t\.txt ends in neither \.csv, \.tsv nor \.parquet, so its format is unknown; rename or convert"),
+        (
+            "t.txt",
+            b"a\n1\n",
+            r"t\.txt ends in neither \.csv, \.tsv nor \.parquet, so its format is unknown; rename or convert",
+        ),
         ("t", b"a\n1\n", r"ends in neither \.csv"),
     ],
 )

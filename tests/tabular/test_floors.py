@@ -32,7 +32,7 @@ def test_rossmann_is_forecast_with_the_defaults() -> None:
 def test_the_demo_beats_arithmetic_and_leaves_what_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some 10 seconds: the demo as it is, since it is the first thing that a newcomer runs."""
+    """Some 30 seconds: the demo as it is, by the library's plan, since it is the first thing that a newcomer runs."""
     monkeypatch.setenv("COLUMNS", "200")
     run_demo("tabular", tmp_path)
     printed = capsys.readouterr().out

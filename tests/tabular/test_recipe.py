@@ -73,7 +73,7 @@ def test_a_table_with_its_history_gets_them_and_one_that_has_them_is_taken_as_it
     whole = learner.predict(TABLE)["prediction"]
     latest = TABLE["day"] >= FROM
     applied = RECIPE.apply(TABLE)
-    assert learner.predict(applied.filter(latest))["prediction"].equals(whole.filter(latest))
+    np.testing.assert_allclose(learner.predict(applied.filter(latest))["prediction"], whole.filter(latest), rtol=1e-5)
     assert learner.evaluate(applied.filter(latest))["rmse"] == pytest.approx(learner.validate()["rmse"])
     cut = learner.predict(TABLE.filter(latest))["prediction"]  # its first days have no history
     assert not cut.equals(whole.filter(latest))
@@ -138,6 +138,11 @@ def test_rows_that_are_left_out_still_are_history() -> None:
             lambda: make_data(recipe=features.FeatureRecipe([features.AddRolling("sales", date="day")])), ConfigError,
             "the recipe uses present or later values of the target 'sales'.*look back only",
         ),
+        (
+            lambda: make_data(recipe=features.FeatureRecipe([features.AddRolling("sales", date="day", forward=False, present=False)])),
+            ConfigError, r"the recipe looks back on the target 'sales'.* say how many days ahead .*horizon=14",
+        ),
+        (lambda: features.AddRolling("sales", date="day", horizon=7), ConfigError, "horizon is for looking back only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told(action: Any, kind: type[Exception], message: str) -> None:
@@ -205,3 +210,48 @@ def test_a_prediction_completes_and_encodes_the_table_once(learner: TabularLearn
     calls.clear()
     learner.interpret(TABLE)
     assert calls == {"completed": 1, "apply": 1, "encode": 2}
+
+
+def walk() -> pl.DataFrame:
+    """One shop whose sales wander: yesterday's say most about today's."""
+    random = np.random.default_rng(3)
+    days = [START + datetime.timedelta(days=day) for day in range(400)]
+    return pl.DataFrame(
+        {"day": days, "open": [day % 7 != 3 for day in range(400)], "sales": random.normal(0, 10, 400).cumsum()}
+    )
+
+
+def test_a_window_ends_a_horizon_before_the_row_and_what_is_missing_stays_missing() -> None:
+    sales = [1.0, 2.0, 4.0, None, 16.0, 32.0, 64.0]
+    frame = pl.DataFrame({"day": [START + datetime.timedelta(days=day) for day in range(7)], "sales": sales})
+    for unit in ("rows", "days"):
+        rolled = features.add_rolling(
+            frame, "sales", date="day", window=2, unit=unit, forward=False, present=False, horizon=2
+        )
+        assert rolled["sales_bw"].to_list() == [None, None, 1.0, 3.0, 6.0, None, None]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_validation_with_the_target_s_history_is_as_good_as_real_use(apart: bool) -> None:
+    table = walk()
+    late = pl.col("day") >= datetime.date(2015, 1, 20)
+    recipe = features.FeatureRecipe(
+        [features.AddRolling("sales", date="day", window=1, forward=False, present=False, horizon=1)]
+    )
+    rows: dict[str, Any] = {"split": splits.by_time("day", start="2015-01-20")}
+    if apart:
+        rows = {"valid": table.filter(late)}
+    data = TabularData.from_table(
+        table.filter(~late) if apart else table, "sales", exclude=["day"], recipe=recipe, where="open", **rows
+    )
+    learner = TabularLearner(data, hidden=[32], progress="none")
+    learner.fit_one_cycle(0.01, 20)
+    future = table.with_columns(sales=pl.when(~late).then("sales"))
+    predicted = learner.predict(future).filter(table.select(late & pl.col("open")).to_series())["prediction"]
+    true = table.filter(late, pl.col("open"))["sales"]
+    used = float(np.sqrt(((predicted - true) ** 2).mean()))
+    assert learner.validate()["rmse"] == pytest.approx(used, rel=1e-4)
+    assert data.valid_rows["sales"].equals(true)
+    assert data.valid_rows["sales_bw"].is_null().to_list() == [False] + [True] * 13  # of days left out, too
+    known = learner.evaluate(table.filter(pl.col("day") >= datetime.date(2015, 1, 19)))["rmse"]
+    assert known < 0.8 * used  # what validation claimed before: each day with the true sales of the day before

@@ -27,6 +27,7 @@ from headstart import (
 from headstart.frames.splits import by_indices
 from headstart.text import Dropouts, TextEnsemble, Vocabulary
 from headstart.text.pretrained import matched_rows, read_pretrained
+from headstart.text.tokens import SPECIALS
 from headstart.training.callbacks import Deadline
 
 GOOD, BAD = ["wonderful", "moving", "funny", "great"], ["dull", "boring", "awful", "flat"]
@@ -54,6 +55,28 @@ def language_model(table: pl.DataFrame, epochs: int = 12, *, backward: bool = Fa
     )
     learner.fit_one_cycle(0.02, epochs)
     return learner
+
+
+def test_sampling_knows_the_words_frequencies_in_any_order_of_the_vocabulary() -> None:
+    def frequencies(learner: LanguageModelLearner) -> dict[str, float]:
+        assert learner.model.frequencies is not None
+        return dict(zip(learner.codec.vocabulary.words, learner.model.frequencies.tolist(), strict=True))
+
+    texts = ["a b b c c c", "c d"]
+    usual = LanguageModelData.from_texts(texts, valid=texts, batch_size=1, bptt=4, min_freq=1, engine=Engine("cpu"))
+    words = Vocabulary((*SPECIALS, "d", "e", "a", "c"))
+    given = LanguageModelData.from_texts(
+        texts, valid=texts, batch_size=1, bptt=4, vocabulary=words, engine=Engine("cpu")
+    )
+    learner = LanguageModelLearner(given, sampled=2, embedding_size=4, hidden=5, layers=1)
+    expected = {"<bos>": 2, "<eos>": 2, "a": 1, "<unk>": 2, "c": 4, "d": 1}  # of 12 tokens; b is unknown
+    assert frequencies(learner) == pytest.approx({word: expected.get(word, 0) / 12 for word in words.words})
+    whole = LanguageModelLearner(usual, sampled=2, embedding_size=4, hidden=5, layers=1)
+    assert frequencies(whole)["b"] == pytest.approx(2 / 12)
+    learner.data = LanguageModelData.from_texts(
+        ["a a"], valid=texts, batch_size=1, bptt=2, codec=given.codec, engine=Engine("cpu")
+    )
+    assert frequencies(learner)["a"] == 0.5
 
 
 @pytest.fixture(scope="module")
@@ -491,3 +514,27 @@ def test_other_learners_are_no_language_models(tmp_path: Path, classifier: TextL
     tabular.save(tmp_path / "t")
     with pytest.raises(ArtifactError, match="holds a model of the application 'tabular'; a language model is needed"):
         read_pretrained(tmp_path / "t")
+
+
+def test_what_a_codec_has_settled_is_not_given_again() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "label": ["pos", "neg"] * 10})
+    codec = TextData.from_table(table, "text", "label", engine=Engine("cpu")).codec
+    for option in ({"min_freq": 50}, {"max_vocab": 6}, {"backward": True}):
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            TextData.from_table(table, "text", "label", codec=codec, engine=Engine("cpu"), **option)
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            LanguageModelData.from_table(table, "text", codec=codec, engine=Engine("cpu"), **option)
+
+
+def test_a_label_may_be_called_prediction() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "prediction": ["pos", "neg"] * 10})
+    data = TextData.from_table(table, "text", "prediction", batch_size=4, engine=Engine("cpu"))
+    worst = TextLearner(data, hidden=8, embedding_size=8, layers=1, progress="none").interpret(3)
+    assert worst.columns[:2] == ["text", "prediction"] and "loss" in worst.columns
+
+
+def test_a_language_model_refuses_metrics_and_a_loss_of_its_own() -> None:
+    data = LanguageModelData.from_texts(["a good film", "a bad film"] * 20, min_freq=1, engine=Engine("cpu"))
+    for option in ({"metrics": ["accuracy"]}, {"loss": lambda outputs, batch: outputs[0]}):
+        with pytest.raises(ConfigError, match="a language model has its own loss and figures: leave"):
+            LanguageModelLearner(data, **option)

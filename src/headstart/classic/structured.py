@@ -354,7 +354,7 @@ class ColumnarModelData:
         data = replace(self.data, target=bounded, codec=replace(codec, target=bounded))
         design = TabularDesign(
             hidden=tuple(szs), dropout=tuple(drops), embedding_dropout=emb_drop, numeric_embedding=None,
-            norm_first=False,
+            norm_first=False, category_dropout=0.0,
             embedding_sizes={name: width for name, (_, width) in zip(names, emb_szs, strict=True)},
         )  # fmt: skip
         learner = TabularLearner(data, design=design, **common_options(self.path, opt_fn, seed))

@@ -114,21 +114,24 @@ class RatingsCodec:
 
         Returns:
             As inputs the ids of users and of items, int64 ``(rows,)`` each, 0 for unknown and missing ones; as target
-            standardised ratings, float32 ``(rows, 1)``; as notes the numbers of rows with an unknown user or item.
+            standardised ratings, float32 ``(rows, 1)``; as notes the numbers of rows with an unknown user or item,
+            and of ratings outside the range of predictions.
 
         Raises:
             DataError: a column is missing or holds what cannot be an id of its kind; a rating is missing or no number.
         """
         check_columns(rows, (self.user, self.item), "the table")
         users, items = self.users.encode(rows[self.user]), self.items.encode(rows[self.item])
-        target = None
+        target: Tensor | None = None
+        outside: tuple[str, ...] = ()
         if with_target and self.target is not None:
             check_columns(rows, self.target.columns, "the table")
             target = self.target.encode(rows)
+            outside = _outside_note(rows, self.target)
         return Encoded(
             inputs=(torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64))),
             target=target,
-            notes=(*_unknown_note(users, self.user), *_unknown_note(items, self.item)),
+            notes=(*_unknown_note(users, self.user), *_unknown_note(items, self.item), *outside),
         )
 
     def encode_one(self, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -223,6 +226,18 @@ def _fit_target(frame: pl.DataFrame, rating: str, y_range: tuple[float, float] |
 def _unknown_note(ids: NDArray[np.int32], column: str) -> tuple[str, ...]:
     unknown = int((ids == 0).sum())
     return (f"{column}: {unknown:,} of {len(ids):,} rows have a value never seen in training",) if unknown else ()
+
+
+def _outside_note(rows: pl.DataFrame, target: Number) -> tuple[str, ...]:
+    if target.range is None:
+        return ()
+    (column,), (lowest, highest) = target.columns, target.range
+    outside = int((~rows[column].cast(pl.Float64).is_between(lowest, highest)).sum())
+    if not outside:
+        return ()
+    return (
+        f"{column}: {outside:,} of {len(rows):,} ratings lie outside {lowest:g} to {highest:g}, all that is predicted",
+    )
 
 
 def _known(known: Categories, value: Any, column: str, what: str) -> int:

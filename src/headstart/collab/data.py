@@ -233,13 +233,13 @@ def _check_options(
 
 
 def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    """The order of rows by user, then item; and in this order whether both ids are known: all of a new codec's are."""
+    """Return the order of rows by user, then item; and, in this order, whether both ids are known."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
     return order, ((users > 0) & (items > 0))[order]
 
 
 def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
-    """The pairs of some training rows, with their ratings as they are in the table."""
+    """Return the pairs of some training rows, with their ratings as they are in the table."""
     codec, ratings = assembled.codec, None
     if codec.rating is not None:
         ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
@@ -249,7 +249,7 @@ def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tenso
 def _joined(
     frame: pl.DataFrame, user: str, item: str, rating: str | None, time: str | None
 ) -> tuple[pl.DataFrame, str | None]:
-    """The table with one row per pair, where the first of them was; and a note if rows were joined."""
+    """Return the table with one row per pair, where the first of them was; and a note if rows were joined."""
     extra = len(frame) - frame.select(pl.struct(user, item).n_unique()).item()
     if not extra:
         return frame, None

@@ -110,7 +110,7 @@ class CollabOptions(LearnerOptions, total=False):
 
 
 def _sigmoid_range(codec: RatingsCodec) -> Bounds | None:
-    """The range of standardised ratings, stretched; the mean lies inside even if all ratings are at one end."""
+    """Return the range of standardised ratings, stretched; the mean lies inside even if all ratings are at one end."""
     bounds = None if codec.target is None else codec.target.output_range()
     if bounds is None:
         return None

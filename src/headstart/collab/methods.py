@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from headstart.collab.data import NEGATIVES, RatingsData
@@ -24,26 +23,27 @@ class Method:
     Attributes:
         name: its name.
         help: what it does, as a phrase.
-        make: makes the recommender from data and options of its design; a `CollabLearner` is yet to be trained, the
-            others are solved.
+        learner: class of the recommender; a `CollabLearner` is yet to be trained, the others are solved.
+        fixed: options of its design that make it this method, by name.
         negatives: what ``RatingsData.from_table(negatives=...)`` needs for it; None: its default.
         needs_ratings: whether the table must have ratings.
     """
 
     name: str
     help: str
-    make: Callable[..., AnyRecommender]
+    learner: type[AnyRecommender]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     negatives: int | None = None
     needs_ratings: bool = False
 
     @property
     def trained(self) -> bool:
         """Whether it is trained step by step, and not solved at once."""
-        return self.negatives is not None
+        return issubclass(self.learner, CollabLearner)
 
     def __call__(self, data: RatingsData, **options: Any) -> AnyRecommender:
         """Return the recommender made from data and options."""
-        return self.make(data, **options)
+        return self.learner(data, **{**self.fixed, **options})
 
 
 METHODS: dict[str, Method] = {
@@ -54,11 +54,11 @@ METHODS: dict[str, Method] = {
         Method("ease", "rank by weights between items that are solved for; up to 25,000 items", EASE),
         Method(
             "softmax", "rank by factors trained with sampled softmax",
-            partial(CollabLearner, ranking_loss="softmax"), negatives=NEGATIVES,
+            CollabLearner, fixed={"ranking_loss": "softmax"}, negatives=NEGATIVES,
         ),
         Method(
             "bpr", "rank by factors trained to put the chosen item first (BPR)",
-            partial(CollabLearner, ranking_loss="bpr"), negatives=NEGATIVES,
+            CollabLearner, fixed={"ranking_loss": "bpr"}, negatives=NEGATIVES,
         ),
     )
 }  # fmt: skip

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypedDict, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +28,10 @@ from headstart.training.saved import MODEL, own_tensors, save_values
 __all__ = ["EASE", "IALS", "EASEDesign", "EASEOptions", "IALSDesign", "IALSOptions"]
 
 MOST_ITEMS = 25_000
-"""Largest number of items for EASE, whose weights are a square of them: 2.5 GB."""
+"""Largest number of items for EASE, whose weights are a square of them: 2.5 GB, and 7.5 GB while it solves."""
+
+BYTES_PER_PAIR = 12
+"""Memory that EASE needs while it solves: a float64 and a float32 for each pair of items."""
 
 PADDED = 4_000_000
 """Numbers that are gathered at a time in a sweep of iALS."""
@@ -67,8 +69,9 @@ class Ranker(Recommender):
         self.design = replaced(design or self.design_type(), options)
         self.metrics = {}
         if isinstance(data, RatingsCodec):
-            self.codec = data
+            self.codec, self.engine = data, Engine("cpu")
             return
+        self.engine = data.engine
         self.codec = data.codec
         self.solution = self.solved()
         if data.valid_pairs is not None and usable_pairs(self, data.valid_pairs).any():
@@ -126,11 +129,10 @@ class Ranker(Recommender):
         Raises:
             ArtifactError: the folder cannot be written, or holds other files.
         """
-        save_values(
-            Path(folder), self.application, {"codec": self.codec, "design": self.design},
-            {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()},
-            {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []},
-        )  # fmt: skip
+        tensors = {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()}
+        rest = {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []}
+        values = {"codec": self.codec, "design": self.design}
+        self.engine.on_main(lambda: save_values(Path(folder), self.application, values, tensors, rest))
         return Path(folder)
 
     @classmethod
@@ -155,7 +157,7 @@ class Ranker(Recommender):
         return ranker
 
     def _popularity(self) -> Tensor:
-        """The number of users of each item, as a share of the largest, float32 ``(items,)``."""
+        """Return the number of users of each item, as a share of the largest, float32 ``(items,)``."""
         counts = self.seen.item_counts(len(self.codec.items)).float()
         return counts / counts.max().clamp(min=1)
 
@@ -233,21 +235,22 @@ class EASE(Ranker):
         items = len(self.codec.items)
         if items > MOST_ITEMS:
             raise ConfigError(
-                f"EASE holds a number for each pair of items, and {items - 1:,} items are more than {MOST_ITEMS:,};"
-                " leave rare items out with where=, or use IALS"
+                f"EASE holds a number for each pair of items, and {items - 1:,} items are more than {MOST_ITEMS:,}:"
+                f" solving it takes {BYTES_PER_PAIR * items**2 / 1e9:,.1f} GB; leave rare items out with where=, or use"
+                " IALS"
             )
         together = torch.zeros(items, items)  # number of users who chose both
         for users in self._chunks(torch.arange(1, len(self.codec.users))):
             indices, chosen = self.seen.of_users(users)
             rows = torch.zeros(len(users), items)
             rows[indices, chosen] = 1.0
-            together += rows.T @ rows
-        gram = together.double().numpy()
-        gram[np.diag_indices(items)] += self.design.penalty
-        inverse = np.linalg.inv(gram)
-        weights = -inverse / np.diag(inverse)
-        weights[np.diag_indices(items)] = 0.0
-        return {"weights": torch.from_numpy(weights.astype(np.float32))}
+            together.addmm_(rows.T, rows)
+        matrix = together.double().T  # column by column, as LAPACK needs it to work in place
+        matrix.diagonal().add_(self.design.penalty)
+        torch.linalg.cholesky(matrix, out=matrix)
+        torch.cholesky_inverse(matrix, out=matrix)
+        matrix.div_(-matrix.diagonal().clone())
+        return {"weights": together.copy_(matrix).fill_diagonal_(0.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +359,7 @@ class IALS(Ranker):
         return {"user_factors": user_factors, "item_factors": item_factors}
 
     def _owners(self, others: Tensor, starts: Tensor, members: Tensor, mean: float) -> Tensor:
-        """The factors of owners (users or items), given those of the others: float32 ``(owners, factors)``.
+        """Return the factors of owners (users or items), given those of the others: float32 ``(owners, factors)``.
 
         An owner without rows has zeros.
 

@@ -31,9 +31,12 @@ def crosstab(codec: RatingsCodec, seen: Seen, n_users: int, n_items: int) -> pl.
         raise ConfigError(f"n_users and n_items must be at least 1; got {n_users} and {n_items}")
     items = _busiest(seen.item_counts(len(codec.items)), n_items)
     users = _busiest(seen.starts.diff(), n_users)
-    table = torch.full((len(codec.users), len(codec.items)), float("nan"))
-    table[seen.users, seen.items] = torch.ones(len(seen)) if seen.ratings is None else seen.ratings
-    shown = table[users][:, items].numpy()
+    row_of, column_of = _indices(users, len(codec.users)), _indices(items, len(codec.items))
+    pairs = (row_of[seen.users] >= 0) & (column_of[seen.items] >= 0)
+    ratings = torch.ones(int(pairs.sum())) if seen.ratings is None else seen.ratings[pairs]
+    table = torch.full((len(users), len(items)), float("nan"))
+    table[row_of[seen.users[pairs]], column_of[seen.items[pairs]]] = ratings
+    shown = table.numpy()
     names = codec.item_facts.names(codec.items, items.numpy())
     repeated = {name for name in names if names.count(name) > 1}
     values = codec.items.decode(items.numpy()).to_list()
@@ -106,11 +109,18 @@ def taste_map(
 
 
 def _short(name: str) -> str:
-    """A title without its year, cut at the end of a word if it is long."""
+    """Return a title without its year, cut at the end of a word if it is long."""
     name = name.rpartition(" (")[0] if name.endswith(")") and name[-5:-1].isdigit() else name
     return name if len(name) <= LONGEST else name[:LONGEST].rpartition(" ")[0] + " ..."
 
 
+def _indices(chosen: torch.Tensor, count: int) -> torch.Tensor:
+    """The index of each of ``count`` ids among the chosen ones, int64 ``(count,)``; -1 for the others."""
+    indices = torch.full((count,), -1)
+    indices[chosen] = torch.arange(len(chosen))
+    return indices
+
+
 def _busiest(counts: torch.Tensor, n: int) -> torch.Tensor:
-    """The ids from 1 on with most rows."""
+    """Return the ids from 1 on with most rows."""
     return counts[1:].argsort(descending=True, stable=True)[:n] + 1

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
 from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job
@@ -72,6 +70,26 @@ class CollabJob(Job):
         kinds = (self.learner_type.design_type, self.learner_type.training_type)
         return {field.name for kind in kinds for field in dataclasses.fields(kind)}
 
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` for options that only other methods have."""
+        from headstart.collab.methods import METHODS
+
+        method = self._method(given)
+        every = {name for other in METHODS.values() for name in self._options_of(other)}
+        idle = every - self._options_of(method) - {"seed"}  # that of the split has an effect with each
+        if method.fixed or not given.get("negatives"):
+            idle |= {"ranking_loss"}  # the method's own, or none
+        self.refuse(given, idle, f"with --method {method.name}")
+
+    def _options_of(self, method: Any) -> set[str]:
+        """Return the names of the options that a method's recommender and batches are made with."""
+        from headstart.training.settings import Plan
+
+        if not method.trained:
+            return {field.name for field in dataclasses.fields(method.learner.design_type)}
+        plan = {field.name for field in dataclasses.fields(Plan)}
+        return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
+
     def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
         method = self._method(given)
@@ -99,28 +117,19 @@ class CollabJob(Job):
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return the method's recommender, solved or yet to be trained."""
-        from headstart.collab.rankers import EASE, IALS
-
         method = self._method(given)
-        if method.trained or method.name == "ratings":
+        if method.trained:
             return method(data, **self.learner_options(self.learner_type, given))
-        rankers: dict[str, Any] = {"ease": EASE, "ials": IALS}
-        kind = rankers[method.name].design_type
-        idle = sorted((self._trained | {"epochs", "lr", "batch_size"}) - {f.name for f in dataclasses.fields(kind)})
-        for name in idle:
-            if name in given and name != "seed":
-                flag = f"--{name.replace('_', '-')}"
-                typer.echo(f"warning: {flag} has no effect: --method {method.name} is solved, not trained", err=True)
-        return method(data, **self.chosen(given, kind))
+        return method(data, **self.chosen(given, method.learner.design_type))
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner, unless it is solved."""
-        if hasattr(learner, "fit_one_cycle"):
+        if "train" in APPLICATIONS[learner.application].does:
             super().fit(learner, given)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner; a ranker, which knows no processes, on the main one alone."""
-        if is_main or hasattr(learner, "fit_one_cycle"):
+        if is_main or "train" in APPLICATIONS[learner.application].does:
             learner.save(out)
 
     def next_command(self, learner: Any, out: Path) -> str:
@@ -154,26 +163,28 @@ class TextJob(Job):
         designs = options_in(options_of(learner.design_type), NETWORK, leave_out=["config"])
         return (*starts, *(dataclasses.replace(o, help=f"with --transformer: {o.help}") for o in designs))
 
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` for options of a transformer without one, and for others beside one."""
+        kind, other = self.learner_type, self._transformer()
+        if "transformer" in given:
+            kind, other = other, kind
+            for name in ("language_model", "tokenizer"):
+                if name in given:
+                    raise ConfigError(f"give one of --{name.replace('_', '-')} and --transformer")
+        idle = self.names_of(other) - self.names_of(kind)
+        self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
+
     def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return texts, in a transformer's tokens if there is one."""
         from headstart.text.transformer_learner import read_tokenizer
 
         if "transformer" not in given:
             return super().data(source, given, engine)
-        for name in ("language_model", "tokenizer"):
-            if name in given:
-                raise ConfigError(f"give one of --{name.replace('_', '-')} and --transformer")
         return super().data(source, {**given, "tokenizer": read_tokenizer(given["transformer"])}, engine)
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network that was asked for."""
         kind = self._transformer() if "transformer" in given else self.learner_type
-        other = self.learner_type if "transformer" in given else self._transformer()
-        foreign = self.names_of(other) - self.names_of(kind)
-        for name in given:
-            if name in foreign:
-                without = "with" if "transformer" in given else "without"
-                raise ConfigError(f"--{name.replace('_', '-')} has no effect {without} --transformer: leave it out")
         return kind(data, **self.learner_options(kind, given))
 
     @staticmethod
@@ -192,7 +203,8 @@ class VisionJob(Job):
             CommandOption(
                 "precompute", Annotated[int | None, Range(low=0)], None,
                 "number of copies of each training image whose activations are computed once; the head trains from"
-                " these, in seconds. 0: train from the images. None: 1, or 4 with --augment, or 0 with random weights.",
+                " these, in seconds. 0: train from the images. None: 1, or 4 with --augment and without --fine-tune, or"
+                " 0 with random weights.",
                 TRAINING,
             ),
             CommandOption(
@@ -209,8 +221,8 @@ class VisionJob(Job):
         """Return a learner, its activations computed."""
         copies = given.get("precompute")
         if copies is None:
-            changed = data.codec.augment is not None and not given.get("fine_tune")
-            copies = 0 if given.get("weights") == "random" else 4 if changed else 1
+            start = {"weights": given["weights"]} if "weights" in given else {}
+            copies = self.learner_type.usual_copies(data, **start, fine_tune=bool(given.get("fine_tune")))
         return super().learner(data, {**given, "precompute": copies})
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
-"""From fields to options of the command: each is named, typed, defaulted and documented in the library alone.
+"""Options of ``headstart train NAME``, made from the fields of values that `Job.options` in `command.train` lists.
 
+Name, type, default and documentation of an option are those of its field, and stand in the library alone.
 A field ``batch_size: Annotated[int | None, Range(low=1)] = None`` becomes ``--batch-size N``. What is written after an
 option stays text until `read_options` turns it into what the field holds, so that a mistake is reported in the same
 words as in Python. Options that are not given are not passed on: the library's defaults apply.
@@ -229,7 +230,7 @@ def names(text: str) -> list[str]:
 
 
 def _arms(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, or the type itself; ranges taken off."""
+    """Return the members of a union, or the type itself; ranges taken off."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) in (Union, types.UnionType):
@@ -238,7 +239,7 @@ def _arms(hint: Any) -> tuple[Any, ...]:
 
 
 def _kinds(hint: Any) -> list[Any]:
-    """The members that can be written on a command line."""
+    """Return the members that can be written on a command line."""
     named = _named_values(hint)
     return [arm for arm in _arms(hint) if arm is not type(None) and (arm in named or _writable(arm))]
 
@@ -253,7 +254,7 @@ def _writable(arm: Any) -> bool:
 
 
 def _named_values(hint: Any) -> list[type[Any]]:
-    """The values among a type's members, if there are several that need no arguments: their names are choices."""
+    """Return the values among a type's members that need no arguments, if there are several: choices by name."""
     found = [
         arm
         for arm in _arms(hint)
@@ -273,7 +274,7 @@ def _choices(hint: Any) -> list[str]:
 
 
 def _read(text: str, hint: Any) -> Any:
-    """A text as one of a type's members has it, the narrowest first; `UNREADABLE` if it is none of them."""
+    """Return a text as one of a type's members has it, the narrowest first; `UNREADABLE` if it is none of them."""
     kinds = _kinds(hint)
     for arm in sorted(kinds, key=_breadth):
         origin = get_origin(arm)
@@ -360,7 +361,7 @@ def _form(hint: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A default as one would write it."""
+    """Return a default as one would write it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from headstart.applications import APPLICATIONS
 from headstart.command.options import AsJson, Device, Folder, Input, names
 from headstart.command.report import metrics_in, print_metrics
 from headstart.core.errors import ConfigError
@@ -90,7 +91,7 @@ def recommend(
     if out is not None:
         check_output(out)
     learner = load(folder, device=device)
-    if not hasattr(learner, "recommend"):
+    if "recommend" not in APPLICATIONS[learner.application].does:
         raise ConfigError(f"{folder} holds no recommender: train one with headstart train collab")
     options: dict[str, Any] = {
         "exclude_seen": not seen, "only": names(only) or None, "exclude": names(exclude), "because": True,
@@ -124,7 +125,7 @@ def generate(
     from headstart import load
 
     learner = load(folder, device=device)
-    if not hasattr(learner, "generate"):
+    if "generate" not in APPLICATIONS[learner.application].does:
         raise ConfigError(f"{folder} holds no language model: train one with headstart train language-model")
     if beams is not None:
         for found in learner.beam_search(prompt, n, beams=beams):
@@ -135,12 +136,15 @@ def generate(
 
 
 def _rows(learner: Any, source: Path) -> pl.DataFrame:
-    """The rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
+    """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
     from headstart.frames.door import read_table
+    from headstart.tabular.learner import TabularLearner
 
-    if source.is_dir() and hasattr(learner, "rows_of"):
+    if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
         rows: pl.DataFrame = learner.rows_of(source)
         return rows
+    if isinstance(learner, TabularLearner):  # read as its training rows were: a code 01 stays 01
+        return learner.read(source, "input")
     return read_table(source, "input")
 
 

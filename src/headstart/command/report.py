@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from headstart.applications import APPLICATIONS
 from headstart.core.record import finite
 
 __all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"]
@@ -30,7 +31,7 @@ def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool)
         then: the command that a user would type next, without ``headstart``.
         as_json: print one JSON object.
     """
-    history: Any = getattr(learner, "history", None) or []
+    history: Any = learner.history if "train" in APPLICATIONS[learner.application].does else []
     metrics = metrics_in(learner.figures if history else learner.metrics)
     kept = history.kept() if history else None
     if as_json:
@@ -78,7 +79,7 @@ def described(record: Mapping[str, Any]) -> list[str]:
 
 
 def _words(content: Any, *, inside: bool = False) -> str:
-    """A part of a record in words, on one line."""
+    """Return a part of a record in words, on one line."""
     if content is None or isinstance(content, bool):
         return {None: "-", True: "yes", False: "no"}[content]
     if isinstance(content, float):

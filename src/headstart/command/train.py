@@ -1,8 +1,9 @@
-"""``headstart train``: one command for all applications, made from the fields of their values.
+"""``headstart train NAME``: `Job.options` collects its options from fields, by `command.options`.
 
-What can be set stands in four places of the library, and nowhere here: the arguments of ``from_table`` and
-``from_folder`` (columns), the settings of the data, the design, and the training. How long and how fast is the plan's:
-`learner.plan()`, of which single fields can be set. `Job` is enough for an application without wishes of its own.
+They come from five places, which name, default and document them: the arguments of the data's ``from_table`` and
+``from_folder`` (columns), the settings of the data, the design, the training, and the `Plan` of the fit, whose defaults
+are those of `learner.plan()`. A `Job` suffices for most applications; `command.jobs` has those with options of their
+own, such as ``--method``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,7 +99,7 @@ class Job:
         return tuple(sorted(by_name.values(), key=lambda option: (panels.index(option.panel), not option.required)))
 
     def _split_options(self) -> list[CommandOption]:
-        """The options of the split; its default is what the data's constructor says of its own."""
+        """Return the options of the split; its default is what the data's constructor says of its own."""
         split = next((option for option in self._table_arguments if option.name == "split"), None)
         usual = "" if split is None else f" None: {re.split('[.;]', split.help.partition('None: ')[2])[0]}."
         return [
@@ -116,16 +117,31 @@ class Job:
 
     @cached_property
     def _folder_arguments(self) -> tuple[Any, ...]:
-        return self._arguments("from_folder")
+        return self._arguments("from_folder") if self.application.folders else ()
 
     def _arguments(self, constructor: str) -> tuple[Any, ...]:
-        """The options of one of the data's constructors, less the source."""
+        """Return the options of one of the data's constructors, less the source."""
         from headstart.core.values import arguments_of
 
-        function = getattr(self.data_type, constructor, None)
-        return () if function is None else arguments_of(function)[1:]
+        return arguments_of(getattr(self.data_type, constructor))[1:]
 
     # ---- what is done with it
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` for options that have no effect beside others; called before the data are read."""
+
+    @staticmethod
+    def refuse(given: Mapping[str, Any], idle: Collection[str], reason: str) -> None:
+        """Raise `ConfigError` if an idle option was given.
+
+        Args:
+            given: options by name.
+            idle: names of options without effect.
+            reason: with or without which other option that is so, for the message.
+        """
+        for name in given:
+            if name in idle:
+                raise ConfigError(f"--{name.replace('_', '-')} has no effect {reason}: leave it out")
 
     def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return the application's data of a table or folder."""
@@ -133,7 +149,7 @@ class Job:
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        if source.is_dir() and not hasattr(self.data_type, "from_folder"):
+        if source.is_dir() and not self.application.folders:
             raise ConfigError(f"{source} is a folder; train {self.application.name} takes a CSV or Parquet file")
         arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
         known, other = reversed(arguments) if source.is_dir() else arguments
@@ -226,11 +242,11 @@ class Job:
 
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
-        return f"predict {out} {'INPUT' if self._folder_arguments else 'TABLE'}"
+        return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
 
 
 def _planned(option: CommandOption) -> CommandOption:
-    """A field of the plan, whose default depends on the data."""
+    """Return a field of the plan, whose default depends on the data."""
     usual = option.default if isinstance(option.default, str) else "by the data"
     return dataclasses.replace(option, type=option.type | None, default=None, help=f"{option.help} None: {usual}.")
 
@@ -243,6 +259,7 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
 
     started = time.perf_counter()
     check_writable(out, "learner")
+    job.check(given)
     data = job.data(source, given, Engine(device))
     is_main = data.engine.is_main
     if is_main:
@@ -269,8 +286,7 @@ def train_command(job: Job) -> Callable[..., None]:
     def keyword(name: str, annotation: Any, **default: Any) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, **default)
 
-    folders = bool(job._folder_arguments) or hasattr(job.data_type, "from_folder")
-    what = typer.Argument(metavar="SOURCE" if folders else "TABLE", help=job.application.source)
+    what = typer.Argument(metavar="SOURCE" if job.application.folders else "TABLE", help=job.application.source)
     saved_in = typer.Option(
         metavar="FOLDER", help="Folder for the model; a model that is there is replaced.", rich_help_panel=OUTPUT
     )

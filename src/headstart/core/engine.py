@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ArtifactError, ConfigError
 
 __all__ = ["Engine", "Precision", "seed_of", "seeded"]
 
@@ -233,6 +233,27 @@ class Engine:
                 for statistic in (module.running_mean, module.running_var):
                     if statistic is not None:
                         self.sum(statistic).div_(self.world_size)
+
+    def on_main(self, action: Callable[[], None]) -> None:
+        """Do something on the main process alone, such as writing a file; return on every process once it is done.
+
+        Args:
+            action: what the main process does.
+
+        Raises:
+            ArtifactError: the main process raised it; all processes do.
+        """
+        failure: str | None = None
+        if self.is_main:
+            try:
+                action()
+            except ArtifactError as error:
+                if self.world_size == 1:
+                    raise
+                failure = str(error)
+        failure = self.from_main(failure)
+        if failure is not None:
+            raise ArtifactError(failure)
 
     def from_main(self, value: Any) -> Any:
         """Return the main process's value, which must be JSON serialisable, on every process."""

@@ -34,7 +34,7 @@ def read_record(folder: Path, name: str) -> dict[str, Any]:
         raise ArtifactError(f"there is no folder {folder}; give the folder that save() or --out wrote")
     if not path.is_file():
         raise ArtifactError(
-            f"{folder} has no {name}.json, so nothing of that kind was saved there; give another folder"
+            f"{folder} holds no {name}.json, so nothing of that kind was saved there; give another folder"
         )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

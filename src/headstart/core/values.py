@@ -181,20 +181,23 @@ def replaced(value: T, options: Mapping[str, Any]) -> T:
     Raises:
         ConfigError: a new content has the wrong type or lies outside its range.
     """
-    names = {field.name for field in dataclasses.fields(value)}  # type: ignore[arg-type]  # any dataclass
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise ConfigError(f"expected a value, such as a design or a training; got {value!r}")
+    names = {field.name for field in dataclasses.fields(value)}
     changed = {name: content for name, content in options.items() if name in names}
-    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+    return dataclasses.replace(value, **changed) if changed else value
 
 
-def unknown_option(name: str, owner: str, *kinds: type[Any]) -> ConfigError:
+def unknown_option(name: str, owner: str, *kinds: type[Any], besides: Sequence[str] = ()) -> ConfigError:
     """Return the error for a keyword argument that none of several values has as a field.
 
     Args:
         name: the keyword argument.
         owner: name of the class or function that received it, for the message.
         kinds: classes of the values, whose fields are suggested.
+        besides: other names that are suggested.
     """
-    known = [option.name for kind in kinds for option in options_of(kind)]
+    known = [*(option.name for kind in kinds for option in options_of(kind)), *besides]
     return ConfigError(f"{owner} has no option {name!r}; {did_you_mean(name, known)}")
 
 
@@ -509,7 +512,8 @@ def _named(arm: Any) -> str:
         return f"a list of {' and '.join(_plural(part) for part in dict.fromkeys(inner))}"
     if get_origin(arm) in (dict, Mapping):
         return "a dictionary"
-    return f"a {getattr(arm, '__name__', arm)}"
+    name = str(getattr(arm, "__name__", arm))
+    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
 
 
 def _plural(arm: Any) -> str:

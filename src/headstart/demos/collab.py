@@ -87,7 +87,7 @@ def demo(folder: Path, console: Console) -> None:
 
 
 def _film_and_user_means(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
-    """What one would do without a model: means of films, then of users' deviations from them, drawn to 0 if few."""
+    """Return predictions without a model: means of films, then of users' deviations, drawn to 0 where there are few."""
     mean = float(train["rating"].mean())  # type: ignore[arg-type]  # a column of numbers
     films = train.group_by("item").agg(((pl.col("rating") - mean).sum() / (pl.len() + 5)).alias("film"))
     deviation = pl.col("rating") - mean - pl.col("film")

@@ -71,7 +71,7 @@ def demo(folder: Path, console: Console) -> None:
 
 
 def _usual_catch_up(train: pl.DataFrame, valid: pl.DataFrame) -> pl.Series:
-    """What one would do without a model: departure delay plus the mean of what carrier and destination make up."""
+    """Return predictions without a model: departure delay plus the mean that carrier and destination make up."""
     gain = (pl.col("arr_delay") - pl.col("dep_delay")).mean()
     usual = train.group_by("carrier", "dest").agg(gain.alias("gain"))
     joined = valid.join(usual, on=["carrier", "dest"], how="left", maintain_order="left")

@@ -54,7 +54,7 @@ def demo(folder: Path, console: Console) -> None:
     console.rule(f"Images: {chosen.title}")
     data = chosen.data
     console.print(f"{len(data.split.train):,} training and {len(data.split.valid):,} validation images.")
-    learner = ImageLearner(data, precompute=1)
+    learner = ImageLearner(data, precompute=ImageLearner.usual_copies(data))
     learner.fit_one_cycle()
     print_kept(console, learner)
     assert learner.activations is not None

@@ -15,7 +15,7 @@ from headstart.frames.codec import Codec, Encoded
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.splits import Splitter, split_rows
 
-__all__ = ["Assembled", "DataOptions", "DataSettings", "Rows", "assemble", "rows_of", "share"]
+__all__ = ["Assembled", "DataOptions", "DataSettings", "Rows", "assemble", "check_settled", "rows_of", "share"]
 
 Inputs = TypeVar("Inputs")
 CodecT = TypeVar("CodecT", bound=Codec[Any])
@@ -91,6 +91,18 @@ class Assembled(Generic[CodecT, Inputs]):
     train: Encoded[Inputs]
     valid: Encoded[Inputs] | None
     notes: tuple[str, ...]
+
+
+def check_settled(settings: DataSettings, names: Sequence[str]) -> None:
+    """Raise `ConfigError` if a setting is given that an earlier codec, which is given too, has settled.
+
+    Args:
+        settings: the data's settings.
+        names: fields that a codec settles.
+    """
+    for option in options_of(type(settings)):
+        if option.name in names and getattr(settings, option.name) != option.default:
+            raise ConfigError(f"{option.name} is part of the codec, which was given: leave {option.name} out, or codec")
 
 
 def rows_of(

@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,7 +39,7 @@ ROWS_TO_INFER = 10_000
 """Number of rows of a CSV file from which its types are inferred; all rows if these do not suffice."""
 
 
-def read_table(source: Table, name: str = "table") -> pl.DataFrame:
+def read_table(source: Table, name: str = "table", *, text: Collection[str] = ()) -> pl.DataFrame:
     """Read any table as a polars frame.
 
     The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
@@ -49,17 +49,19 @@ def read_table(source: Table, name: str = "table") -> pl.DataFrame:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
             ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
         name: name of the table in messages.
+        text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
+            table does not have are ignored.
 
     Raises:
         DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
         ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name))
+    return _with_read_dates(_read_any(source, name, text), text)
 
 
-def _read_any(source: Table, name: str) -> pl.DataFrame:
+def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
     if isinstance(source, str | Path):
-        return _read_file(Path(source), name)
+        return _read_file(Path(source), name, text)
     if isinstance(source, pl.LazyFrame):
         try:
             return source.collect()
@@ -87,10 +89,10 @@ def _read_any(source: Table, name: str) -> pl.DataFrame:
         ) from error
 
 
-def _with_read_dates(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
     """Convert text columns in which every value is a date such as 2015-06-20, as polars does when it reads CSV."""
     dates: list[pl.Series] = []
-    for series in frame.select(pl.col(pl.String)):
+    for series in frame.select(pl.col(pl.String).exclude(text)):
         first = series.drop_nulls().head(1)
         if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
             with contextlib.suppress(pl.exceptions.PolarsError):
@@ -288,7 +290,7 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
 
 
-def _read_file(path: Path, name: str) -> pl.DataFrame:
+def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
     if not path.exists():
         raise DataError(f"{name}: there is no file {path}")
     if path.is_dir():
@@ -299,7 +301,7 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
         if ending == ".parquet":
             return pl.read_parquet(path, memory_map=False)
         if ending in (".csv", ".tsv"):
-            return _read_csv(path, "," if ending == ".csv" else "\t", name)
+            return _read_csv(path, "," if ending == ".csv" else "\t", name, text)
     except DataError:
         raise
     except Exception as error:
@@ -309,11 +311,12 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
     )
 
 
-def _read_csv(path: Path, separator: str, name: str) -> pl.DataFrame:
+def _read_csv(path: Path, separator: str, name: str, text: Collection[str]) -> pl.DataFrame:
     first_line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
     header = [value or "" for value in first_line.row(0)]
     _check_duplicates(header, f"{name}: {path}")
     arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
+    arguments["schema_overrides"] = {column: pl.String for column in header if column in text}
     # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
     with contextlib.suppress(pl.exceptions.ComputeError):
         frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)

@@ -183,6 +183,12 @@ class TableCodec:
         return (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
 
     @property
+    def text_columns(self) -> frozenset[str]:
+        """The columns that held text in the training rows, so that a file's are read as text, too."""
+        target = self.target.columns if any(isinstance(value, str) for value in self.target.classes) else ()
+        return frozenset((*(column.name for column in self.categorical if column.vocab.kind == "text"), *target))
+
+    @property
     def cardinalities(self) -> list[int]:
         """Number of ids of each categorical column."""
         return [len(column.vocab) for column in self.categorical]
@@ -249,14 +255,14 @@ class TableCodec:
         if with_target:
             check_columns(rows.frame, self.target.columns, "the table (target)")
             target = self.target.encode(rows.frame)
-        frame, notes = rows.columns, []
+        frame = rows.columns
         ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         for index, category in enumerate(self.categorical):
-            series = frame[category.name]
-            ids[:, index] = encoded = category.vocab.encode(series)
-            unseen = len(frame) - np.count_nonzero(encoded) - _missing_values(series)
-            if unseen:
-                notes.append(f"{category.name}: {unseen:,} of {len(frame):,} rows have a value never seen in training")
+            ids[:, index] = category.vocab.encode(frame[category.name])
+        notes = [
+            f"{name}: {count:,} of {len(frame):,} rows have a value never seen in training"
+            for name, count in self._unseen(frame, ids).items()
+        ]
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         filled: dict[str, int] = {}
         for index, column in enumerate(self.continuous):
@@ -278,6 +284,23 @@ class TableCodec:
             )
             warnings.warn(notes[-1], HeadstartWarning, stacklevel=2)
         return Encoded(inputs=(torch.from_numpy(ids), torch.from_numpy(numbers)), target=target, notes=tuple(notes))
+
+    def unseen(self, rows: CompleteRows, ids: Tensor) -> dict[str, int]:
+        """Return how many rows have a value never seen in training, by categorical column; only columns with such rows.
+
+        Args:
+            rows: the rows.
+            ids: their ids, as `encode` returns them, ``(rows, categorical columns)``.
+        """
+        return self._unseen(rows.columns, ids.numpy())
+
+    def _unseen(self, frame: pl.DataFrame, ids: NDArray[np.int32]) -> dict[str, int]:
+        known = np.count_nonzero(ids, axis=0)
+        counts = {
+            category.name: len(frame) - int(known[index]) - _missing_values(frame[category.name])
+            for index, category in enumerate(self.categorical)
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def encode_one(self, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Encode one row as `encode` does a table of it, by dictionary look-ups.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
@@ -10,13 +11,13 @@ import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError
-from headstart.core.values import options_of
-from headstart.frames.assemble import DataOptions, DataSettings, rows_of, share
+from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.frames.assemble import DataOptions, DataSettings, Rows, check_settled, rows_of, share
 from headstart.frames.door import Table, check_columns, read_table
 from headstart.frames.splits import Splitter, by_random
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import sort_columns
+from headstart.tabular.dates import as_moments
 from headstart.tabular.features import FeatureRecipe
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -59,7 +60,8 @@ class TabularSettings(DataSettings):
         recipe: makes features from the history of rows (`headstart.features`), and is saved with the model for new
             rows. It sees the whole table, with ``valid`` where that is given, before ``where`` and the split: a holiday
             of the first validation week counts for the last training day. A table that has all its features already is
-            taken as it is.
+            taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
+            validation rows is hidden from it, as that of new rows will be.
     """
 
     categorical: tuple[str, ...] = ()
@@ -149,11 +151,19 @@ class TabularData(Data):
             _check_fixed(codec, targets, settings)
         recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
-        frame, valid_frame = _with_features(table, valid, recipe)
         needed = [*targets, *([] if settings.weight is None else [settings.weight])]
-        rows = rows_of(
-            frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where, needed=needed
-        )
+
+        def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
+            return rows_of(
+                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                needed=needed,
+            )  # fmt: skip
+
+        frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+        rows = parts(*_with_features(frame, other, recipe))
+        if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
+            hidden = [name for name in targets if name in recipe.inputs]
+            rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
         if codec is None:  # fitted and encoded by hand, not by `assemble`: both go by the same completed rows
             fitted = fit_target(
@@ -178,7 +188,9 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        validation = codec.encode(codec.with_parts(rows.valid), with_target=True)
+        valid_rows = codec.with_parts(rows.valid)
+        validation = codec.encode(valid_rows, with_target=True)
+        _warn_of_unseen_columns(codec, valid_rows, validation.inputs[0])
         repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
         notes = list(validation.notes)
         if repeated:
@@ -218,9 +230,33 @@ def suggested_epochs(steps: int) -> int:
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
-    """Return all rows of a frame as batches, in their order, to be predicted or evaluated."""
-    encoded = codec.encode(frame, with_target=with_target)
+    """Return all rows of a frame as batches, in their order, to be predicted or evaluated.
+
+    Warn once if rows have values never seen in training, with their number by column.
+    """
+    rows = codec.complete(frame)
+    encoded = codec.encode(rows, with_target=with_target)
+    unseen = codec.unseen(rows, encoded.inputs[0])
+    if unseen:
+        counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
+        warnings.warn(
+            f"of {len(frame):,} rows some have a value never seen in training, which counts as unknown: {counted}",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     return _in_order(encoded.inputs, encoded.target, engine)
+
+
+def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) -> None:
+    """Warn of columns, parts of dates aside, of which each validation row has a value never seen in training."""
+    for name, count in codec.unseen(rows, ids).items():
+        if count == len(ids) and name in codec.columns:
+            warnings.warn(
+                f"column {name!r}: every validation row has a value never seen in training, so that nothing learnt of"
+                f" its values can help there: leave it out, exclude=[{name!r}], or split the rows otherwise",
+                HeadstartWarning,
+                stacklevel=3,
+            )
 
 
 def _in_order(inputs: Sequence[Tensor], target: Tensor | None, engine: Engine) -> TensorLoader:
@@ -240,9 +276,7 @@ def _check_fixed(codec: TableCodec, targets: Sequence[str], settings: TabularSet
     """Raise `ConfigError` if an option is given that the codec has decided."""
     if tuple(targets) != codec.target.columns:
         raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
-    for option in options_of(TabularSettings):
-        if option.name in OF_THE_CODEC and getattr(settings, option.name) != option.default:
-            raise ConfigError(f"{option.name} is part of the codec, which was given: leave {option.name} out, or codec")
+    check_settled(settings, OF_THE_CODEC)
 
 
 def _check_apart(settings: TabularSettings, targets: Sequence[str]) -> None:
@@ -263,18 +297,22 @@ def _check_recipe(recipe: FeatureRecipe | None, targets: Sequence[str]) -> None:
         if recipe is not None and name in recipe.ahead:
             raise ConfigError(
                 f"the recipe uses present or later values of the target {name!r}, which are what is to be predicted:"
-                " look back only, AddRolling(..., forward=False, present=False)"
+                " look back only, AddRolling(..., forward=False, present=False, horizon=14)"
+            )
+        if recipe is not None and recipe.without_horizon(name):
+            raise ConfigError(
+                f"the recipe looks back on the target {name!r}, which is not known up to the day that is predicted:"
+                " say how many days ahead you predict, AddRolling(..., horizon=14)"
             )
 
 
 def _with_features(
-    table: Table, valid: Table | None, recipe: FeatureRecipe | None
+    frame: pl.DataFrame, other: pl.DataFrame | None, recipe: FeatureRecipe | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return both tables with a recipe's features, made of the two together, since one's rows are the other's history.
 
     Each table's features are made here once: what follows reads them.
     """
-    frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
     if recipe is None:
         return frame, other
     if other is None:
@@ -286,3 +324,57 @@ def _with_features(
     inputs = pl.concat([part.select(recipe.inputs) for part in (frame, other)], how="vertical_relaxed")
     features = recipe.apply(inputs).select(recipe.outputs)
     return frame.hstack(features[: len(frame)]), other.hstack(features[len(frame) :])
+
+
+ROW = "headstart row"
+"""Name of a column that numbers the rows of both tables while their features are made."""
+
+
+def _with_target_hidden(
+    frame: pl.DataFrame,
+    other: pl.DataFrame | None,
+    recipe: FeatureRecipe,
+    targets: Sequence[str],
+    parts: Callable[[pl.DataFrame, pl.DataFrame | None], Rows],
+) -> Rows:
+    """Return the training and validation rows with features that see no target of the validation rows.
+
+    Hidden too are the targets of rows that are neither, such as those of days that ``where`` leaves out, from the first
+    validation day on: nobody will know them either.
+
+    Args:
+        frame: the table, without features.
+        other: the table of validation rows, likewise; None: they are part of the table.
+        recipe: looks back on the targets.
+        targets: the columns to hide.
+        parts: splits tables with features.
+    """
+    size = len(frame)
+    frame = frame.with_columns(pl.int_range(pl.len()).alias(ROW))
+    other = None if other is None else other.with_columns(pl.int_range(size, size + pl.len()).alias(ROW))
+    rows = parts(*_with_features(frame, other, recipe))
+    valid = rows.valid
+    assert valid is not None
+    train = rows.train[ROW].implode()
+
+    def concealed(part: pl.DataFrame) -> pl.DataFrame:
+        columns = []
+        for name in targets:
+            date = recipe.date_of(name)
+            assert date is not None
+            first = as_moments(valid[date], with_time=False).min()
+            earlier = (as_moments(part[date], with_time=False) < first).fill_null(False)
+            known = (part[ROW].is_in(train) | earlier) & ~part[ROW].is_in(valid[ROW].implode())
+            columns.append(pl.when(known).then(pl.col(name)).alias(name))
+        return part.with_columns(columns)
+
+    features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
+    made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
+    return Rows(
+        *(
+            part.drop(recipe.outputs)
+            .join(made, on=ROW, how="left", maintain_order="left")
+            .select(name for name in part.columns if name != ROW)
+            for part in (rows.train, valid)
+        )
+    )

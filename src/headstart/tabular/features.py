@@ -111,6 +111,7 @@ def add_rolling(
     unit: Unit = "rows",
     forward: bool = True,
     present: bool = True,
+    horizon: int | None = None,
     names: tuple[str, str] = ("{event}_bw", "{event}_fw"),
 ) -> Table:
     """Add the number of events in a window before each row, and in one after it. Numbers are summed.
@@ -127,6 +128,9 @@ def add_rolling(
         unit: ``"rows"`` (a shop's previous rows, whatever lies between them) or ``"days"``.
         forward: also add the window after the row: only for what is known in advance.
         present: whether the row itself takes part; with days all rows of its group and moment.
+        horizon: number of days from the end of the window to the row: how far ahead one predicts, for values that are
+            not known later, such as the target. The feature is then null, not 0, where the window is empty or has a
+            missing value. Needs ``forward=False, present=False``. None: the window ends at the row.
         names: names of the two new columns of each event.
 
     Returns:
@@ -137,8 +141,9 @@ def add_rolling(
         ConfigError: a window, unit, name or condition that makes no sense.
     """
     step = AddRolling(
-        events, date=date, group=group, window=window, unit=unit, forward=forward, present=present, names=names
-    )
+        events, date=date, group=group, window=window, unit=unit, forward=forward, present=present, horizon=horizon,
+        names=names,
+    )  # fmt: skip
     return _added(table, step)
 
 
@@ -180,6 +185,14 @@ class FeatureRecipe:
     def ahead(self) -> tuple[str, ...]:
         """The columns whose present or later values are used, so that they must be known in advance."""
         return self._of_table("ahead")
+
+    def without_horizon(self, column: str) -> bool:
+        """Return whether a step looks back on a column up to the row itself, as if it were always known at once."""
+        return any(column in step.inputs and getattr(step, "horizon", None) is None for step in self.steps)
+
+    def date_of(self, column: str) -> str | None:
+        """Return the column of dates along which a step looks back on a column; None: no step does."""
+        return next((step.date for step in self.steps if isinstance(step, AddRolling) and column in step.inputs), None)
 
     @property
     def outputs(self) -> tuple[str, ...]:

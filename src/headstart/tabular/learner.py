@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
 
+import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -126,6 +127,15 @@ class TabularLearner(ApplicationLearner):
             )
         return super().restored(record, tensors, folder, engine)
 
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table as a frame, read as the training rows were: text stays text, a code ``01`` stays ``01``.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
+            name: name of the table in messages.
+        """
+        return read_table(table, name, text=self.codec.text_columns)
+
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
         """Return predictions for a table, or for one row.
 
@@ -145,7 +155,7 @@ class TabularLearner(ApplicationLearner):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over tables; for one row give a table of one row")
             return self._predict_one(rows)
-        frame = read_table(rows)
+        frame = self.read(rows)
         if not len(frame):
             return to_source(self.codec.decode(self._no_rows()), rows)
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
@@ -153,7 +163,7 @@ class TabularLearner(ApplicationLearner):
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, read_table(table), self.engine, with_target=True))
+        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
         """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
@@ -179,7 +189,7 @@ class TabularLearner(ApplicationLearner):
             column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
             rows had missing numbers.
         """
-        return to_source(embedded_features(self.model, self.codec, read_table(rows)), rows)
+        return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 
     def feature_importance(
         self,
@@ -251,7 +261,7 @@ class TabularLearner(ApplicationLearner):
         if table is None:
             loader, rows = self._valid(), self._own_data().valid_rows
         else:
-            rows = read_table(table)
+            rows = self.read(table)
             loader = table_loader(self.codec, rows, self.engine, with_target=True)
         assert loader.target is not None and rows is not None
         return Interpretation.of(

@@ -80,6 +80,7 @@ class TabularParameters(TypedDict, total=False):
     norm_first: bool
     straight: bool
     dropout: float | Sequence[float]
+    category_dropout: float
     embedding_dropout: float
     embedding_sizes: Mapping[str, int] | None
     ensemble: int

@@ -185,6 +185,8 @@ class AddRolling(_OfEvents):
         unit: what the window counts.
         forward: also add the window after the row.
         present: whether the row itself takes part.
+        horizon: number of days from the end of the window to the row, for values that are not known later; None: the
+            window ends at the row.
         names: names of the two new columns of each event.
     """
 
@@ -193,12 +195,15 @@ class AddRolling(_OfEvents):
     unit: Unit = "rows"
     forward: bool = True
     present: bool = True
+    horizon: Annotated[int | None, Range(low=1)] = None
     names: tuple[str, str] = ("{event}_bw", "{event}_fw")
 
     def __post_init__(self) -> None:
-        """Check the names."""
+        """Check the names, and that a horizon is for looking back."""
         object.__setattr__(self, "names", _templates(self.names))
         super().__post_init__()
+        if self.horizon is not None and (self.forward or self.present):
+            raise ConfigError("horizon is for looking back only: give forward=False and present=False with it")
 
     @property
     def ahead(self) -> tuple[str, ...]:
@@ -214,6 +219,17 @@ class AddRolling(_OfEvents):
         """Return the new columns, in the order of ``outputs``."""
         check_columns(frame, self.inputs, "add_rolling")
         timeline = Timeline(frame, self.date, self._groups)
+        if self.horizon is not None:
+            known = frame.select(pl.all_horizontal(_is_known(frame[name]) for name in self._sources).alias("known"))[
+                "known"
+            ].to_numpy()
+            behind = [
+                timeline.window_sum_behind(
+                    _values(frame, event, condition), known, self.window, self.unit, self.horizon
+                )
+                for event, condition in self._conditions.items()
+            ]
+            return [series.alias(name) for series, name in zip(behind, self.outputs, strict=True)]
         sums = [
             timeline.window_sum(values, self.window, self.unit, forward=forward, present=self.present)
             for values in (_values(frame, event, condition) for event, condition in self._conditions.items())
@@ -256,6 +272,13 @@ def _values(frame: pl.DataFrame, event: str, condition: str | None) -> NDArray[n
         raise DataError(f"column {event!r} has infinite values; replace them (None says that a value is missing)")
     whole = bool(((values == values.round(0)) & (values.abs() < 2**53)).all())
     return (values.cast(pl.Int64) if whole else values).to_numpy()
+
+
+def _is_known(series: pl.Series) -> pl.Series:
+    """Return which values are neither null nor NaN."""
+    return (
+        series.is_not_null() & series.is_not_nan().fill_null(True) if series.dtype.is_float() else series.is_not_null()
+    )
 
 
 def _names_in(condition: str) -> list[str]:

@@ -91,6 +91,36 @@ class Timeline:
         sums = np.concatenate([np.zeros(1, values.dtype), np.cumsum(values[self.order])])
         return self._in_table_order(sums[last] - sums[first])
 
+    def window_sum_behind(
+        self, values: NDArray[np.generic], known: NDArray[np.bool_], size: int, unit: Unit, horizon: int
+    ) -> pl.Series:
+        """Return the sum over a window that ends a horizon before each row, within its group.
+
+        Args:
+            values: int64 or float64 ``(rows,)``, in the table's order.
+            known: whether each value is known, bool ``(rows,)``.
+            size: length of the window.
+            unit: ``"rows"``, the last ones at the horizon or before it; or ``"days"``, the last one the horizon's.
+            horizon: number of days from the end of the window to the row, at least 1.
+
+        Returns:
+            Int64 or Float64 ``(rows,)``: null for a window that is empty or has an unknown value, and for a row without
+            a date.
+        """
+        last = self._first_row_after(self._moment - horizon * self._day)
+        if unit == "rows":
+            first = np.maximum(last - size, np.searchsorted(self._group, self._group, "left"))
+        else:
+            first = self._first_row_after(self._moment - (horizon + size) * self._day)
+        sums = np.concatenate([np.zeros(1, values.dtype), np.cumsum(np.where(known, values, 0)[self.order])])
+        counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(known[self.order])])
+        complete = (last > first) & (counts[last] - counts[first] == last - first)
+        return self._in_table_order(sums[last] - sums[first], known=complete)
+
+    def _first_row_after(self, moment: Ints) -> Ints:
+        """Return the first row of each row's group after a moment."""
+        return self._first_row_of(np.searchsorted(self._moments, moment, "right"))
+
     def _distance(self, event: NDArray[np.bool_], *, side: Literal["left", "right"], step: int) -> pl.Series:
         at = np.flatnonzero(event[self.order])
         index = np.searchsorted(self._key[at], self._key, side) + step

@@ -113,7 +113,7 @@ class Count(Numeric):
 
 
 def _counts_of(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:
-    """The target's values, float64 ``(rows,)``."""
+    """Return the target's values, float64 ``(rows,)``."""
     values: NDArray[np.float64] = numbers_of(frame, [column], log=False)[:, 0]
     if (values < 0).any():
         raise DataError(

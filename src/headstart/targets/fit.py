@@ -72,7 +72,7 @@ def fit_target(
 
 
 def _checked_kind(frame: pl.DataFrame, columns: Sequence[str], kind: KindOption | None) -> KindOption:
-    """The kind of the target: as given, or as its column suggests."""
+    """Return the kind of the target: as given, or as its column suggests."""
     kinds = get_args(KindOption)
     if kind is not None and kind not in kinds:
         raise ConfigError(f"target_kind must be 'number', 'count' or 'label'; {did_you_mean(str(kind), kinds)}")

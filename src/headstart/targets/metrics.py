@@ -464,7 +464,7 @@ def _alike(prediction: Tensor, target: Tensor) -> tuple[Floats, Floats]:
 
 
 def _for_sklearn(prediction: Tensor, target: Tensor, needs: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The arguments ``(y_true, y_pred)`` of a scikit-learn metric."""
+    """Return the arguments ``(y_true, y_pred)`` of a scikit-learn metric."""
     predicted = _floats(prediction)
     if target.is_floating_point():
         if needs == "probability":
@@ -490,7 +490,7 @@ def _check_suits(metric: Metric, target: Measurable) -> None:
 def _of_classes(
     prediction: Tensor, target: Tensor, score: Callable[[Integers, Integers, Integers], Floats], *, binary: bool
 ) -> float:
-    """A score of each class, ``(classes,)``: that of the second of two if ``binary``, otherwise the mean."""
+    """Return a score of each class, ``(classes,)``: that of the second of two if ``binary``, otherwise the mean."""
     predicted, true = _floats(prediction), target.cpu().numpy()
     classes = predicted.shape[1]
     if true.ndim == 2:

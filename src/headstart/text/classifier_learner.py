@@ -167,7 +167,10 @@ class ClassifierLearner(ApplicationLearner):
             )
         prediction, true = (part.cpu() for part in self.predict_with_targets())
         errors = pl.Series("loss", self.codec.label.row_errors(prediction, true).numpy())
-        rows = pl.concat([self._valid_rows(), self.codec.decode(prediction)], how="horizontal")
+        decoded = self.codec.decode(prediction)
+        rows = self._valid_rows()
+        kept = [name for name in decoded.columns if name not in rows.columns]  # a label may be called prediction
+        rows = pl.concat([rows.drop("loss", strict=False), decoded.select(kept)], how="horizontal")
         return rows.with_columns(errors).sort("loss", descending=True).head(n)
 
     def confusion_matrix(self) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.text.corpus import Corpus, pieces
 
-__all__ = ["log_frequencies", "word_vectors"]
+__all__ = ["frequencies", "log_frequencies", "word_vectors"]
 
 WINDOW = 3
 """Largest distance, in tokens, of two words that count as neighbours."""
@@ -29,6 +29,11 @@ SPARE = 20
 
 SMOOTHING = 0.75
 """Exponent of the contexts' frequencies, which keeps rare contexts from dominating."""
+
+
+def frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
+    """Return each word's share of the corpus, float32 ``(words,)``."""
+    return (_counts(corpus, words) / len(corpus.tokens)).astype(np.float32)
 
 
 def log_frequencies(corpus: Corpus, words: int) -> NDArray[np.float32]:
@@ -98,7 +103,7 @@ def _neighbours(corpus: Corpus, words: int, contexts: int) -> NDArray[np.float32
 
 
 def _mutual_information(counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logarithm of each pair's probability over that of chance, at least 0; in place."""
+    """Return the logarithm of each pair's probability over that of chance, at least 0; in place."""
     of_word = counts.sum(1, keepdims=True, dtype=np.float64).astype(np.float32)
     of_context = counts.sum(0, dtype=np.float64) ** SMOOTHING
     of_context /= max(of_context.sum(), 1e-12)

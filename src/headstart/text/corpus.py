@@ -187,7 +187,7 @@ def _tokenized(texts: Texts, tokenizer: AnyTokenizer, workers: int, *, show: boo
 
 
 def _work(texts: Texts) -> Iterator[list[str]]:
-    """The texts in units of work of about equal size."""
+    """Return the texts in units of work of about equal size."""
     held: list[str] = []
     characters = 0
     for text in itertools.chain.from_iterable(texts):
@@ -203,7 +203,7 @@ def _work(texts: Texts) -> Iterator[list[str]]:
 
 
 def _reported(parts: Iterable[Tokenized]) -> Iterator[Tokenized]:
-    """The same parts, with a line on the terminal from the first second on."""
+    """Return the same parts, with a line on the terminal from the first second on."""
     console = Console(stderr=True)
     started, texts, tokens = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as stack:
@@ -218,7 +218,7 @@ def _reported(parts: Iterable[Tokenized]) -> Iterator[Tokenized]:
 
 
 def _marked(ids: Ids, lengths: NDArray[np.int64], special: Ids) -> Ids:
-    """The ids with the special ones for begin and end put around each text."""
+    """Return the ids with the special ones for begin and end put around each text."""
     marked = np.empty(len(ids) + 2 * len(lengths), dtype=np.int32)
     ends = np.cumsum(lengths + 2)
     begins = ends - lengths - 2

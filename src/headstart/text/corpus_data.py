@@ -12,7 +12,7 @@ import polars as pl
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
-from headstart.frames.assemble import DataOptions, DataSettings, share
+from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
 from headstart.targets.target import ClassTarget
 from headstart.text.codec import TextCodec, total_characters
 from headstart.text.corpus import Corpus, Texts, count_tokens
@@ -92,6 +92,10 @@ class CorpusData(Data):
     language_model: Path | None = None
 
 
+OF_THE_CODEC = ("tokenizer", "min_freq", "max_vocab", "vocabulary", "backward")
+"""Settings that a codec has settled."""
+
+
 def reading_of_start(settings: CorpusSettingsT, *, with_vocabulary: bool) -> CorpusSettingsT:
     """Return the settings with tokenizer and direction of the language model to start from, if there is one.
 
@@ -104,6 +108,8 @@ def reading_of_start(settings: CorpusSettingsT, *, with_vocabulary: bool) -> Cor
         ArtifactError: the folder cannot be read.
     """
     if settings.language_model is None:
+        if settings.codec is not None:
+            check_settled(settings, OF_THE_CODEC)
         return settings
     if settings.codec is not None:
         raise ConfigError("codec and language_model both say how texts become ids: give one")

@@ -192,7 +192,7 @@ def _evaluation_loader(part: Encoded[Corpus], engine: Engine) -> BucketLoader:
 
 
 def _checked_codec(codec: TextCodec, columns: tuple[str, ...], label: str) -> TextCodec:
-    """The codec of an earlier model, if it reads the same columns and predicts the same one."""
+    """Return the codec of an earlier model, if it reads the same columns and predicts the same one."""
     predicted = None if codec.target is None else codec.target.column
     if codec.columns != columns or predicted != label:
         raise ConfigError(

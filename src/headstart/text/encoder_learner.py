@@ -83,9 +83,9 @@ class EncoderLearner(ApplicationLearner):
         Raises:
             ArtifactError: the folder cannot be written, or holds other files.
         """
-        if self.engine.is_main:
-            write_encoder(Path(folder), self.codec, self._sizes(), self.model.encoder.state_dict())
-        self.engine.wait()
+        self.engine.on_main(
+            lambda: write_encoder(Path(folder), self.codec, self._sizes(), self.model.encoder.state_dict())
+        )
         return Path(folder)
 
     def load_encoder(self, folder: str | Path) -> None:

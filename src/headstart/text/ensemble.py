@@ -103,7 +103,9 @@ class TextEnsemble:
             for name, tensor in model_tensors(learner).items()
         }
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
-        save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+        self.learners[0].engine.on_main(
+            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+        )
         return Path(folder)
 
     @classmethod

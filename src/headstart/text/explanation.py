@@ -118,7 +118,7 @@ def _index_of(codec: TextCodec, of: Any, probabilities: list[float]) -> int:
 
 
 def _log_odds(outputs: Tensor, index: int, *, exclusive: bool) -> Tensor:
-    """The log-odds of a class, ``(texts,)``; exclusive classes add up to one, others are independent."""
+    """Return the log-odds of a class, ``(texts,)``; exclusive classes add up to one, others are independent."""
     logits = outputs[:, index]
     if not exclusive:
         return logits

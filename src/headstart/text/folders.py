@@ -140,7 +140,7 @@ def split_files(
 
 
 def _valid_part(files: pl.DataFrame, valid: str | None) -> str | None:
-    """The first folder whose texts validate: as given, or by its usual names beside ``train``."""
+    """Return the first folder whose texts validate: as given, or by its usual names beside ``train``."""
     parts = set(files["part"].to_list())
     if valid is not None:
         if valid not in parts:

@@ -201,7 +201,7 @@ def _step(model: LanguageModel, words: Tensor, state: State) -> tuple[Tensor, St
 
 
 def _allowed(logits: Tensor, codec: TextCodec) -> Tensor:
-    """The logits with minus infinity for ``<unk>``, ``<pad>`` and ``<bos>``, which are never written."""
+    """Return the logits with minus infinity for ``<unk>``, ``<pad>`` and ``<bos>``, which are never written."""
     never = [codec.vocabulary.id_of(token) for token in (UNKNOWN, PAD, BOS)]
     logits = logits.clone()
     logits[:, never] = -torch.inf

@@ -15,7 +15,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import Table
 from headstart.targets.metrics import Better
 from headstart.text.codec import TextCodec
-from headstart.text.cooccurrence import log_frequencies, word_vectors
+from headstart.text.cooccurrence import frequencies, log_frequencies, word_vectors
 from headstart.text.design import EncoderDesign, LanguageModelDesign, LanguageModelOptions, LanguageModelTraining
 from headstart.text.encoder_learner import EncoderLearner
 from headstart.text.folders import read_rows
@@ -64,9 +64,14 @@ class LanguageModelLearner(EncoderLearner):
         training: Training | None = None,
         **options: Unpack[LanguageModelOptions],
     ) -> None:
+        for name in ("loss", "metrics"):
+            if options.get(name) is not None:
+                raise ConfigError(f"a language model has its own loss and figures: leave {name} out")
         super().__init__(data, language_model=language_model, design=design, training=training, **options)
-        if from_counts and self.data is not None and self.data.language_model is None:
-            self._take_counts(self.data)
+        if self.data is not None:
+            self.prepare_for(self.data)
+            if from_counts and self.data.language_model is None:
+                self._take_counts(self.data)
 
     def make_model(self, seed: int) -> nn.Module:
         """Return a fresh network of the design."""
@@ -79,6 +84,12 @@ class LanguageModelLearner(EncoderLearner):
         device = (Engine() if data is None else data.engine).device.type
         tokens = None if data is None else data.train.rows
         return design.settled(device, len(self.codec.vocabulary), tokens)
+
+    def prepare_for(self, data: LanguageModelData) -> None:
+        """Count the words of the training texts, which sampling must know."""
+        if self.model.sampled is not None:
+            shares = frequencies(data.train.corpus, len(self.codec.vocabulary))
+            self.model.frequencies = torch.from_numpy(shares).to(self.model.bias.device)
 
     @classmethod
     def suggest(cls, data: LanguageModelData, design: LanguageModelDesign | None = None) -> Plan:

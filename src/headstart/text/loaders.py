@@ -282,7 +282,7 @@ def padded(corpus: Corpus, rows: NDArray[Any]) -> tuple[Tensor, Tensor]:
 
 
 def _tensors(corpus: Corpus) -> tuple[Tensor, Tensor]:
-    """The corpus for a digest, without a copy."""
+    """Return the corpus for a digest, without a copy."""
     return torch.from_numpy(corpus.tokens), torch.from_numpy(corpus.starts)
 
 

@@ -162,7 +162,7 @@ def join_words(tokens: Iterable[str]) -> str:
 
 
 def _cleaned(text: str, lower: bool) -> str:  # noqa: FBT001
-    """A text prepared for the pattern. Testing for a character first is much faster than applying each rule."""
+    """Return a text prepared for the pattern. Testing for a character first is much faster than applying each rule."""
     if "&" in text:
         text = html.unescape(text)
     text = text.lower() if lower else text

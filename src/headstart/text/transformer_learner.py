@@ -145,7 +145,7 @@ class TransformerLearner(ClassifierLearner):
 
 
 def _read_backbone(folder: Path) -> nn.Module:
-    """The pretrained transformer in a folder."""
+    """Return the pretrained transformer in a folder."""
     library = _library()
     try:
         backbone: nn.Module = library.AutoModel.from_pretrained(
@@ -157,7 +157,7 @@ def _read_backbone(folder: Path) -> nn.Module:
 
 
 def _library() -> Any:
-    """The `transformers` library, which imports torchvision where that is installed."""
+    """Return the `transformers` library, which imports torchvision where that is installed."""
     try:
         with contextlib.suppress(ImportError):  # it is not needed
             import_torchvision()

@@ -128,7 +128,10 @@ class ApplicationLearner(Learner, ABC):
 
     @data.setter
     def data(self, data: Any) -> None:
-        if data is not None and getattr(data, "codec", None) != self.codec:
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"learner.data must be the application's data, or None; got {data!r}")
+        given: Any = data
+        if given is not None and given.codec != self.codec:
             raise ConfigError(
                 "these data were made with another codec than the learner's, so their ids and numbers have another"
                 " meaning: make them with codec=learner.codec"

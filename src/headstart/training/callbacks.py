@@ -12,13 +12,11 @@ from torch import Tensor
 
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.core.values import Json
 from headstart.targets.metrics import Better
-from headstart.training.progress import Progress, read_checkpoint, write_checkpoint
+from headstart.training.progress import Progress
 
 __all__ = [
     "Callback",
-    "Checkpoints",
     "CycleEnd",
     "Deadline",
     "EarlyStopping",
@@ -279,32 +277,6 @@ class CycleEnd(Callback):
         """Call the function if a cycle is complete."""
         if progress.epoch in self.ends:
             self.action(self.ends.index(progress.epoch))
-
-
-class Checkpoints(Callback):
-    """Write a checkpoint after each epoch; the last callback, so that it stores the current state of the others.
-
-    Args:
-        folder: folder of the checkpoint.
-        callbacks: the other callbacks, whose state is stored.
-        setting: everything that the fit depends on; a checkpoint is resumed only with the same setting.
-    """
-
-    def __init__(self, folder: Path, callbacks: Sequence[Callback], setting: Json) -> None:
-        self.folder, self.callbacks, self.setting = folder, callbacks, setting
-
-    def take_up(self, progress: Progress) -> None:
-        """Restore the fit and the callbacks from the checkpoint, if there is one.
-
-        Raises:
-            ArtifactError: the checkpoint is damaged or belongs to another fit.
-        """
-        if (self.folder / "checkpoint.json").is_file():
-            read_checkpoint(self.folder, progress, self.callbacks, self.setting)
-
-    def on_epoch_end(self, progress: Progress) -> None:
-        """Write the checkpoint, replacing an earlier one."""
-        write_checkpoint(self.folder, progress, self.callbacks, self.setting)
 
 
 class TensorBoard(Callback):

@@ -13,12 +13,14 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from headstart.core.batch import Loss, checked_loss
+from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
-from headstart.core.values import Json, replaced, to_json
+from headstart.core.values import Json, checked, replaced, to_json
 from headstart.targets.metrics import Better, Metric, find_metrics
 from headstart.targets.target import Target
 from headstart.training import saved
-from headstart.training.callbacks import Callback, Checkpoints, CycleEnd, KeepBest, checked_callbacks
+from headstart.training.callbacks import Callback, CycleEnd, KeepBest, checked_callbacks
+from headstart.training.checkpoints import Checkpoints
 from headstart.training.display import Display
 from headstart.training.ensemble import loss_of
 from headstart.training.evaluation import evaluate, run_model
@@ -87,6 +89,9 @@ class Learner:
     application: ClassVar[str] = "custom"
     """Name of the application, by which `headstart.load` finds the class."""
 
+    training_type: ClassVar[type[Training]] = Training
+    """Class of its training."""
+
     members: int = 1
     """Number of members in the model, whose outputs in training are ``(members, rows, ...)``; 1: no such axis."""
 
@@ -100,14 +105,17 @@ class Learner:
         **options: Unpack[LearnerOptions],
     ) -> None:
         check_options(type(self).__name__, options, Training)
-        training = replaced(training or Training(), options)
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
+        training = replaced(self._checked_training(training or Training()), options)
         engine = options.get("engine") or (data.engine if data is not None else None) or saved.usual_engine()
         self._training, self.engine = training, engine.at(training.precision)
         self.model = model.to(self.engine.device).eval()
         self._data = data
         self.target = target or (data.target if data is not None else None)
         self.loss = checked_loss(options.get("loss"))
-        self.metrics: tuple[Metric, ...] = find_metrics(options.get("metrics"), self.target)
+        self._metrics_given = options.get("metrics")
+        self.metrics: tuple[Metric, ...] = find_metrics(self._metrics_given, self.target)
         self.callbacks = checked_callbacks(options.get("callbacks", ()))
         self.snapshots = Snapshots(Path(options.get("folder", "models")))
         self.progress = options.get("progress", "auto")
@@ -129,8 +137,14 @@ class Learner:
 
     @training.setter
     def training(self, training: Training) -> None:
+        self.check_engine(self._checked_training(training), self.engine)
         self.engine = self.engine.at(training.precision)
         self._training = training
+
+    @classmethod
+    def check_engine(cls, training: Training, engine: Engine) -> None:
+        """Raise `ConfigError` if the model cannot run on the engine at the training's precision."""
+        engine.at(training.precision)
 
     @property
     def data(self) -> Data | None:
@@ -139,7 +153,12 @@ class Learner:
 
     @data.setter
     def data(self, data: Data | None) -> None:
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"learner.data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
         self._data = data
+        if self.target is None and data is not None and data.target is not None:
+            self.target = data.target
+            self.metrics = find_metrics(self._metrics_given, self.target)
 
     @property
     def groups(self) -> Groups:
@@ -190,7 +209,8 @@ class Learner:
     ) -> History:
         """Train for one cycle, in which the learning rate warms up and then decreases to almost 0.
 
-        Without ``epochs``, the fit follows `plan`, which also determines which epoch's weights are kept.
+        Where ``lr`` or ``epochs`` is omitted, the fit follows `plan`, which also determines which epoch's weights are
+        kept.
 
         Args:
             lr: maximum learning rate, or one per parameter group, from the input side to the head; None: the plan's.
@@ -211,9 +231,8 @@ class Learner:
             plan = self.plan()
             lr = plan.rates(len(self.groups)) if lr is None else lr
             warm_up = plan.warm_up if warm_up is None else warm_up
-            if epochs is None:
-                epochs = plan.epochs
-                options.setdefault("keep", plan.keep)
+            epochs = plan.epochs if epochs is None else epochs
+            options.setdefault("keep", plan.keep)
         schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
         return self.fit_schedule(lr, schedule, **options)
 
@@ -258,6 +277,9 @@ class Learner:
         data = self._own_data()
         if resume and checkpoint is None:
             raise ConfigError("resume=True needs checkpoint=, the folder of the checkpoint to resume from")
+        keep = checked("keep", Keep, keep)
+        if not isinstance(schedule, Schedule):
+            raise ConfigError(f"schedule must be a schedule such as OneCycle(5); got {schedule!r}")
         listed = [*self.training.callbacks(), *self.callbacks, *checked_callbacks(callbacks)]
         if keep == "best" and data.valid is not None:
             listed.append(KeepBest())
@@ -272,9 +294,7 @@ class Learner:
                 if resume:
                     checkpoints.take_up(progress)
             if snapshot is not None and progress.epoch == 0:
-                if self.engine.is_main:
-                    self.snapshots.clear(snapshot)
-                self.engine.wait()
+                self.engine.on_main(lambda: self.snapshots.clear(snapshot))
             try:
                 fit(
                     progress, data.train, self._loss(), schedule, callbacks=every,
@@ -456,9 +476,7 @@ class Learner:
 
     def save_cycle(self, name: str, cycle: int) -> None:
         """Save the current weights under a name and the number of a cycle, for `load_cycle`."""
-        if self.engine.is_main:
-            self.snapshots.save(self.model, name, cycle)
-        self.engine.wait()
+        self.engine.on_main(lambda: self.snapshots.save(self.model, name, cycle))
 
     def load_cycle(self, name: str, cycle: int) -> None:
         """Load the weights that ``fit(..., snapshot=name)`` saved at the end of a cycle.
@@ -478,6 +496,12 @@ class Learner:
         return summary(self.model, self.groups)
 
     # ---- inside
+
+    def _checked_training(self, training: Training) -> Training:
+        if not isinstance(training, self.training_type):
+            name = self.training_type.__name__
+            raise ConfigError(f"{type(self).__name__} is trained by a {name}(...); got {training!r}")
+        return training
 
     def _own_data(self) -> Data:
         if self.data is None:
@@ -540,13 +564,35 @@ class Learner:
             **{name: to_json(value, {}) for name, value in self.values().items()},
             "weights": {name: list(tensor.shape) for name, tensor in self.model.state_dict().items()},
             "loss": "default" if self.loss is None else getattr(self.loss, "__qualname__", type(self.loss).__name__),
-            "schedule": repr(schedule),
+            "metrics": [metric.name for metric in self.metrics],
+            "first": progress.first,
+            "optimizer": _optimizer_setting(progress.optimizer),
+            "schedule": _schedule_setting(schedule),
             "rates": [group["base_lr"] for group in progress.optimizer.param_groups],
             "frozen": list(frozen_groups(progress.groups)),
             "steps": data.train.steps(0),
             "data": fingerprint_of(data.train),
+            "valid": None if data.valid is None else fingerprint_of(data.valid),
             "processes": self.engine.world_size,
         }
+
+
+def _optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
+    """Return the class of an optimizer and its options, except the learning rate, which has an entry of its own."""
+    options = {name: repr(value) for name, value in optimizer.defaults.items() if name != "lr"}
+    return {"class": type(optimizer).__name__, **options}
+
+
+def _schedule_setting(schedule: Schedule) -> Json:
+    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit."""
+    fractions = [number / 16 for number in range(17)]
+    return {
+        "class": type(schedule).__name__,
+        "epochs": schedule.epochs,
+        "cycle_ends": list(schedule.cycle_ends),
+        "lr": [schedule.lr(fraction) for fraction in fractions],
+        "momentum": [schedule.momentum(fraction) for fraction in fractions],
+    }
 
 
 def _evaluated(epoch: Mapping[str, float]) -> dict[str, float]:

@@ -6,6 +6,7 @@ them from the input side to the head. A model without this method is a single gr
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -303,8 +304,21 @@ AnyOptimizer: TypeAlias = AdamW | SGD | OwnOptimizer
 """Types of the field ``optimizer`` of `Training`."""
 
 
-def as_optimizer(given: Any) -> Any:
-    """Return a custom function as `OwnOptimizer`, and any other argument unchanged."""
-    if isinstance(given, AdamW | SGD | OwnOptimizer) or not callable(given) or isinstance(given, type(None)):
+def as_optimizer(given: Any) -> AnyOptimizer:
+    """Return an optimizer as a value: a class of ours with its defaults, a custom function as `OwnOptimizer`.
+
+    Raises:
+        ConfigError: neither an optimizer nor a function.
+    """
+    if isinstance(given, AdamW | SGD | OwnOptimizer):
         return given
-    return OwnOptimizer(getattr(given, "__name__", type(given).__name__), given)
+    if given in (AdamW, SGD):
+        made: AnyOptimizer = given()
+        return made
+    if not callable(given):
+        raise ConfigError(
+            "optimizer must be optim.AdamW(...), optim.SGD(...), or a function that makes a torch optimizer of"
+            f" parameter groups; got {given!r}"
+        )
+    inner = given.func if isinstance(given, functools.partial) else given
+    return OwnOptimizer(getattr(inner, "__name__", type(inner).__name__), given)

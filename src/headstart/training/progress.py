@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from headstart.core.artefact import pack, read_folder, reading, unpack, write_folder
 from headstart.core.engine import Engine
-from headstart.core.errors import ArtifactError
-from headstart.core.values import Json, differences
 from headstart.targets.metrics import Better
 from headstart.training.optim import Groups
 
-__all__ = ["FIGURES_BESIDE_METRICS", "Progress", "Stateful", "read_checkpoint", "write_checkpoint"]
+__all__ = ["FIGURES_BESIDE_METRICS", "Progress"]
 
 
 FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "seconds", "kept")
 """Names of the figures of an epoch that evaluation does not compute."""
-
-
-class Stateful(Protocol):
-    """Protocol of callbacks whose state a checkpoint stores and restores."""
-
-    def state(self) -> dict[str, Any]:
-        """Return the state of the callback: tensors, numbers, strings, and lists and dictionaries of them."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore the state that `state` returned."""
 
 
 @dataclass
@@ -112,13 +98,14 @@ class Progress:
         """Return everything that the rest of the fit depends on, except the state of the callbacks.
 
         All processes must call it: what differs between them (states of random generators, hidden states, sums) is
-        gathered along a new first axis, ``(processes, ...)``.
+        gathered, one process after the other, each flattened, with its shape: hidden states differ in size.
         """
         persistent = self.model.state_dict()
         carried = {name: buffer for name, buffer in self.model.named_buffers() if name not in persistent}
         local = {"loss_sum": self.loss_sum, "rows": torch.tensor(self.rows), **_prefixed("carried", carried)}
         local |= _prefixed("random", self.engine.random_state())
-        gathered = {name: self.engine.gather(value.to(self.engine.device)[None]) for name, value in local.items()}
+        shapes = self.engine.from_all({name: list(value.shape) for name, value in local.items()})
+        gathered = {name: self.engine.gather(value.to(self.engine.device).flatten()) for name, value in local.items()}
         return {
             "fit": self.fit,
             "first_epoch": self.first_epoch,
@@ -130,6 +117,7 @@ class Progress:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.engine.scaler.state_dict(),
             "processes": gathered,
+            "shapes": shapes,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -138,8 +126,11 @@ class Progress:
         Args:
             state: state of a fit with the same model, optimizer and number of processes.
         """
-        # Copies, because torch's set_rng_state reads from the start of a view's storage, not from the view.
-        local = {name: value[self.engine.rank].clone() for name, value in state["processes"].items()}
+        local = {}
+        for name, value in state["processes"].items():
+            sizes = [math.prod(shapes[name]) for shapes in state["shapes"]]
+            part = value.split(sizes)[self.engine.rank].reshape(state["shapes"][self.engine.rank][name])
+            local[name] = part.clone()  # torch's set_rng_state reads from the start of a view's storage
         self.fit, self.first_epoch, self.epoch = (state[name] for name in ("fit", "first_epoch", "epoch"))
         self.step, self.stop = state["step"], state["stop"]
         self.loss_sum, self.rows = local["loss_sum"].to(self.engine.device), int(local["rows"])
@@ -162,56 +153,3 @@ def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     return {
         name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
     }
-
-
-def write_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:
-    """Write a checkpoint, atomically. All processes must call it; the main process writes.
-
-    Args:
-        folder: folder of the checkpoint; an earlier checkpoint is replaced.
-        progress: state of the fit.
-        callbacks: callbacks whose state is stored, in this order.
-        setting: everything that the fit depends on; `read_checkpoint` requires the same setting.
-
-    Raises:
-        ArtifactError: the folder cannot be written, or contains other files.
-    """
-    tensors: dict[str, Tensor] = {}
-    record = pack(progress.state(), tensors, "progress")
-    if not progress.engine.is_main:
-        return
-    states = [[type(part).__name__, pack(part.state(), tensors, f"callback{n}")] for n, part in enumerate(callbacks)]
-    write_folder(folder, "checkpoint", {"setting": setting, "progress": record, "callbacks": states}, tensors)
-
-
-def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:
-    """Restore a fit from a checkpoint, so that its rest is bit-identical to that of an uninterrupted fit.
-
-    Args:
-        folder: folder of the checkpoint.
-        progress: state of a new fit, which is overwritten.
-        callbacks: callbacks of the same classes and in the same order as those of the checkpoint.
-        setting: everything that the fit depends on.
-
-    Raises:
-        ArtifactError: the checkpoint is damaged, or belongs to a fit with another setting or other callbacks.
-    """
-    record, tensors = read_folder(folder, "checkpoint")
-    changed = list(differences(record.get("setting"), setting))
-    if changed:
-        shown = "; ".join(f"{name} was {before!r}, is {after!r}" for name, before, after in changed[:3])
-        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise ArtifactError(
-            f"the checkpoint in {folder} belongs to another fit: {shown}{more}. Use the same settings, or start"
-            " anew with resume=False"
-        )
-    with reading(folder):
-        names = [type(callback).__name__ for callback in callbacks]
-        if [name for name, _ in record["callbacks"]] != names:
-            raise ArtifactError(
-                f"the checkpoint in {folder} was written with the callbacks {[n for n, _ in record['callbacks']]}, but"
-                f" this fit has {names}; give the same callbacks in the same order"
-            )
-        progress.restore(unpack(record["progress"], tensors))
-        for callback, (_, state) in zip(callbacks, record["callbacks"], strict=True):
-            callback.restore(unpack(state, tensors))

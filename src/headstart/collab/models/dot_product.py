@@ -296,7 +296,7 @@ def _bounded(score: Tensor, bounds: Bounds | None) -> Tensor:
 
 
 def _small(count: int, factors: int) -> Tensor:
-    """Normal factors, and a bias of 0: ``(count, factors + 1)``."""
+    """Return normal factors, and a bias of 0: ``(count, factors + 1)``."""
     table = torch.randn(count, factors + 1) * SPREAD
     table[:, -1] = 0.0
     return table

@@ -6,7 +6,7 @@ fast.ai's lesson.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,8 @@ class TabularModel(nn.Module):
         straight: with ``bins``, also a linear path from the numbers to the outputs, 0 at the start: where most rows
             lie in a few bins, as with delays, it carries what the wide last bin is too coarse for. Numbers beyond the
             outer edges count as these.
-        embedding_dropout: probability of dropping an element of an embedding, at least 0 and below 1.
+        category_dropout: probability of replacing an id by 0, the unknown one, in training, at least 0 and below 1.
+        embedding_dropout: probability of dropping an element of an embedding, likewise.
         dropout: probability of dropping a unit after each hidden layer, one for all or one per layer; likewise.
         output_range: lowest and highest value of each output, reached by a sigmoid; None: unbounded.
 
@@ -83,6 +84,7 @@ class TabularModel(nn.Module):
         batch_norm: bool = True,
         norm_first: bool = True,
         straight: bool = True,
+        category_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         output_range: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -92,7 +94,8 @@ class TabularModel(nn.Module):
             raise ConfigError(f"hidden must be a list of widths, one per hidden layer; got {hidden!r}")
         sizes = [embedding_size(count) for count in cardinalities] if embedding_sizes is None else list(embedding_sizes)
         dropouts = [dropout] * len(hidden) if isinstance(dropout, int | float) else list(dropout)
-        _check(cardinalities, continuous, outputs, sizes, hidden, embedding_dropout, dropouts)
+        probabilities = {"category_dropout": category_dropout, "embedding_dropout": embedding_dropout}
+        _check(cardinalities, continuous, outputs, sizes, hidden, probabilities, dropouts)
         _check_range(output_range, outputs)
         if not isinstance(members, int) or isinstance(members, bool) or members < 1:
             raise ConfigError(f"members must be a whole number of at least 1; got {members!r}")
@@ -100,6 +103,7 @@ class TabularModel(nn.Module):
             raise ConfigError(f"bins are one list per continuous column ({continuous}), and not together with periodic")
         self.members = members
         self.embeddings = PackedEmbeddings(cardinalities, sizes) if cardinalities else None
+        self.category_dropout = CategoryDropout(category_dropout)
         self.embedding_dropout = Dropout(embedding_dropout)
         self.numeric: PiecewiseLinear | Periodic | None = None
         if continuous and bins is not None:
@@ -149,18 +153,20 @@ class TabularModel(nn.Module):
         """Return the outputs for ids and numbers."""
         parts: list[Tensor] = []
         if self.embeddings is not None:
-            parts = self.embeddings(categorical)  # each (rows, sizes of some columns)
+            parts = self.embeddings(self.category_dropout(categorical))  # each (rows, sizes of some columns)
             if self.embedding_dropout.probability > 0:
                 parts = [self.embedding_dropout(torch.cat(parts, 1))]  # (rows, all embedding sizes)
         if continuous.shape[1]:
             numbers = continuous if self.numeric is None else self.numeric(continuous)
             parts.append(numbers if self.normalise is None else self.normalise(numbers))
-        outputs: Tensor = self.head(self._body(torch.cat(parts, 1)))  # (rows, outputs), or (members, rows, outputs)
-        if self.straight_path is not None:
-            assert isinstance(self.numeric, PiecewiseLinear)
-            outputs = outputs + self.straight_path(self.numeric.clamped(continuous))
-        if self.lowest is not None and self.highest is not None:
-            outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
+        hidden = self._body(torch.cat(parts, 1))
+        with torch.autocast(hidden.device.type, enabled=False):  # bf16 outputs would take few distinct values
+            outputs: Tensor = self.head(hidden.float())  # (rows, outputs), or (members, rows, outputs)
+            if self.straight_path is not None:
+                assert isinstance(self.numeric, PiecewiseLinear)
+                outputs = outputs + self.straight_path(self.numeric.clamped(continuous))
+            if self.lowest is not None and self.highest is not None:
+                outputs = self.lowest + (self.highest - self.lowest) * outputs.sigmoid()
         return outputs if self.members == 1 or self.training else outputs.mean(0)
 
     def _body(self, inputs: Tensor) -> Tensor:
@@ -292,10 +298,34 @@ class Dropout(nn.Module):
             return values
         if values.device.type != "cpu":
             return F.dropout(values, self.probability)
-        bits = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        draws = bits.view(torch.int16)[: values.numel()].view(values.shape)
-        kept = draws >= round(self.probability * 65_536) - 32_768
-        return values * kept.to(values.dtype).mul_(1.0 / (1.0 - self.probability))
+        return values * _kept(values, self.probability).to(values.dtype).mul_(1.0 / (1.0 - self.probability))
+
+
+class CategoryDropout(nn.Module):
+    """Replace random ids by 0 in training, so that the vector of missing and unseen values is trained too.
+
+    **Shape:** ids, int ``(rows, columns)``, in and out.
+
+    Args:
+        probability: probability of replacing an id, at least 0 and below 1; rounded to 1/65,536 on a processor.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the ids; in training with random ones replaced by 0."""
+        return ids * _kept(ids, self.probability) if self.training and self.probability > 0 else ids
+
+
+def _kept(values: Tensor, probability: float) -> Tensor:
+    """Return which elements are kept, bool of the same shape: False with the given probability."""
+    if values.device.type != "cpu":
+        return torch.rand(values.shape, device=values.device) >= probability
+    bits = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    draws = bits.view(torch.int16)[: values.numel()].view(values.shape)
+    return draws >= round(probability * 65_536) - 32_768
 
 
 def _check(
@@ -304,7 +334,7 @@ def _check(
     outputs: int,
     sizes: Sequence[int],
     hidden: Sequence[int],
-    embedding_dropout: float,
+    probabilities: Mapping[str, float],
     dropouts: Sequence[float],
 ) -> None:
     if len(sizes) != len(cardinalities):
@@ -318,7 +348,7 @@ def _check(
             raise ConfigError(f"{name} must be whole numbers of at least 1; got {list(values)}")
     if outputs < 1 or continuous < 0:
         raise ConfigError(f"outputs must be at least 1 and continuous at least 0; got {outputs} and {continuous}")
-    for name, probability in (("embedding_dropout", embedding_dropout), *(("dropout", value) for value in dropouts)):
+    for name, probability in (*probabilities.items(), *(("dropout", value) for value in dropouts)):
         if not (isinstance(probability, int | float) and 0 <= probability < 1):
             raise ConfigError(f"{name} is a probability from 0 to below 1; got {probability!r}")
 

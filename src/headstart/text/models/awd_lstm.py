@@ -9,7 +9,6 @@ Imports torch and `headstart.core.errors` alone: with `headstart.text.models.sof
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -253,19 +252,23 @@ class LanguageModel(nn.Module):
     Args:
         encoder: encoder whose embedding is also the decoder's matrix (tied weights).
         sampled: in training compare each next word with the words of the batch and this many random others, instead of
-            the whole vocabulary: several times as fast for large ones. Ids must be sorted by falling frequency. None:
-            the whole vocabulary.
+            the whole vocabulary: several times as fast for large ones. None: the whole vocabulary.
+        frequencies: each word's share of the training tokens, float32 ``(words,)``; needed to train with ``sampled``.
+            None: not known yet; set the attribute before training.
 
     Raises:
         ConfigError: ``sampled`` is not a whole number of at least 1.
     """
 
-    def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None) -> None:
+    frequencies: Tensor | None
+
+    def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None, frequencies: Tensor | None = None) -> None:
         super().__init__()
         if sampled is not None and not (isinstance(sampled, int) and sampled >= 1):
             raise ConfigError(f"sampled must be a whole number of at least 1 word, or None; got {sampled!r}")
         self.encoder, self.sampled = encoder, sampled
         self.bias = nn.Parameter(torch.zeros(encoder.embedding.num_embeddings))
+        self.register_buffer("frequencies", frequencies, persistent=False)
         for number, (hidden, cell) in enumerate(encoder.no_state(0)):
             self.register_buffer(f"carried_hidden{number}", hidden, persistent=False)
             self.register_buffer(f"carried_cell{number}", cell, persistent=False)
@@ -281,6 +284,9 @@ class LanguageModel(nn.Module):
             tokens: int ``(batch, time)``: the windows that follow those of the call before.
             fresh: bool ``(batch,)``: true where a stream begins, so that its state is zero.
             target: int ``(batch, time)``: the next tokens; `IGNORED` where none is to be predicted.
+
+        Raises:
+            ConfigError: the loss is to be ``sampled``, but ``frequencies`` are not known.
         """
         raw, state = self.encoder(tokens, self._carried(len(tokens), fresh))
         self._carry(state)
@@ -312,17 +318,20 @@ class LanguageModel(nn.Module):
 
         **Source:** Jean et al., "On Using Very Large Target Vocabulary for Neural Machine Translation" (2015): each
         logit is reduced by the logarithm of the probability that its word is among those compared, so that the optimum
-        is that of the whole softmax. The words of a batch are assumed to occur by Zipf's law.
+        is that of the whole softmax. The words of a batch are assumed to be drawn by their frequencies.
         """
+        if self.frequencies is None:
+            raise ConfigError(
+                "sampled needs each word's share of the training tokens: give LanguageModel frequencies= as well"
+            )
         words = len(self.bias)
         random = torch.randint(words, (sampled,), device=target.device)
         known = target[target != IGNORED]
         chosen = torch.unique(torch.cat([known, random]))
         indices = torch.full((words,), IGNORED, device=target.device)
         indices[chosen] = torch.arange(len(chosen), device=target.device)
-        frequency = 1 / ((chosen.double() + 1) * math.log(words + 1))
-        missed = (len(known) * (-frequency).log1p()).exp() * (1 - 1 / words) ** sampled
-        bias = self.bias[chosen] - (1 - missed).log().to(self.bias.dtype)
+        missed = (len(known) * (-self.frequencies[chosen]).log1p()).exp() * (1 - 1 / words) ** sampled
+        bias = self.bias[chosen] - (1 - missed).log()
         among = torch.where(target == IGNORED, IGNORED, indices[target.clamp_min(0)])  # (batch, time)
         return cross_entropy_in_chunks(activations, self.encoder.embedding.weight[chosen], bias, among)[0]
 
@@ -333,8 +342,8 @@ class LanguageModel(nn.Module):
         ]
         if held[0][0].shape[1] != batch:
             return self.encoder.no_state(batch)
-        going_on = ~fresh[None, :, None]  # (1, batch, 1)
-        return tuple((hidden * going_on, cell * going_on) for hidden, cell in held)
+        begins = fresh[None, :, None]  # (1, batch, 1)
+        return tuple((hidden.masked_fill(begins, 0), cell.masked_fill(begins, 0)) for hidden, cell in held)
 
     def _carry(self, state: State) -> None:
         for number, (hidden, cell) in enumerate(state):
