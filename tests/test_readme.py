@@ -29,7 +29,7 @@ def test_the_commands_that_are_shown_have_these_options() -> None:
     assert len(shown) > 12
     for command in shown:
         _, _, name, *words = shlex.split(re.sub(r"\$\(.*?\)", "TABLE", command))
-        flags = {option.flag for option in job_of(name).options} | {"--out", "--json", "--device"}
+        flags = {option.flag for option in job_of(name).options} | {"--out", "--json", "--device", "--help"}
         assert {word for word in words if word.startswith("--")} <= flags, command
 
 

@@ -514,7 +514,7 @@ def test_all_rows_train_without_validation_rows() -> None:
     assert set(history[-1]) == {"fit", "epoch", "train_loss", "seconds"}
     assert set(learner.evaluate(TABLE)) == {"valid_loss", "rmse", "mae", "r2"}
     for ask in (learner.interpret, learner.feature_importance, lambda: learner.partial_dependence("shop")):
-        with pytest.raises(ConfigError, match="there are no validation rows, since all rows train"):
+        with pytest.raises(ConfigError, match="there are no validation rows: all rows train"):
             ask()
     assert len(learner.interpret(TABLE).frame()) == 400
 

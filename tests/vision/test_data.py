@@ -270,7 +270,7 @@ def test_missing_files_are_named_at_once(folder: Path, tmp_path: Path) -> None:
     [
         ({"on_error": "ignore"}, "on_error must be 'raise' or 'skip'; got 'ignore'"),
         ({"workers": -1}, "workers must be a whole number of at least 0, or None; got -1"),
-        ({"augment": "sideways"}, "augment must be a Augment or 'side_on' or 'top_down', or None; got 'sideways'"),
+        ({"augment": "sideways"}, "augment must be an Augment or 'side_on' or 'top_down', or None; got 'sideways'"),
         ({"group": "["}, "group must be a regular expression"),
         ({"group": "red_(.)"}, "does not match 'blue/blue_00.png'"),
         ({"group": "(.)", "split": by_random()}, "give split= or group=, not both"),

@@ -232,11 +232,12 @@ def suggested_epochs(steps: int) -> int:
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
     """Return all rows of a frame as batches, in their order, to be predicted or evaluated.
 
-    Warn once if rows have values never seen in training, with their number by column.
+    Warn once if rows have values never seen in training, with their number by column; parts of dates aside, since
+    later rows nearly always have a new year or day.
     """
     rows = codec.complete(frame)
     encoded = codec.encode(rows, with_target=with_target)
-    unseen = codec.unseen(rows, encoded.inputs[0])
+    unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
         warnings.warn(
