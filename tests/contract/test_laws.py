@@ -405,3 +405,11 @@ def test_data_given_later_bring_their_target() -> None:
     learner.data = data
     assert learner.target is data.target and [metric.name for metric in learner.metrics] == ["rmse", "mae", "r2"]
     assert learner.fit(0.01, 1)[-1]["rmse"] > 0
+
+
+def test_a_field_of_the_training_is_not_set_on_the_learner_in_silence() -> None:
+    learner = learner_of("tabular")
+    with pytest.raises(
+        ConfigError, match=r"clip is a field of learner\.training.*\.replace\(learner\.training, clip=\.\.\.\)"
+    ):
+        learner.clip = 1.0

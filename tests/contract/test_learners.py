@@ -643,14 +643,15 @@ def test_each_fit_has_an_order_of_its_own_which_a_resume_keeps(engine: Engine, t
     assert three == whole  # one after the other or in one: the epochs' orders are the same
 
 
-def test_a_member_of_an_ensemble_trains_as_it_would_alone(engine: Engine) -> None:
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_a_member_of_an_ensemble_trains_as_it_would_alone(engine: Engine, clip: float | None) -> None:
     """With SGD each once trained at the rate divided by the number of members, and was clipped by the norm of all."""
     inputs = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
     data = tensor_data((inputs, inputs.sum(1, keepdim=True)), batch_size=8, engine=engine)
 
     def trained(model: torch.nn.Module) -> torch.nn.Module:
         learner = Learner(
-            model, data, loss=toys.square_loss, optimizer=SGD(), weight_decay=0.0, clip=0.5, progress="none"
+            model, data, loss=toys.square_loss, optimizer=SGD(), weight_decay=0.0, clip=clip, progress="none"
         )
         learner.fit(0.05, 2)
         return model

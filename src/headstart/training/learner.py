@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -127,6 +128,14 @@ class Learner:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         trained = f"{len(self.history)} epochs trained" if self.history else "not trained"
         return f"{type(self).__name__}({type(self.model).__name__} of {parameters:,} parameters, {trained})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {field.name for field in dataclasses.fields(self.training_type)}:
+            raise ConfigError(
+                f"{name} is a field of learner.training, which is replaced as a whole: learner.training ="
+                f" dataclasses.replace(learner.training, {name}=...)"
+            )
+        super().__setattr__(name, value)
 
     # ---- values
 
