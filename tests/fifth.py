@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from headstart.core.engine import Engine
 from headstart.core.errors import DataError
 from headstart.core.values import Range, Value
-from headstart.frames.assemble import DataOptions, DataSettings, assemble, rows_of
+from headstart.frames.assemble import DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, check_columns, read_table, to_source
 from headstart.frames.splits import Splitter, by_random
@@ -106,7 +106,12 @@ class LineData(Data):
         rows = rows_of(
             table, valid, split=split, usual=by_random(seed=settings.seed), where=settings.where, needed=[target]
         )
-        parts = assemble(rows, lambda train: LineCodec.fit(train, target), engine, codec=codec)
+
+        def fit(train: pl.DataFrame) -> tuple[LineCodec, Encoded[tuple[Tensor, ...]]]:
+            fitted = share(LineCodec.fit(train, target), LineCodec, engine)
+            return fitted, fitted.encode(train, with_target=True)
+
+        parts = assemble(rows, fit, codec=codec)
         loaders = [
             None if part is None else TensorLoader(
                 part.inputs, part.target, batch_size=settings.batch_size or 16, shuffle=part is parts.train,

@@ -17,7 +17,7 @@ from headstart.collab.splits import by_pairs
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
-from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of
+from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
@@ -152,18 +152,19 @@ class RatingsData(Data):
                 notes.append(note if name == "table" else f"{name}: {note}")
             return joined
 
-        def fit(train: pl.DataFrame) -> RatingsCodec:
+        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, ...]]]:
             items = None if settings.items is None else read_table(settings.items, "items")
             users = None if settings.users is None else read_table(settings.users, "users")
             fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            return fitted.with_facts(items, users, title=settings.title)
+            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            return fitted, fitted.encode(train, with_target=True)
 
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
             needed=needed, prepare=prepare,
         )  # fmt: skip
-        assembled = assemble(rows, fit, engine, codec=codec)
+        assembled = assemble(rows, fit, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
         users, items = (ids[order] for ids in assembled.train.inputs)
         target = None if assembled.train.target is None else assembled.train.target[order]

@@ -157,24 +157,27 @@ def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:
 
 def assemble(
     rows: Rows,
-    fit: Callable[[pl.DataFrame], CodecT],
-    engine: Engine,
+    fit: Callable[[pl.DataFrame], tuple[CodecT, Encoded[Any]]],
     *,
     codec: CodecT | None = None,
-    with_target: bool = True,
+    encode: Callable[[CodecT, pl.DataFrame], Encoded[Any]] | None = None,
 ) -> Assembled[CodecT, Any]:
     """Learn a codec from the training rows, unless one is given, and encode both parts, each once.
 
     Args:
         rows: from `rows_of`.
-        fit: makes the codec from training rows.
-        engine: whose main process's codec counts.
+        fit: learns the codec from training rows and encodes them by it, since many codecs do both in one pass; it
+            shares the codec among processes (`share`) before it encodes.
         codec: an earlier codec, to go on training its model with new rows.
-        with_target: whether targets are encoded.
+        encode: encodes a part by a codec, with its target; None: ``codec.encode(part, with_target=True)``.
     """
+
+    def encoded(known: CodecT, part: pl.DataFrame) -> Encoded[Any]:
+        return known.encode(part, with_target=True) if encode is None else encode(known, part)
+
     if codec is None:
-        fitted = fit(rows.train)
-        codec = share(fitted, type(fitted), engine)
-    train = codec.encode(rows.train, with_target=with_target)
-    valid = None if rows.valid is None else codec.encode(rows.valid, with_target=with_target)
+        codec, train = fit(rows.train)
+    else:
+        train = encoded(codec, rows.train)
+    valid = None if rows.valid is None else encoded(codec, rows.valid)
     return Assembled(codec=codec, rows=rows, train=train, valid=valid, notes=() if valid is None else valid.notes)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning
-from headstart.frames.assemble import DataOptions, DataSettings, Rows, check_settled, rows_of, share
+from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
+from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, check_columns, read_table
 from headstart.frames.splits import Splitter, by_random
 from headstart.tabular.codec import CompleteRows, TableCodec
@@ -165,20 +166,29 @@ class TabularData(Data):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
-        if codec is None:  # fitted and encoded by hand, not by `assemble`: both go by the same completed rows
+
+        def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = fit_target(
-                rows.train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
+                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
                 quantiles=settings.quantiles,
             )  # fmt: skip
             columns = sort_columns(
-                rows.train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude,
             )  # fmt: skip
-            train_rows = CompleteRows.of(rows.train, columns)
-            codec = share(TableCodec.fit(train_rows, columns, fitted, recipe), TableCodec, engine)
-        else:
-            train_rows = codec.with_parts(rows.train)
-        encoded = codec.encode(train_rows, with_target=True)
+            complete = CompleteRows.of(train, columns)
+            learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
+            return learnt, learnt.encode(complete, with_target=True)
+
+        def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
+            complete = known.with_parts(part)
+            encoded = known.encode(complete, with_target=True)
+            if part is rows.valid:
+                _warn_of_unseen_columns(known, complete, encoded.inputs[0])
+            return encoded
+
+        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
         assert encoded.target is not None
         train = TensorLoader(
             encoded.inputs, encoded.target,
@@ -186,11 +196,8 @@ class TabularData(Data):
             batch_size=settings.batch_size or suggested_batch_size(len(rows.train)), shuffle=True, seed=settings.seed,
             engine=engine,
         )  # fmt: skip
-        if rows.valid is None:
+        if rows.valid is None or validation is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        valid_rows = codec.with_parts(rows.valid)
-        validation = codec.encode(valid_rows, with_target=True)
-        _warn_of_unseen_columns(codec, valid_rows, validation.inputs[0])
         repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
         notes = list(validation.notes)
         if repeated:

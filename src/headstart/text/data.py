@@ -12,7 +12,7 @@ import polars as pl
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
-from headstart.frames.assemble import rows_of
+from headstart.frames.assemble import assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.splits import Splitter, by_random, train_on_all
@@ -110,24 +110,27 @@ class TextData(CorpusData):
         rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
-        texts = [texts_of(rows.train, columns, marks)]
-        if settings.codec is None:
-            target = fit_target(rows.train, [label], kind="label")
-            codec, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
-        else:
-            codec = _checked_codec(settings.codec, columns, label)
-            corpus = codec.encode_texts(texts, workers=settings.workers)
-        encoded = codec.label.encode(rows.train)
+
+        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[Corpus]]:
+            target = fit_target(train, [label], kind="label")
+            texts = [texts_of(train, columns, marks)]
+            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
+            return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
+
+        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
+            return known.encode(part, with_target=True, workers=settings.workers)
+
+        known = None if settings.codec is None else _checked_codec(settings.codec, columns, label)
+        assembled = assemble(rows, fit, codec=known, encode=encode)
+        codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
+        assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
             corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
         )
-        notes = [f"training: {note}" for note in codec.notes(corpus)]
-        valid_loader = None
-        if rows.valid is not None:
-            part = codec.encode(rows.valid, with_target=True, workers=settings.workers)
-            valid_loader = _evaluation_loader(part, engine)
-            notes += [f"validation: {note}" for note in part.notes]
+        notes = [f"training: {note}" for note in assembled.train.notes]
+        notes += [f"validation: {note}" for note in assembled.notes]
+        valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
             train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec, notes=tuple(notes),
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
