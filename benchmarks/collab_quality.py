@@ -104,7 +104,7 @@ MEASUREMENTS: dict[str, Callable[[int], Figures]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures, and which goals they miss; 1 if one is missed, else 0."""
+    """Print the figures, and which goals they miss; return 1 if one is missed, else 0."""
     parser = argparse.ArgumentParser(description="Quality on ratings.")
     parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="one measurement; may be repeated")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, for the spread")

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart import CollabLearner, RatingsData, datasets
-from headstart.training.loaders import Data
 
 GOALS = {"of_bare": 0.9, "of_fastai_64": 6.0, "of_fastai_2048": 5.0, "recommend_users": 5000.0}
 
@@ -71,16 +71,16 @@ class Bare(nn.Module):
         self.user_bias, self.item_bias = nn.Embedding(users, 1), nn.Embedding(items, 1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Ratings, ``(rows,)``."""
+        """Return ratings, ``(rows,)``."""
         product = (self.users(users) * self.items(items)).sum(1)
         score: Tensor = product + self.user_bias(users).squeeze(1) + self.item_bias(items).squeeze(1)
         return torch.sigmoid(score) * 5 + 0.5
 
 
 def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
-    users, items = data.seen
-    assert data.ratings is not None
-    ratings = data.ratings
+    seen = data.codec.seen
+    assert seen is not None and seen.ratings is not None
+    users, items, ratings = seen.users, seen.items, seen.ratings
     net = Bare(len(data.codec.users), len(data.codec.items)).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, fused=True)
 
@@ -101,12 +101,12 @@ def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
 
 def headstart_epoch(data: RatingsData) -> Callable[[], float]:
     learner = CollabLearner(data, implicit=False, factors=50, progress="none")
-    learner.data = Data(train=data.train, valid=None, target=data.target, engine=data.engine)
+    learner.data = replace(data, valid=None, valid_pairs=None)
 
     def epoch() -> float:
         started = time.perf_counter()
         learner.fit_one_cycle(5e-3, 1)
-        return data.seen.shape[1] / (time.perf_counter() - started)
+        return len(learner.seen) / (time.perf_counter() - started)
 
     return epoch
 
@@ -167,7 +167,7 @@ def measure_recommending(rounds: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures, and which goals they miss; 1 if one is missed, else 0."""
+    """Print the figures, and which goals they miss; return 1 if one is missed, else 0."""
     parser = argparse.ArgumentParser(description="Speed on ratings.")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each side")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter with fastai 2; without it fastai is left out")

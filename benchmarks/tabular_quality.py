@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
 from benchmarks.quality_tasks import TASKS
 from headstart import TabularLearner
-from headstart.tabular import LESSON_NETWORK, suggested_epochs, suggested_lr
+from headstart.tabular import TabularDesign
 
 
 def main() -> None:
@@ -25,14 +26,16 @@ def main() -> None:
     parser.add_argument("--ensemble", type=int, default=1, help="models to average")
     parser.add_argument("--lesson", action="store_true", help="the lesson's network")
     asked = parser.parse_args()
-    network = {"ensemble": asked.ensemble} | (LESSON_NETWORK if asked.lesson else {})
+    design = TabularDesign(ensemble=asked.ensemble)
+    if asked.lesson:
+        design = replace(design, numeric_embedding=None, norm_first=False)
     for name in asked.tasks or TASKS:
         task, found = TASKS[name], []
         for seed in (0, 1, 2):
             started = time.process_time()
-            data = task.outer_data(seed)
-            learner = TabularLearner(data, seed=seed, progress="none", **network)
-            history = learner.fit_one_cycle(suggested_lr(), suggested_epochs(data.train.steps(0)))
+            learner = TabularLearner(task.outer_data(seed), design=design, seed=seed, progress="none")
+            plan = learner.plan()
+            history = learner.fit_one_cycle(plan.lr, plan.epochs, keep="last")
             found.append(history[-1][task.metric])
             seconds = time.process_time() - started
             print(f"{name}, seed {seed}: {task.metric} {found[-1]:.4f} in {seconds:.0f} s of CPU time", flush=True)

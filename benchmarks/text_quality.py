@@ -43,6 +43,7 @@ import torch
 from torch import Tensor
 
 from headstart import Engine, datasets
+from headstart.core.engine import Precision
 from headstart.frames.splits import by_indices
 from headstart.targets.metrics import accuracy, auc, balanced_accuracy
 from headstart.text import Dropouts, LanguageModelData, LanguageModelLearner, TextData, TextLearner
@@ -54,12 +55,11 @@ Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 GOALS = {"snippets": {"accuracy": 0.80}, "clothing": {"auc": 0.972, "balanced_accuracy": 0.88}}
 
 
-def engine() -> Engine:
-    return Engine("cpu", "bf16" if lstm_runs_in_bf16() else "fp32")
+PRECISION: Precision = "bf16" if lstm_runs_in_bf16() else "fp32"
 
 
 def labelled(name: str, seed: int, *, inner: bool) -> tuple[pl.DataFrame, Rows]:
-    """A set's labelled rows, and which of them are judged; ``inner``: of the training rows alone."""
+    """Return a set's labelled rows, and which of them are tested; ``inner``: of the training rows alone."""
     table = pl.read_parquet(datasets.get(name)).filter(pl.col("label").is_not_null())
     judged = split_of(len(table), seed)
     if not inner:
@@ -79,17 +79,18 @@ def texts_but(table: pl.DataFrame, judged: Rows) -> list[str]:
 def tuned_language_model(
     texts: list[str], start: Path | None, out: Path, seed: int, settings: dict[str, Any], *, backward: bool = False
 ) -> None:
-    """A language model on texts, from a start or from scratch."""
+    """Train a language model on texts, from a start or from scratch, and save it."""
     codec = None if start is None else read_codec(start)
     data = LanguageModelData.from_pieces(
         [texts], None, vocabulary=None if codec is None or settings["own_words"] else codec.vocabulary, min_freq=2,
         backward=backward if codec is None else codec.backward, batch_size=settings["lm_batch"],
-        bptt=settings["lm_bptt"], seed=seed, engine=engine(),
+        bptt=settings["lm_bptt"], seed=seed, engine=Engine("cpu"),
     )  # fmt: skip
     sizes: dict[str, Any] = settings["sizes"] if start is None else {}
     learner = LanguageModelLearner(
-        data, language_model=start, dropout=settings["lm_dropout"], sampled=1000, seed=seed, progress="none", **sizes
-    )
+        data, language_model=start, dropout=settings["lm_dropout"], sampled=1000, precision=PRECISION, seed=seed,
+        progress="none", **sizes,
+    )  # fmt: skip
     learner.fit_one_cycle(settings["lm_lr"], settings["lm_epochs"])
     learner.save(out)
 
@@ -104,12 +105,13 @@ def classifier(
 ) -> TextLearner:
     data = TextData.from_table(
         table, "text", "label", split=by_indices(judged), language_model=language_model, min_freq=2,
-        class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=engine(),
+        class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=Engine("cpu"),
     )  # fmt: skip
     sizes: dict[str, Any] = settings["sizes"] if language_model is None else {}
     learner = TextLearner(
-        data, dropouts=Dropouts(*settings["dropouts"]), dropout=settings["dropout"], seed=seed, progress="none", **sizes
-    )
+        data, dropouts=Dropouts(*settings["dropouts"]), dropout=settings["dropout"], precision=PRECISION, seed=seed,
+        progress="none", **sizes,
+    )  # fmt: skip
     if language_model is None:
         learner.fit_one_cycle(settings["scratch_lr"], settings["scratch_epochs"])
     else:
@@ -187,7 +189,7 @@ def measure_clothing(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures of each split and their means; 1 if a goal is missed, else 0."""
+    """Print the figures of each split and their means; return 1 if a goal is missed, else 0."""
     parser = argparse.ArgumentParser(description="Quality on text.")
     parser.add_argument("--start", type=Path, help="folder of the starting language model")
     parser.add_argument("--backward-start", type=Path, help="the same, backward")

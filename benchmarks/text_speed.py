@@ -97,7 +97,7 @@ class Plain(nn.Module):
         self.decoder.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits ``(batch, time, words)``."""
+        """Return logits ``(batch, time, words)``."""
         values = self.embedding(tokens)
         for layer in self.layers:
             values, _ = layer(values)
@@ -195,7 +195,7 @@ def measure_generation() -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the figures, and which goals they miss; 1 if one is missed, else 0."""
+    """Print the figures, and which goals they miss; return 1 if one is missed, else 0."""
     parser = argparse.ArgumentParser(description="Speed on text.")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
     parser.add_argument("--only", choices=["tokens", *SIZES, "generation"], action="append")
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    Engine("cpu")  # sets the allocator
+    Engine("cpu").begin()  # sets the allocator
     try:
         python = None if asked.no_peer else peer_python(lambda said: print(said, file=sys.stderr))
     except PeerError as error:

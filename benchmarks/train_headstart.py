@@ -13,30 +13,30 @@ from typing import Any
 
 from benchmarks.protocol import Task, read_task, serve
 from headstart import Callback, TabularData, TabularLearner
-from headstart.tabular import LESSON_NETWORK
+from headstart.tabular import TabularDesign
 from headstart.training.progress import Progress
 
 __all__ = ["make_learner"]
 
 
 class Clock(Callback):
-    """Times the first epoch of a fit without its evaluation."""
+    """CPU time of a fit's first epoch without its evaluation."""
 
     def __init__(self) -> None:
         self.seconds = self._start = 0.0
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Starts."""
+        """Start the clock."""
         self._start = time.process_time()
 
     def on_step_end(self, progress: Progress) -> None:
-        """Stops after the last step."""
+        """Stop the clock after the last step."""
         if progress.step == progress.steps:
             self.seconds = time.process_time() - self._start
 
 
 def make_learner(task: Task) -> TabularLearner:
-    """A learner of the lesson's network in the task's own sizes, without dropout."""
+    """Return a learner with the lesson's network in the sizes of the task, without dropout."""
     data = TabularData.from_table(
         task.train,
         task.target,
@@ -45,12 +45,11 @@ def make_learner(task: Task) -> TabularLearner:
         continuous=task.continuous,
         batch_size=task.batch_size,
     )
-    return TabularLearner(
-        data, embedding_sizes=task.embedding_sizes, metrics=[], progress="none",
-        hidden=task.hidden,
-        dropout=0.0,
-        **LESSON_NETWORK,
+    design = TabularDesign(
+        numeric_embedding=None, norm_first=False, hidden=tuple(task.hidden), dropout=0.0,
+        embedding_sizes=task.embedding_sizes,
     )  # fmt: skip
+    return TabularLearner(data, design=design, metrics=[], progress="none")
 
 
 def main() -> None:

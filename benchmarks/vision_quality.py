@@ -63,8 +63,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from headstart import Engine, ImageData, ImageLearner, datasets
+from headstart.core.engine import Precision
 from headstart.frames.splits import by_indices
 from headstart.vision import Augment, side_on
+from headstart.vision.design import ImageOptions
 
 Figures = dict[str, Any]
 Floats = NDArray[np.float32]
@@ -83,24 +85,24 @@ def read_fashion() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def plain_activations(learner: ImageLearner) -> tuple[Floats, Floats, NDArray[Any], NDArray[Any]]:
-    """Standardised activations of the training and of the validation rows, and their labels."""
+    """Return standardised activations of the training and of the validation rows, and their labels."""
     data, activations = learner.data, learner.activations
     assert isinstance(data, ImageData) and activations is not None
-    sides = (data.sides.train, data.sides.valid)
-    train, valid = (activations.take(rows, np.zeros(len(rows), dtype=np.int64)).numpy() for rows in sides)
+    parts = (data.split.train, data.split.valid)
+    train, valid = (activations.take(rows, np.zeros(len(rows), dtype=np.int64)).numpy() for rows in parts)
     labels, scaler = data.frame["label"].to_numpy(), StandardScaler().fit(train)
-    return scaler.transform(train), scaler.transform(valid), labels[sides[0]], labels[sides[1]]
+    return scaler.transform(train), scaler.transform(valid), labels[parts[0]], labels[parts[1]]
 
 
 def logistic(learner: ImageLearner) -> float:
-    """The best accuracy that logistic regression reaches on the learner's plain activations, whatever its C."""
+    """Return the best accuracy that logistic regression reaches on the learner's plain activations, whatever its C."""
     train, valid, known, true = plain_activations(learner)
     models = (LogisticRegression(C=strength, max_iter=300).fit(train, known) for strength in GRID)
     return max(float(model.score(valid, true)) for model in models)
 
 
 def logistic_by_training_rows(learner: ImageLearner) -> float:
-    """Its accuracy with the C that is best by cross-validation inside the training rows."""
+    """Return its accuracy with the C that is best by cross-validation inside the training rows."""
     train, valid, known, true = plain_activations(learner)
     search = GridSearchCV(LogisticRegression(max_iter=300), {"C": list(GRID)}, cv=3).fit(train, known)
     return float(search.score(valid, true))
@@ -117,7 +119,7 @@ def share_right(prediction: Tensor, target: Tensor) -> float:
 def averaged_heads(
     data: ImageData, lr: float, *, copies: int, **options: Any
 ) -> tuple[float, list[float], ImageLearner]:
-    """Accuracy of the mean of some heads' predictions, of each alone, and the last of their learners."""
+    """Return the accuracy of the mean of some heads' predictions, of each alone, and the last of their learners."""
     predictions, singles = [], []
     for seed in range(HEADS):
         learner = ImageLearner(data, precompute=copies, weight_decay=0.1, progress="none", seed=seed, **options)
@@ -128,37 +130,44 @@ def averaged_heads(
     return share_right(torch.stack(predictions).mean(0), target), singles, learner
 
 
-def fashion_data(draw: int, size: int, engine: Engine, augment: Augment | None) -> ImageData:
+def fashion_data(draw: int, size: int, augment: Augment | None) -> ImageData:
     images, labels = read_fashion()
     rows = np.random.default_rng(draw).permutation(len(labels))[:3000]
     train, valid = rows[:2000], rows[2000:]
     return ImageData.from_arrays(
-        images[train], labels[train], valid=(images[valid], labels[valid]), size=size, augment=augment, engine=engine
+        images[train],
+        labels[train],
+        valid=(images[valid], labels[valid]),
+        size=size,
+        augment=augment,
+        engine=Engine("cpu"),
     )
 
 
-def measure_fashion(asked: argparse.Namespace, engine: Engine) -> Figures:
+def measure_fashion(asked: argparse.Namespace, precision: Precision) -> Figures:
     heads, singles, peers = [], [], []
     for draw in range(asked.first, asked.first + asked.draws):
-        data = fashion_data(draw, asked.size, engine, Augment(flip=1.0))
-        averaged, single, learner = averaged_heads(data, 3e-3, copies=2, grid=[4, 1, 1], hidden=[256], dropout=0.5)
+        data = fashion_data(draw, asked.size, Augment(flip=1.0))
+        averaged, single, learner = averaged_heads(
+            data, 3e-3, copies=2, precision=precision, grid=[4, 1, 1], hidden=[256], dropout=0.5
+        )
         heads.append(averaged)
         singles += single
         peers.append(logistic(learner))
         print(f"fashion draw {draw}: head {heads[-1]:.4f}, logistic regression {peers[-1]:.4f}", flush=True)
     return {
         "head": heads, "single_head": singles, "logistic_regression": peers, "size": asked.size,
-        "precision": engine.precision,
+        "precision": precision,
     }  # fmt: skip
 
 
-def measure_dogs(asked: argparse.Namespace, engine: Engine) -> Figures:
+def measure_dogs(asked: argparse.Namespace, precision: Precision) -> Figures:
     folder = datasets.get("dogs-vs-cats")
     count = len(list(folder.rglob("*.jpg")))
     heads, singles, peers, fair = [], [], [], []
     for fold, (_, valid) in enumerate(KFold(5, shuffle=True, random_state=0).split(np.arange(count))):
-        data = ImageData.from_folder(folder, split=by_indices(valid), augment=side_on(), engine=engine)
-        averaged, single, learner = averaged_heads(data, 5e-5, copies=6, hidden=())
+        data = ImageData.from_folder(folder, split=by_indices(valid), augment=side_on(), engine=Engine("cpu"))
+        averaged, single, learner = averaged_heads(data, 5e-5, copies=6, precision=precision, hidden=())
         heads.append(averaged)
         singles += single
         fair.append(logistic_by_training_rows(learner))
@@ -166,31 +175,34 @@ def measure_dogs(asked: argparse.Namespace, engine: Engine) -> Figures:
         print(f"dogs fold {fold}: head {heads[-1]:.4f}, logistic regression {peers[-1]:.4f}", flush=True)
     return {
         "head": heads, "single_head": singles, "logistic_regression": peers, "logistic_regression_cv": fair,
-        "precision": engine.precision,
+        "precision": precision,
     }  # fmt: skip
 
 
-def measure_fine_tuning(asked: argparse.Namespace, engine: Engine) -> Figures:
+def measure_fine_tuning(asked: argparse.Namespace, precision: Precision) -> Figures:
     folder = datasets.get("dogs-vs-cats")
     heads, tuned = [], []
     for seed in range(2):
         plain, mirrored = (
-            ImageData.from_folder(folder, size=64, augment=augment, seed=seed, engine=engine)
+            ImageData.from_folder(folder, size=64, augment=augment, seed=seed, engine=Engine("cpu"))
             for augment in (None, Augment(flip=0.5))
         )
-        head = ImageLearner(plain, precompute=True, hidden=(), weight_decay=0.1, progress="none", seed=seed)
+        options: ImageOptions = {
+            "hidden": (), "weight_decay": 0.1, "precision": precision, "progress": "none", "seed": seed,
+        }  # fmt: skip
+        head = ImageLearner(plain, precompute=1, **options)
         head.fit_one_cycle(2e-4, 10)
         heads.append(accuracy(head))
-        learner = ImageLearner(mirrored, hidden=(), weight_decay=0.1, progress="none", seed=seed)
-        learner.whole.load_state_dict(head.whole.state_dict())
+        learner = ImageLearner(mirrored, **options)
+        learner.model.load_state_dict(head.model.state_dict())
         learner.unfreeze()
         learner.fit_one_cycle([1e-5, 3e-5, 1e-4], 4)
         tuned.append(accuracy(learner))
         print(f"fine-tuning seed {seed}: head {heads[-1]:.4f}, then all layers {tuned[-1]:.4f}", flush=True)
-    return {"head": heads, "fine_tuned": tuned, "precision": engine.precision}
+    return {"head": heads, "fine_tuned": tuned, "precision": precision}
 
 
-MEASURES: dict[str, Callable[[argparse.Namespace, Engine], Figures]] = {
+MEASURES: dict[str, Callable[[argparse.Namespace, Precision], Figures]] = {
     "fashion": measure_fashion,
     "dogs": measure_dogs,
     "fine-tune": measure_fine_tuning,
@@ -209,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: Figures = {}
     for name in asked.only or MEASURES:
         started = time.perf_counter()
-        figures = MEASURES[name](asked, Engine("cpu", "bf16" if asked.bf16 else "fp32"))
+        figures = MEASURES[name](asked, "bf16" if asked.bf16 else "fp32")
         for side in ("head", "single_head", "fine_tuned", "logistic_regression", "logistic_regression_cv"):
             if side in figures:
                 values = figures[side]

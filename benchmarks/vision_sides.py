@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,14 @@ def seconds_of(work: Callable[[], object]) -> dict[str, Any]:
 
 
 def head(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
-    """Images of 8 x 8 pixels are enough to have as many activations; what they say makes no difference to the time."""
+    """Images of 8 x 8 pixels are enough to have as many activations; their content makes no difference to the time."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (rows + 64, 8, 8)).astype(np.uint8), random.integers(0, 2, rows + 64)
     data = ImageData.from_arrays(
         images, labels, split=by_last(64 / (rows + 64)), size=32, cache=folder, batch_size=BATCH, engine=Engine("cpu")
     )
-    learner = ImageLearner(data, precompute=True, progress="none")
-    learner.data = type(data)(**{**vars(learner.data), "valid": None})
+    learner = ImageLearner(data, precompute=1, progress="none")
+    learner.data = replace(learner.data, valid=None)
     return lambda: seconds_of(lambda: learner.fit(1e-3, 1))
 
 
@@ -72,7 +73,7 @@ def extract(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
         with tempfile.TemporaryDirectory() as cache:
             data = ImageData.from_folder(folder, size=224, workers=1, cache=cache, engine=Engine("cpu"))
             learner = ImageLearner(data, progress="none")
-            return seconds_of(lambda: setattr(learner, "precompute", True))
+            return seconds_of(learner.precompute)
 
     return once
 

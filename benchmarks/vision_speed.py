@@ -3,8 +3,8 @@
     python -m benchmarks.vision_speed [--rounds 3] [--quick] [--no-peer] [--json FILE]
 
 Every side is a process of its own with one thread, all pinned to one core, taking turns (see `benchmarks.run`). Times
-are each process's own CPU time. The pictures are made by drawing (JPEG, 320 x 240), so that nothing need be fetched but
-the backbone's weights; a picture's content makes no difference to its time.
+are each process's own CPU time. The images are made by drawing (JPEG, 320 x 240), so that nothing need be fetched but
+the backbone's weights; an image's content makes no difference to its time.
 
 Extraction decodes in a worker process on the same core, so its wall time is longer than on a machine with two: the
 figure is the main process's own time, and the worker's is what a second core takes over.
@@ -31,7 +31,7 @@ from benchmarks.workers import Worker, WorkerError, take_turns
 HEAD_ROWS = 2000
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     random = np.random.default_rng(0)
     for number in range(count):
         home = folder / ("one" if number % 2 else "two")
@@ -94,14 +94,14 @@ def measure_peer(folder: Path, own: float, console: Console) -> list[Figure]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vision_speed", description="Speed on images.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="fewer pictures, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help="fewer images, to see that everything runs")
     parser.add_argument("--no-peer", action="store_true", help="without fastai")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(arguments)
     console, rows = Console(width=160), 64 if asked.quick else 256
     with tempfile.TemporaryDirectory(prefix="headstart-bench-") as work:
-        folder = Path(work) / "pictures"
-        make_pictures(folder, rows)
+        folder = Path(work) / "images"
+        make_images(folder, rows)
         figures, own = measure_head(Path(work) / "cache", asked.rounds)
         figures += measure_extraction(folder, rows, asked.rounds)
         if not asked.no_peer:

@@ -32,7 +32,6 @@ import polars as pl
 from torch import Tensor
 
 from headstart import TabularData, TabularLearner, datasets, features, splits
-from headstart.tabular import suggested_lr
 
 EVENTS = {
     "SchoolHoliday": "SchoolHoliday = 1", "StateHoliday": "StateHoliday <> '0'", "Promo": "Promo = 1",
@@ -273,7 +272,7 @@ def main() -> None:
     learner = TabularLearner(
         data, ensemble=options.ensemble or (1 if options.fast else 8), seed=options.seed, **NETWORK
     )
-    history = learner.fit_one_cycle(suggested_lr(), epochs)
+    history = learner.fit_one_cycle(epochs=epochs)
     if options.out is not None:
         learner.save(options.out)
     seconds = time.perf_counter() - started

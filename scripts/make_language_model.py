@@ -1,13 +1,13 @@
-"""Makes a small English language model to start from, out of IMDB's unlabelled reviews.
+"""Make a small English language model to start from, out of IMDB's unlabelled reviews.
 
     python -m scripts.make_language_model --out DIR [--reviews 18000] [--backward] [--seed 0]
 
 Cost, measured with the defaults on one thread of a processor: see docs/text.md. On a GPU take more:
 ``--embedding-size 400 --hidden 1152 --layers 3 --reviews 49500 --epochs 10 --sampled 0 --batch-size 64``.
 
-The words' vectors start from counts (`headstart.text.cooccurrence`); then one cycle. No label is looked at. What comes
-out is a headstart folder for ``language_model=`` and ``headstart train text --language-model DIR``; the last 500
-reviews judge it.
+The words' vectors start from counts (`headstart.text.cooccurrence`); then follows one cycle. Labels are not used. The
+result is a folder for ``language_model=`` and ``headstart train text --language-model DIR``; the last 500 reviews
+validate it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from headstart.core.artefact import check_writable
 from headstart.text import LanguageModelData, LanguageModelLearner
 from headstart.text.models.awd_lstm import lstm_runs_in_bf16
 
-JUDGED = 500
+VALIDATED = 500
+"""Reviews, the last of all, that validate."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,27 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="folder to go on from after an interruption")
-    asked = parser.parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    check_writable(asked.out, "learner")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    check_writable(options.out, "learner")
     started, cpu = time.perf_counter(), time.process_time()
     reviews = pl.read_parquet(datasets.get("imdb")).filter(pl.col("split") == "unsup").select("text")
     data = LanguageModelData.from_table(
-        reviews.head(asked.reviews), "text", valid=reviews.tail(JUDGED), max_vocab=asked.max_vocab,
-        batch_size=asked.batch_size, backward=asked.backward, seed=asked.seed,
-        engine=Engine(asked.device, asked.precision),
+        reviews.head(options.reviews), "text", valid=reviews.tail(VALIDATED), max_vocab=options.max_vocab,
+        batch_size=options.batch_size, backward=options.backward, seed=options.seed,
+        engine=Engine(options.device),
     )  # fmt: skip
     print(*data.notes, sep="\n", flush=True)
     learner = LanguageModelLearner(
-        data, embedding_size=asked.embedding_size, hidden=asked.hidden, layers=asked.layers, dropout=asked.dropout,
-        sampled=asked.sampled or None, seed=asked.seed, progress="lines",
+        data, embedding_size=options.embedding_size, hidden=options.hidden, layers=options.layers,
+        dropout=options.dropout, sampled=options.sampled, precision=options.precision, seed=options.seed,
+        progress="lines",
     )  # fmt: skip
     learner.fit_one_cycle(
-        asked.lr, asked.epochs, warm_up=0.1, checkpoint=asked.checkpoint, resume=asked.checkpoint is not None
+        options.lr, options.epochs, warm_up=0.1, checkpoint=options.checkpoint, resume=options.checkpoint is not None
     )
-    learner.save(asked.out)
+    learner.save(options.out)
     seconds, used = time.perf_counter() - started, time.process_time() - cpu
-    print(f"saved to {asked.out} after {seconds:.0f} s ({used:.0f} s of the processor)")
+    print(f"saved to {options.out} after {seconds:.0f} s ({used:.0f} s of the processor)")
 
 
 if __name__ == "__main__":

@@ -290,10 +290,10 @@ def implicit_learner(engine: Engine) -> CollabLearner:
     return ratings_learner(engine, implicit=True)
 
 
-# ---- pictures: a pretrained backbone and a head, from pictures and from activations
+# ---- images: a pretrained backbone and a head, from images and from activations
 
 
-def picture_learner(engine: Engine, *, precompute: bool = False) -> Learner:
+def image_learner(engine: Engine, *, precompute: int = 0) -> Learner:
     images, labels = vision_toys.arrays()
     data = ImageData.from_arrays(
         images, labels, valid=(images, labels), size=32, batch_size=8, cache=vision_toys.cache(), engine=engine
@@ -302,7 +302,7 @@ def picture_learner(engine: Engine, *, precompute: bool = False) -> Learner:
 
 
 def activation_learner(engine: Engine) -> Learner:
-    return picture_learner(engine, precompute=True)
+    return image_learner(engine, precompute=1)
 
 
 # ---- text: a language model, and a classifier
@@ -340,6 +340,6 @@ LEARNERS = {
     "plain": plain_learner,
     "ratings": ratings_learner,
     "implicit ratings": implicit_learner,
-    "pictures": picture_learner,
+    "images": image_learner,
     "activations": activation_learner,
 }

@@ -1,4 +1,4 @@
-"""Pictures and learners for the tests of images: small, made by drawing, and different by colour or by shape."""
+"""Images and learners for the tests of images: small, drawn, and different by colour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = 32
 
 
 def drawn(label: str, number: int, side: int = 40) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A red or a blue square somewhere on noise; each number gives another picture."""
+    """A red or a blue square somewhere on noise; each number gives another image."""
     random = np.random.default_rng([number, len(label)])
     pixels = random.integers(90, 160, (side, side, 3)).astype(np.uint8)
     top, left = random.integers(0, side // 2, 2)
@@ -28,11 +28,11 @@ def drawn(label: str, number: int, side: int = 40) -> np.ndarray[Any, np.dtype[n
     return pixels
 
 
-def make_folder(folder: Path, each: int = 12, *, sides: bool = False) -> Path:
-    """A folder per class, of PNG files; with ``sides`` inside train and valid."""
+def make_folder(folder: Path, each: int = 12, *, split: bool = False) -> Path:
+    """A folder per class, of PNG files; with ``split`` inside train and valid."""
     for label in ("red", "blue"):
         for number in range(each):
-            home = folder / ("valid" if number % 3 == 0 else "train") / label if sides else folder / label
+            home = folder / ("valid" if number % 3 == 0 else "train") / label if split else folder / label
             home.mkdir(parents=True, exist_ok=True)
             Image.fromarray(drawn(label, number)).save(home / f"{label}_{number:02}.png")
     return folder
@@ -52,7 +52,7 @@ def cache() -> Path:
 
 @functools.cache
 def weights() -> Path:
-    """Weights of a tiny backbone: random, but its batch norms know what pictures are like, so that it tells them apart."""
+    """Weights of a tiny backbone: random, but its batch norms know what images are like, so that it tells them apart."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         backbone = Backbone(BACKBONE, size=SIZE).train()
@@ -73,6 +73,6 @@ def make_learner(data: ImageData, **options: Any) -> ImageLearner:
 
 
 def arrays(rows: int = 24) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[str]]:
-    """The same pictures as an array."""
+    """The same images as an array."""
     labels = ["red" if row % 2 else "blue" for row in range(rows)]
     return np.stack([drawn(label, row) for row, label in enumerate(labels)]), labels

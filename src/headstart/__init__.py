@@ -1,7 +1,7 @@
 """headstart: give your model a head start.
 
 Deep learning on tables, ratings, text and images: data in, a trained model that can be trusted out, in a few lines.
-The public names below are resolved on first use, so that importing the package costs nothing.
+The public names below are imported on first use, so that importing the package takes almost no time.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from torch import optim
 
 from headstart import CollabLearner, RatingsData, splits
 from headstart.classic import CollabFilterDataset, get_cv_idxs
-from headstart.classic.learner import optimizer_factory
 
 
 def test_the_lesson_s_lines_give_headstart_s_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,9 +27,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(tmp_path: Path, capsys:
     data = RatingsData.from_table(
         pairs, "userId", "movieId", "rating", split=splits.by_indices(val_idxs), batch_size=16
     )
-    own = CollabLearner(
-        data, factors=10, implicit=False, weight_decay=2e-4, optimizer=optimizer_factory(optim.Adam), progress="none"
-    )
+    own = CollabLearner(data, factors=10, implicit=False, weight_decay=2e-4, optimizer=optim.Adam, progress="none")
     own.fit(1e-2, 2, cycle_len=1, cycle_mult=2)
     assert np.array_equal(learn.predict(), own.predict_with_targets()[0].numpy())
     rows = [[float(word) for word in line.strip("[]").split()] for line in capsys.readouterr().out.splitlines()]

@@ -14,7 +14,6 @@ from torch import optim
 
 from headstart import TabularData, TabularLearner, splits
 from headstart.classic import ColumnarModelData, add_datepart, get_cv_idxs, proc_df
-from headstart.classic.learner import optimizer_factory
 from headstart.core.errors import ConfigError, DataError, NotFittedError
 from headstart.tabular import LESSON_NETWORK
 
@@ -80,7 +79,7 @@ def test_indices_are_drawn_once_each_and_the_same_for_a_seed() -> None:
         get_cv_idxs(10, val_pct=0)
 
 
-def test_proc_df_counts_categories_from_one_and_fills_gaps() -> None:
+def test_proc_df_counts_categories_from_one_and_fills_missing_values() -> None:
     frame = shop_frame()
     before = frame.copy()
     df, y, nas = proc_df(frame, "sales")
@@ -106,8 +105,8 @@ def test_proc_df_scales_further_rows_as_the_first() -> None:
     ("change", "message"),
     [
         ({"event": "fair"}, r"column 'event' is (object|str), neither numbers nor categories: make it categories with"),
-        ({"trend": np.nan}, r"column 'trend' has 240 gaps but had none in the rows that na_dict is of; fill them"),
-        ({"other": 1.0}, r"column 'other' is not in the mapper: give the columns that it was made of"),
+        ({"trend": np.nan}, r"column 'trend' has 240 missing values but had none in the rows of na_dict; fill them"),
+        ({"other": 1.0}, r"column 'other' is not in the mapper: give the same columns as in the call that returned it"),
     ],
 )
 def test_proc_df_refuses_what_used_to_pass_in_silence(change: dict[str, object], message: str) -> None:
@@ -136,7 +135,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(tmp_path: Path, capsys:
     )  # fmt: skip
     own = TabularLearner(
         own_data, hidden=[20, 10], dropout=[0.001, 0.01], embedding_dropout=0.04,
-        embedding_sizes={"shop": 3, "event": 2}, optimizer=optimizer_factory(opt_fn), weight_decay=1e-3,
+        embedding_sizes={"shop": 3, "event": 2}, optimizer=opt_fn, weight_decay=1e-3,
         **LESSON_NETWORK, progress="none",
     )  # fmt: skip
     own.fit(0.01, 2, cycle_len=1)

@@ -23,13 +23,12 @@ from headstart.classic import (
     spacy_tok,
     to_np,
 )
-from headstart.classic.learner import optimizer_factory
 from headstart.classic.text import EncoderAdapter, LanguageAdapter
 from headstart.core.errors import ConfigError, DataError, NotFittedError
 from headstart.text import LanguageModelLearner
-from headstart.text.encoder_learner import ActivationPenalty
 from headstart.text.language_model_data import LanguageModelData as Streams
 from headstart.text.models.awd_lstm import Dropouts
+from headstart.text.penalty import ActivationPenalty
 
 OPT_FN = partial(optim.Adam, betas=(0.7, 0.99))
 DROPS = {"dropouti": 0.05, "dropout": 0.05, "wdrop": 0.1, "dropoute": 0.02, "dropouth": 0.05}
@@ -132,7 +131,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     own = LanguageModelLearner(
         streams, embedding_size=8, hidden=12, layers=2, alpha=2, beta=1, clip=0.3, weight_decay=1e-6,
         dropouts=Dropouts(embedding=0.02, input=0.05, weight=0.1, hidden=0.05, output=0.05),
-        optimizer=optimizer_factory(OPT_FN), progress="none", from_counts=False,
+        dropout=1.0, optimizer=OPT_FN, progress="none", from_counts=False,
     )  # fmt: skip
     own.fit(3e-3, 2, cycle_len=1)
     assert [row["valid_loss"] for row in learner.learner.history] == [row["valid_loss"] for row in own.history]
@@ -162,7 +161,7 @@ def test_the_model_is_time_first_and_its_state_goes_on(md: LanguageModelData, fi
 
 def test_the_penalty_is_headstart_s(md: LanguageModelData, field: data.Field) -> None:
     learner = language_model(md)
-    assert [type(one) for one in learner.learner.callbacks] == [ActivationPenalty]
+    assert [type(callback) for callback in learner.learner.training.callbacks()] == [ActivationPenalty]
     found, *xtra = learner.model(field.numericalize([["the", "film"]]))
     loss = torch.tensor(1.0)
     raw, dropped = xtra[0][0], xtra[1][0]

@@ -19,7 +19,7 @@ L4 = ["BatchNorm1d", "Dropout", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Lin
 
 @pytest.fixture(scope="module")
 def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six red and six green pictures to train on, three of each to validate by."""
+    """Six red and six green images to train on, three of each to validate by."""
     folder, random = tmp_path_factory.mktemp("animals"), np.random.default_rng(0)
     for part, count in (("train", 6), ("valid", 3)):
         for label, colour in (("cat", (200, 40, 40)), ("dog", (40, 200, 40))):
@@ -42,7 +42,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     learn = ConvLearner.pretrained(ARCH, data, weights=False, precompute=True, ps=0.2, xtra_fc=[16])
     learn.fit(1e-2, 2, cycle_len=1, wds=1e-3)
     own = ImageLearner(
-        ImageData.from_folder(animals, size=32, batch_size=4), backbone=ARCH, weights=False, precompute=True,
+        ImageData.from_folder(animals, size=32, batch_size=4), backbone=ARCH, weights=False, precompute=1,
         dropout=0.2, hidden=[16], stages=1, fixed_norms=False, weight_decay=1e-3, progress="none",
     )  # fmt: skip
     own.fit(1e-2, 2, cycle_len=1)
@@ -66,7 +66,7 @@ def test_the_head_is_shown_and_trained_alone_while_precomputed(data: ImageClassi
     assert learn.predict().shape == (6, 2)
 
 
-def test_pictures_named_in_a_file(data: ImageClassifierData, animals: Path, tmp_path: Path) -> None:
+def test_images_named_in_a_file(data: ImageClassifierData, animals: Path, tmp_path: Path) -> None:
     names = [f"{label}/{number}" for label in ("cat", "dog") for number in range(6)]
     labels = pd.DataFrame({"id": names, "breed": [name[:3] for name in names]})
     labels.to_csv(tmp_path / "labels.csv", index=False)
@@ -75,7 +75,7 @@ def test_pictures_named_in_a_file(data: ImageClassifierData, animals: Path, tmp_
         animals, "train", tmp_path / "labels.csv", tfms=tfms, val_idxs=[0, 6], suffix=".png", bs=4
     )
     assert (named.classes, named.bs, named.sz) == (["cat", "dog"], 4, 32)
-    assert named.data.sides.valid.tolist() == [0, 6]
+    assert named.data.split.valid.tolist() == [0, 6]
     assert tfms.augment is not None and tfms.augment.zoom == 1.05
     with pytest.raises(ConfigError, match="max_zoom is a part of augmentation: give aug_tfms=transforms_side_on"):
         tfms_from_model(ARCH, 32, max_zoom=1.1)

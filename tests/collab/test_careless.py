@@ -49,7 +49,7 @@ def test_validating_users_who_are_all_new_break_no_training() -> None:
     assert set(history[0]) == {"fit", "epoch", "train_loss", "seconds"}
     assert EASE(data(frame, None, valid=TABLE.head(5))).metrics == {}
     with pytest.raises(
-        DataError, match="no row to judge the ranking by: each is of an unknown user, or is a training row"
+        DataError, match="no row to evaluate the ranking with: each is of an unknown user, or is a training row"
     ):
         made.evaluate(frame.filter("new"))
 
@@ -69,16 +69,23 @@ def test_going_on_with_new_rows_forgets_nothing_that_was_seen(tmp_path: Path) ->
             TABLE.select(TABLE.columns[:3])[:40],
         ]
     )
-    loaded.go_on(data(extended, codec=loaded.codec, valid=TABLE))
+    loaded.data = data(extended, codec=loaded.codec, valid=TABLE)
     loaded.progress = "none"
     loaded.fit_one_cycle(0.01, 1)
     assert set(loaded.recommend(somebody, 100)["item"]) == before - set(
         extended.filter(pl.col("user") == somebody)["item"]
     )
-    assert len(loaded.seen.users) == len(torch.unique(loaded.seen.users * 1000 + loaded.seen.items))
+    assert len(loaded.seen) == len(torch.unique(loaded.seen.users * 1000 + loaded.seen.items))
+    loaded.save(tmp_path / "again")
+    again = headstart.load(tmp_path / "again")
+    assert torch.equal(again.seen.pairs, loaded.seen.pairs) and torch.equal(again.seen.ratings, loaded.seen.ratings)
     other = data(TABLE.filter(pl.col("user") != somebody))
-    with pytest.raises(ConfigError, match=r"another codec than the learner: .*codec=learner.codec"):
-        loaded.go_on(other)
+    with pytest.raises(ConfigError, match=r"another codec than the learner's.*codec=learner.codec"):
+        loaded.data = other
+    with pytest.raises(ConfigError, match="the learner learns ratings, and these data are for rankings"):
+        loaded.data = data(extended, codec=loaded.codec, valid=TABLE, negatives=3)
+    with pytest.raises(ConfigError, match="the codec was learnt from the columns 'user', 'item' and 'stars'"):
+        data(extended, None, codec=loaded.codec)
 
 
 def test_rows_of_the_unknown_are_nobody_s(learner: CollabLearner) -> None:
@@ -86,7 +93,7 @@ def test_rows_of_the_unknown_are_nobody_s(learner: CollabLearner) -> None:
     made = data(
         pl.concat([TABLE, strangers.unique(["user", "item"])], how="vertical_relaxed"), codec=learner.codec, valid=TABLE
     )
-    assert bool((made.seen > 0).all()) and any("the codec does not know" in note for note in made.notes)
+    assert bool((made.codec.seen.pairs > 0).all()) and any("the codec does not know" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,7 @@ def test_rows_of_the_unknown_are_nobody_s(learner: CollabLearner) -> None:
         (lambda learner: data(y_range=(5, 1)), ConfigError, r"y_range must be \(lowest, highest\)"),
         (lambda learner: data(y_range="1,5"), ConfigError, "y_range must be"),
         (lambda learner: data(title="name"), ConfigError, "title='name' is a column of the table of items: give items= as well"),
-        (lambda learner: data(items=pl.DataFrame({"item": TABLE["item"].unique(), "score": 1})), DataError, "the table of items has a column 'score', which answers use themselves; rename it"),
+        (lambda learner: data(items=pl.DataFrame({"item": TABLE["item"].unique(), "score": 1})), DataError, "the table of items has a column 'score', which is a column of recommendations; rename it"),
         (lambda learner: learner.evaluate_ranking(TABLE, k=0), ConfigError, "k must be a whole number of at least 1; got 0"),
         (lambda learner: learner.fold_in({TABLE["item"][0]: "good"}), DataError, "a rating given is missing or no finite number: 'good'"),
         (lambda learner: learner.fold_in({TABLE["item"][0]: None}), DataError, "a rating given is missing or no finite number: None"),
@@ -114,9 +121,9 @@ def test_bad_ratings_are_answered_with_what_to_do(
 
 
 def test_a_title_with_brackets_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    from headstart.command.collab import _show_table
+    from headstart.command.predict import _show
 
-    _show_table(pl.DataFrame({"title": ["a [/b] b [bold]c"], "score": [1.5]}))
+    _show(pl.DataFrame({"title": ["a [/b] b [bold]c"], "score": [1.5]}))
     assert "a [/b] b [bold]c" in capsys.readouterr().out
 
 

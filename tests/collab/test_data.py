@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import typing
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toys
-from headstart import ConfigError, DataError, Engine, RatingsData
+from headstart import CollabLearner, ConfigError, DataError, Engine, RatingsData
 from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
+from headstart.collab.data import RatingsDataOptions, RatingsSettings
+from headstart.collab.loader import RatingLoader
+from headstart.collab.seen import Seen
+from headstart.core import values
 from headstart.frames import splits
 
 TABLE = toys.ratings()
@@ -29,6 +35,11 @@ def data(table: Any = TABLE, **options: Any) -> RatingsData:
     return RatingsData.from_table(table, "user", "item", options.pop("rating", "stars"), **options)
 
 
+def seen(found: RatingsData) -> Seen:
+    assert found.codec.seen is not None
+    return found.codec.seen
+
+
 @given(IDS, IDS)
 def test_ids_of_any_type_come_back(users: list[Any], items: list[Any]) -> None:
     rows = max(len(users), len(items))
@@ -37,8 +48,8 @@ def test_ids_of_any_type_come_back(users: list[Any], items: list[Any]) -> None:
          "stars": [float(row % 5) for row in range(rows)]}
     )  # fmt: skip
     codec = RatingsCodec.fit(frame, "who", "what", "stars")
-    codec = RatingsCodec.from_json(codec.to_json())
-    user_ids, item_ids = codec.encode(frame)
+    codec = values.from_json(RatingsCodec, values.to_json(codec))
+    user_ids, item_ids = codec.encode(frame).inputs
     assert user_ids.min() > 0 and item_ids.min() > 0
     assert codec.users.decode(user_ids.numpy()).to_list() == frame["who"].to_list()
     assert codec.items.decode(item_ids.numpy()).to_list() == frame["what"].to_list()
@@ -50,7 +61,7 @@ def test_ids_of_any_type_come_back(users: list[Any], items: list[Any]) -> None:
 def test_any_library_s_table_gives_the_same() -> None:
     first, second, third = data(), data(TABLE.to_pandas()), data(TABLE.to_arrow())
     assert first.codec == second.codec == third.codec
-    assert torch.equal(first.seen, second.seen) and torch.equal(first.seen, third.seen)
+    assert torch.equal(seen(first).pairs, seen(second).pairs) and torch.equal(seen(first).pairs, seen(third).pairs)
 
 
 @given(st.randoms(use_true_random=False))
@@ -59,7 +70,8 @@ def test_the_order_of_the_rows_makes_no_difference(random: Any) -> None:
     random.shuffle(order)
     first, second = data(), data(TABLE[order])
     assert first.codec == second.codec
-    assert torch.equal(first.seen, second.seen) and torch.equal(first.ratings, second.ratings)
+    assert torch.equal(seen(first).pairs, seen(second).pairs)
+    assert torch.equal(seen(first).ratings, seen(second).ratings)
     batches = [[batch.inputs for batch in each.train.batches(0)] for each in (first, second)]
     assert all(torch.equal(a, b) for one, other in zip(*batches, strict=True) for a, b in zip(one, other, strict=True))
     assert sorted(map(tuple, first.valid_pairs.T.tolist())) == sorted(map(tuple, second.valid_pairs.T.tolist()))
@@ -67,12 +79,8 @@ def test_the_order_of_the_rows_makes_no_difference(random: Any) -> None:
 
 @given(st.integers(2, 200), st.integers(2, 70), st.integers(0, 3))
 def test_every_row_comes_once_per_epoch(rows: int, batch_size: int, epoch: int) -> None:
-    from headstart.collab.data import RatingLoader
-
     ids = torch.arange(rows)
-    loader = RatingLoader(
-        (ids, ids + 1000), ids.float()[:, None], batch_size=batch_size, shuffle=True, seed=1, engine=Engine("cpu")
-    )
+    loader = RatingLoader((ids, ids + 1000), ids.float()[:, None], batch_size=batch_size, seed=1, engine=Engine("cpu"))
     batches = list(loader.batches(epoch))
     assert len(batches) == loader.steps(epoch)
     assert torch.cat([batch.inputs[0] for batch in batches]).sort().values.equal(ids)
@@ -106,12 +114,12 @@ def test_of_duplicates_the_last_by_time_counts_else_their_mean() -> None:
     given_split = splits.by_indices([3])
     by_time = data(table, time="at", split=given_split)
     assert by_time.notes[0] == "1 earlier rows on the same user and item were left out: the last by at counts"
-    assert by_time.ratings.tolist() == pytest.approx([1.0, 2.0, 3.0])
+    assert seen(by_time).ratings.tolist() == [1.0, 2.0, 3.0]
     by_mean = data(table.drop("at"), split=given_split)
     assert "1 further rows on the same user and item were joined: the mean stars counts" in by_mean.notes[0]
-    assert by_mean.ratings.tolist() == pytest.approx([2.5, 2.0, 3.0])
+    assert seen(by_mean).ratings.tolist() == [2.5, 2.0, 3.0]
     chosen = data(table, rating=None, split=given_split)
-    assert chosen.seen.shape == (2, 3) and "were left out" in chosen.notes[0]
+    assert len(seen(chosen)) == 3 and "were left out" in chosen.notes[0]
 
 
 def test_the_last_rows_of_each_user_validate() -> None:
@@ -135,14 +143,15 @@ def test_strangers_in_validation_are_legal_and_counted() -> None:
     found = data(table, split=splits.by_indices([3]))
     assert found.valid_pairs.tolist() == [[0], [0]]
     assert found.notes == (
-        "user: 1 of 1 rows have one never seen in training", "item: 1 of 1 rows have one never seen in training"
+        "user: 1 of 1 rows have a value never seen in training", "item: 1 of 1 rows have a value never seen in training",
+        "stars: 1 of 1 ratings lie outside 1 to 3, all that is predicted",
     )  # fmt: skip
 
 
 def test_one_user_alone_is_a_model_like_any_other() -> None:
     table = pl.DataFrame({"user": ["a"] * 10, "item": range(10), "stars": [1, 5] * 5})
     found = data(table)
-    assert len(found.codec.users) == 2 and found.seen.shape == (2, 8)
+    assert len(found.codec.users) == 2 and len(seen(found)) == 8
 
 
 def test_facts_are_joined_by_key() -> None:
@@ -163,7 +172,59 @@ def test_facts_are_joined_by_key() -> None:
         ("twenty", "2000-01-01", 1.5),
         (None, None, None),
     ]
-    assert RatingsCodec.from_json(codec.to_json()) == codec
+    tensors: dict[str, torch.Tensor] = {}
+    assert values.from_json(RatingsCodec, values.to_json(codec, tensors), tensors) == codec
+
+
+def test_the_codec_and_its_pairs_survive_json() -> None:
+    codec = data(
+        items=pl.DataFrame({"item": [10, 20], "year": [1990, None], "kind": ["a", "b"], "good": [True, None]})
+    ).codec
+    tensors: dict[str, torch.Tensor] = {}
+    text = json.dumps(values.to_json(codec, tensors, name="codec"))
+    assert (
+        set(tensors) == {"codec.seen.pairs", "codec.seen.ratings"} and tensors["codec.seen.pairs"].dtype == torch.int32
+    )
+    again = values.from_json(RatingsCodec, json.loads(text), tensors)
+    assert again == codec and again.item_facts.columns == codec.item_facts.columns
+    assert torch.equal(again.seen.starts, codec.seen.starts) and again.seen.user_count == len(codec.users)
+
+
+def test_pairs_seen_are_joined_and_the_newer_rating_counts() -> None:
+    older = Seen(torch.tensor([[1, 1, 2], [1, 3, 2]]), torch.tensor([1.0, 2.0, 3.0]), 4)
+    newer = Seen(torch.tensor([[1, 3], [3, 1]]), torch.tensor([5.0, 4.0]), 4)
+    joined = older.joined(newer, 4)
+    assert joined.pairs.tolist() == [[1, 1, 2, 3], [1, 3, 2, 1]] and joined.ratings.tolist() == [1.0, 5.0, 3.0, 4.0]
+    assert joined.starts.tolist() == [0, 0, 2, 3, 4]
+    assert joined.item_counts(4).tolist() == [0, 2, 1, 1]
+    again = joined.joined(joined, 4)
+    assert torch.equal(again.pairs, joined.pairs) and torch.equal(again.ratings, joined.ratings)
+    assert Seen.none(4).joined(newer, 4).pairs.tolist() == newer.pairs.tolist()
+
+
+def test_all_rows_may_train() -> None:
+    found = data(split=splits.train_on_all)
+    assert found.valid is None and found.valid_pairs is None and len(seen(found)) == len(TABLE)
+    assert repr(found) == f"RatingsData({len(TABLE)} training and no validation rows, target stars)"
+
+
+def test_data_with_an_earlier_codec_know_the_pairs_of_both() -> None:
+    first = data(TABLE[:65].filter(pl.col("item") != 30), valid=TABLE)
+    second = data(TABLE[20:100], valid=TABLE, codec=first.codec)
+    assert second.codec == first.codec and first.codec != data(TABLE[:20], valid=TABLE).codec
+    kept = TABLE[:100].filter(pl.col("user").is_in(TABLE["user"][:65].implode()), pl.col("item") != 30)
+    users, items = (column.numpy() for column in (seen(second).users, seen(second).items))
+    pairs = pl.DataFrame({"user": first.codec.users.decode(users), "item": first.codec.items.decode(items)})
+    assert pairs.equals(kept.select("user", "item"))
+    assert len(seen(second)) > len(seen(first))
+
+
+def test_keywords_are_the_fields_of_the_settings() -> None:
+    fields = {option.name for option in values.options_of(RatingsSettings)}
+    assert set(typing.get_type_hints(RatingsDataOptions)) == fields | {"codec", "engine"}
+    assert all(len(option.help) > 20 for option in values.options_of(RatingsSettings))
+    with pytest.raises(ConfigError, match=r"RatingsData.from_table has no option 'negative'; did you mean 'negatives'"):
+        data(negative=3)
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -182,10 +243,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rating": "user"}, "user, item, rating and time must be different columns"),
-    ({"unknown": 1.0}, "unknown is a share from 0 to below 1; got 1.0"),
-    ({"rating": None, "negatives": 0}, "negatives must be a whole number, at least 1 without ratings; got 0"),
+    ({"unknown": 1.0}, "unknown must be a number of at least 0 and below 1; got 1.0"),
+    ({"rating": None, "negatives": 0}, "negatives must be a whole number of at least 1 without ratings; got 0"),
     ({"valid": TABLE, "split": splits.by_random()}, "by split= or by valid=, not by both"),
-    ({"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+    ({"batch_size": 0}, "batch_size must be a whole number of at least 1, or None; got 0"),
 ]
 
 
@@ -199,3 +260,18 @@ def test_bad_data_are_named(options: dict[str, Any], message: str) -> None:
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         data(**options)
+
+
+def test_a_rating_outside_the_range_of_training_counts_as_it_is() -> None:
+    """Predictions stay within the training rows' 1 to 5; what was true is not moved there, and a note counts the rows."""
+    train = TABLE.filter(pl.col("stars").is_between(1, 5))
+    valid = train.head(4).with_columns(stars=pl.Series([-3.0, 2.0, 100.0, 5.0]))
+    rows = data(train, valid=valid)
+    lowest, highest = train["stars"].min(), train["stars"].max()
+    assert any(f"stars: 2 of 4 ratings lie outside {lowest:g} to {highest:g}" in note for note in rows.notes)
+    learner = CollabLearner(rows, factors=2, progress="none")
+    predicted = learner.predict(valid)["prediction"]
+    expected = ((predicted - valid["stars"]) ** 2).mean() ** 0.5
+    assert expected > 40 and predicted.is_between(lowest, highest).all()
+    assert learner.validate()["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert learner.evaluate(valid)["rmse"] == pytest.approx(expected, rel=1e-5)

@@ -10,7 +10,7 @@ import pytest
 
 from headstart import EASE, IALS, CollabLearner, RatingsData, datasets, load
 from headstart.collab import by_last_of_user
-from headstart.demos.tables_and_ratings import run_demo
+from headstart.demos import run_demo
 from headstart.frames.splits import by_indices
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 import toys
-from headstart import EASE, ConfigError, DataError, RatingsData
+from headstart import EASE, DataError, RatingsData
 from headstart.collab.evaluation import evaluate_ranking
-from headstart.collab.ranking import coverage, novelty, ranking_metrics
+from headstart.collab.ranking import RANKING_METRICS, Ranking, coverage, novelty, ranking_of
 from headstart.collab.recommender import top
 
 
@@ -30,6 +30,15 @@ def plain(ranked: list[int], relevant: set[int], k: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def compared(recommended: torch.Tensor, users: torch.Tensor, items: torch.Tensor) -> Ranking:
+    return ranking_of(recommended, users, items, item_counts=torch.ones(50, dtype=torch.int64), user_count=9)
+
+
+def figures_of(ranking: Ranking, k: int) -> dict[str, float]:
+    names = ("ndcg", "precision", "recall", "hit_rate", "mrr")
+    return {f"{metric.name}_{k}": metric.function(ranking) for metric in RANKING_METRICS if metric.name in names}
+
+
 @given(st.integers(1, 12), st.integers(2, 40), st.integers(1, 12), st.integers(0, 1000))
 def test_the_metrics_are_their_definitions(users: int, items: int, k: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -40,7 +49,8 @@ def test_the_metrics_are_their_definitions(users: int, items: int, k: int, seed:
     judged = [plain(ranked[user].tolist(), own, k) for user, own in enumerate(relevant) if own]
     places = torch.tensor([user for user, _ in pairs], dtype=torch.int64)
     chosen = torch.tensor([item for _, item in pairs], dtype=torch.int64)
-    found = ranking_metrics(torch.from_numpy(ranked), places, chosen, k)
+    found = figures_of(compared(torch.from_numpy(ranked), places, chosen), k)
+    assert len(found) == 5
     for name, value in found.items():
         if judged:
             assert value == pytest.approx(np.mean([figures[name] for figures in judged])), name
@@ -56,7 +66,7 @@ def test_ndcg_is_that_of_scikit_learn(seed: int) -> None:
     relevant[:, 0] = True
     columns, _ = top(torch.from_numpy(scores), 10)
     places, chosen = (torch.from_numpy(part) for part in np.nonzero(relevant))
-    found = ranking_metrics(columns + 1, places, chosen + 1, 10)["ndcg_10"]
+    found = figures_of(compared(columns + 1, places, chosen + 1), 10)["ndcg_10"]
     assert found == pytest.approx(ndcg_score(relevant, scores, k=10))
 
 
@@ -73,17 +83,27 @@ def test_the_best_come_first_and_of_equals_the_lower(rows: int, columns: int, n:
 
 def test_an_unknown_item_is_relevant_and_never_found() -> None:
     ranked = torch.tensor([[1, 0]])
-    found = ranking_metrics(ranked, torch.tensor([0, 0]), torch.tensor([1, 0]), 2)
+    found = figures_of(compared(ranked, torch.tensor([0, 0]), torch.tensor([1, 0])), 2)
     assert found["recall_2"] == 0.5 and found["precision_2"] == 0.5
-    with pytest.raises(ConfigError, match="k must be 1 to 2"):
-        ranking_metrics(ranked, torch.tensor([0]), torch.tensor([1]), 3)
 
 
 def test_coverage_and_novelty() -> None:
-    ranked = torch.tensor([[1, 2], [1, 0]])
-    assert coverage(ranked, 5) == 0.5
-    assert novelty(ranked, torch.tensor([0, 4, 1, 0, 0]), 8) == pytest.approx((1 + 3 + 1) / 3)
-    assert math.isnan(novelty(torch.zeros(1, 2, dtype=torch.int64), torch.ones(2), 8))
+    def of(recommended: list[list[int]], item_counts: list[int]) -> Ranking:
+        nobody = torch.zeros(0, dtype=torch.int64)
+        return ranking_of(
+            torch.tensor(recommended), nobody, nobody, item_counts=torch.tensor(item_counts), user_count=8
+        )
+
+    ranking = of([[1, 2], [1, 0]], [0, 4, 1, 0, 0])
+    assert coverage(ranking) == 0.5
+    assert novelty(ranking) == pytest.approx((1 + 3 + 1) / 3)
+    assert math.isnan(novelty(of([[0, 0]], [1, 1])))
+
+
+def test_models_are_compared_by_ndcg_and_it_is_known_which_is_better() -> None:
+    assert RANKING_METRICS[0].name == "ndcg"
+    assert {metric.name for metric in RANKING_METRICS if metric.better is None} == {"novelty"}
+    assert all(metric.better == "higher" for metric in RANKING_METRICS if metric.name != "novelty")
 
 
 def test_who_is_judged_and_who_is_not() -> None:
@@ -91,9 +111,9 @@ def test_who_is_judged_and_who_is_not() -> None:
     ranker = EASE(data, penalty=1.0)
     known = len(data.codec.users) - 1
     pairs = torch.tensor([[1, 1, 0], [int(data.valid_pairs[1, 0]), 0, 3]])
-    own = int(data.seen[1][data.seen[0] == 1][0])
+    own = int(ranker.seen.of_user(1)[0][0])
     figures = evaluate_ranking(ranker, torch.cat([pairs, torch.tensor([[2], [own]])], 1), k=3)
     assert figures["users"] + figures["users_left_out"] == known and figures["rows_left_out"] == 1
-    seen_again = data.seen[:, :1]
-    with pytest.raises(DataError, match="no row to judge the ranking by"):
+    seen_again = ranker.seen.pairs[:, :1].long()
+    with pytest.raises(DataError, match="no row to evaluate the ranking with"):
         evaluate_ranking(ranker, seen_again)

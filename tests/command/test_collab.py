@@ -47,7 +47,7 @@ def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: 
     )  # fmt: skip
     assert code == 0
     record = json.loads(out.splitlines()[-1])
-    assert set(record) == {"metrics", "epochs", "seconds", "out"} and len(record["epochs"]) == 3
+    assert set(record) == {"metrics", "epochs", "kept", "seconds", "out"} and len(record["epochs"]) == 3
     assert set(record["metrics"]) == {"valid_loss", "rmse", "mae", "r2"}
     pl.DataFrame({"user": ["u01", "nobody"], "item": [10, 777]}).write_csv(pairs)
     code, out, _ = run("predict", model, pairs)
@@ -62,7 +62,7 @@ def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: 
     code, out, _ = run("evaluate", model, table, "--json")
     assert code == 0 and "rmse" in json.loads(out)["metrics"]
     code, out, _ = run("info", model)
-    assert code == 0 and "ratings in the column 'stars'" in out and "ImplicitDotProductBias" in out
+    assert code == 0 and "columns stars" in out and "ImplicitDotProductBias" in out
     code, out, _ = run("info", model, "--json")
     assert code == 0 and json.loads(out)["application"] == "collab"
 
@@ -70,11 +70,10 @@ def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: 
 @pytest.mark.parametrize("method", ["ials", "ease", "softmax", "bpr"])
 def test_rankings_by_every_method(run: Any, table: Path, tmp_path: Path, method: str) -> None:
     model = tmp_path / method
-    arguments = () if method == "ials" else ("--method", method)
+    arguments = {"ials": (), "ease": ("--method", "ease")}.get(method, ("--method", method, "--epochs", 2))
     code, out, _ = run(
-        "train", "collab", table, *NAMES, *arguments, "--time", "at", "--valid-last", 2, "--epochs", 2, "--json",
-        "--out", model,
-    )  # fmt: skip
+        "train", "collab", table, *NAMES, *arguments, "--time", "at", "--valid-last", 2, "--json", "--out", model
+    )
     assert code == 0
     assert {"ndcg_10", "recall_10", "precision_10", "hit_rate_10", "mrr_10"} <= set(
         json.loads(out.splitlines()[-1])["metrics"]
@@ -91,9 +90,15 @@ def test_rankings_by_every_method(run: Any, table: Path, tmp_path: Path, method:
     ("arguments", "message"),
     [
         (("--rating", "star"), "there is no column 'star'; did you mean 'stars'?"),
-        (("--rating", "stars", "--method", "eas"), "--method eas: there are ratings, ials, ease, softmax, bpr"),
-        (("--method", "ratings"), "ratings needs --rating"),
-        (("--rating", "stars", "--y-range", "5"), "--y-range must be two numbers with a comma, such as 1,5; got '5'"),
+        (
+            ("--rating", "stars", "--method", "eas"),
+            "--method must be 'ratings', 'ials', 'ease', 'softmax' or 'bpr'; got 'eas'; did you mean 'ease'?",
+        ),
+        (("--method", "ratings"), "the method 'ratings' needs a column of ratings"),
+        (
+            ("--rating", "stars", "--y-range", "5"),
+            "--y-range must be a list of numbers; got '5'; write 2 of them with commas, such as 1,2",
+        ),
         (("--valid-last", "1", "--valid-fraction", "0.2"), "give one of --valid-last, --valid-from"),
     ],
 )
@@ -102,6 +107,48 @@ def test_a_mistake_is_one_line_and_code_2(
 ) -> None:
     code, out, err = run("train", "collab", table, *NAMES, *arguments, "--out", tmp_path / "model")
     assert code == 2 and out == "" and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "idle", "method"),
+    [
+        (("--rating", "stars"), ("--penalty 5", "--sweeps 3", "--alpha 9", "--ranking-loss bpr"), "ratings"),
+        (
+            ("--method", "ease"),
+            (
+                "--sweeps 3", "--alpha 9", "--warm-up .5", "--keep last", "--depth 2", "--factors 9", "--epochs 2",
+                "--lr .1", "--batch-size 8", "--negatives 5", "--unknown .1", "--clip 1", "--no-implicit",
+            ),
+            "ease",
+        ),
+        ((), ("--epochs 2", "--weight-decay .1", "--dropout .1"), "ials"),
+        (("--method", "bpr"), ("--penalty 5", "--ranking-loss softmax"), "bpr"),
+    ],
+    ids=["ratings", "ease", "ials", "bpr"],
+)  # fmt: skip
+def test_an_option_without_effect_is_a_mistake(
+    run: Any, table: Path, tmp_path: Path, arguments: tuple[str, ...], idle: tuple[str, ...], method: str
+) -> None:
+    for option in idle:
+        flag, *value = option.split()
+        code, out, err = run("train", "collab", table, *NAMES, *arguments, flag, *value, "--out", tmp_path / "model")
+        flag = flag.replace("--no-", "--")
+        assert (code, out) == (2, "")
+        assert err == f"error: {flag} has no effect with --method {method}: leave it out\n"
+    assert not (tmp_path / "model").exists()
+
+
+def test_options_of_the_method_and_the_seed_are_used(run: Any, table: Path, tmp_path: Path) -> None:
+    for arguments, design in (
+        (("--factors", 3, "--sweeps", 2, "--alpha", 9, "--seed", 1), {"factors": 3, "sweeps": 2, "alpha": 9.0}),
+        (("--method", "ease", "--penalty", 5, "--seed", 1), {"penalty": 5.0}),
+        (("--rating", "stars", "--factors", 3, "--epochs", 1, "--seed", 1), {"factors": 3, "ranking_loss": None}),
+        (("--rating", "stars", "--factors", 3, "--epochs", 1, "--negatives", 5, "--ranking-loss", "bpr"),
+         {"factors": 3, "ranking_loss": "bpr"}),
+    ):  # fmt: skip
+        assert run("train", "collab", table, *NAMES, *arguments, "--out", tmp_path / "model")[0] == 0
+        stored = json.loads((tmp_path / "model" / "learner.json").read_text())["design"]
+        assert design.items() <= stored.items()
 
 
 def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ import pytest
 
 import headstart
 from headstart.command.main import main
+from headstart.core.engine import Engine
+from headstart.frames.splits import by_time
+from headstart.tabular.data import TabularData
+from headstart.tabular.learner import TabularLearner
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
@@ -77,15 +81,63 @@ def test_help_is_quick_and_imports_neither_torch_nor_polars() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("predict", "--help"), ("--version",)])
+def test_what_needs_no_torch_imports_none(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom headstart.command.main import main\n"
+        "try: main()\nexcept SystemExit as ended: assert not ended.code\n"
+        "sys.exit(str([name for name in ('torch', 'polars', 'numpy') if name in sys.modules] or 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "0" and done.stdout, done.stderr
+
+
 def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> None:
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
     found = last_json(printed)
-    assert found.keys() == {"metrics", "epochs", "seconds", "out"}
+    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out"}
     assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
     assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
     errors = (folder / "train.err").read_text()
     assert "epoch 12/12" in errors and "excluded" in errors and "\x1b" not in errors
+
+
+def test_the_kept_epoch_is_told_and_the_metrics_are_its_own(folder: Path, tmp_path: Path) -> None:
+    found = last_json((folder / "train.out").read_text())
+    best = min(range(12), key=lambda epoch: found["epochs"][epoch]["rmse"])
+    assert found["kept"] == best + 1 and found["metrics"]["rmse"] == found["epochs"][best]["rmse"]
+    common = ("train", "tabular", folder / "sales.csv", "--target", "sales", "--exclude", "day", "--epochs", 2)
+    done = run(*common, "--out", tmp_path / "m")
+    assert done.stderr.splitlines()[-2] in (f"kept epoch {n} of 2, the best by rmse" for n in (1, 2))
+    done = run(*common, "--keep", "last", "--out", tmp_path / "m")
+    assert done.stderr.splitlines()[-2] == "kept epoch 2 of 2, the last"
+
+
+def test_the_defaults_are_those_of_python(folder: Path, tmp_path: Path) -> None:
+    """To the bit, plan included."""
+    columns = ("--target", "sales", "--time", "day", "--exclude", "day")
+    done = run("train", "tabular", folder / "sales.csv", *columns, "--json", "--out", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    data = TabularData.from_table(
+        folder / "sales.csv", "sales", split=by_time("day", fraction=0.2), exclude=["day"], engine=Engine("auto")
+    )
+    learner = TabularLearner(data, progress="none")
+    learner.fit_one_cycle()
+    losses = [epoch["valid_loss"] for epoch in last_json(done.stdout)["epochs"]]
+    assert losses == [epoch["valid_loss"] for epoch in learner.history]
+    loaded = headstart.load(tmp_path / "m")
+    assert (loaded.design, loaded.training) == (learner.design, learner.training)
+
+
+def test_all_rows_train_where_none_shall_validate(folder: Path, tmp_path: Path) -> None:
+    done = run(
+        "train", "tabular", folder / "sales.csv", "--target", "sales", "--exclude", "day", "--valid-fraction", 0,
+        "--epochs", 2, "--precision", "bf16", "--json", "--out", tmp_path / "m",
+    )  # fmt: skip
+    found = last_json(done.stdout)
+    assert found["metrics"] == {} and found["kept"] == 2 and "valid_loss" not in found["epochs"][0]
+    assert headstart.load(tmp_path / "m", device="cpu").training.precision == "bf16"
 
 
 def test_predict_gives_the_rows_and_their_answers(folder: Path) -> None:
@@ -114,7 +166,8 @@ def test_info_tells_columns_reasons_model_and_history(folder: Path) -> None:
         "shop (text with 4 values)",
         "heat (floating-point numbers)",
         "day (excluded)",
-        "hidden [16]",
+        "hidden               16",
+        "number (columns sales",
         "train_loss",
     ):
         assert part in text
@@ -142,17 +195,17 @@ def test_data_sets_are_listed_and_got() -> None:
         (["train", "tabular", "sales.csv", "--target", "sales", "--valid-fraction", "2", "--out", "new"], "fraction must lie between 0 and 1; got 2"),
         (["train", "tabular", "sales.csv", "--target", "sales", "--valid-fraction", "0.2", "--valid-where", "heat > 9", "--out", "new"], "give one of --valid-from"),
         (["train", "tabular", "sales.csv", "--target", "sales", "--valid-where", "warm > 9", "--out", "new"], "valid_where is not a SQL condition"),
-        (["train", "tabular", "sales.csv", "--target", "sales", "--hidden", "wide", "--out", "new"], "--hidden must be whole numbers"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--hidden", "wide", "--out", "new"], "--hidden must be a list of whole numbers of at least 1; got 'wide'; write them with commas, such as 200,100"),
         (["train", "tabular", "sales.csv", "--target", "sales", "--device", "abacus", "--out", "new"], "device 'abacus' is unknown"),
         (["train", "tabular", "sales.csv", "--target", "shop", "--log-target", "--time", "day", "--out", "new"], "are for numbers, but target 'shop'"),
-        (["train", "tabular", "sales.csv", "--target", "sales", "--quantiles", "0.1;0.9", "--out", "new"], "--quantiles must be numbers with commas"),
-        (["train", "tabular", "sales.csv", "--target", "sales", "--target-kind", "cont", "--time", "day", "--out", "new"], "target_kind must be 'number', 'count' or 'label'; did you mean 'count'?"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--quantiles", "0.1;0.9", "--out", "new"], "--quantiles must be a list of numbers; got '0.1;0.9'; write them with commas, such as 0.1,0.9"),
+        (["train", "tabular", "sales.csv", "--target", "sales", "--target-kind", "cont", "--time", "day", "--out", "new"], "--target-kind must be 'number', 'count' or 'label'; got 'cont'; did you mean 'count'?"),
         (["predict", "nowhere", "sales.csv"], "there is no folder nowhere"),
         (["predict", "model", "sales.txt"], "there is no file sales.txt"),
         (["predict", "model", "sales.csv", "--out", "answers.xlsx"], "must end in .csv or .parquet"),
         (["predict", "model", "sales.csv", "--out", "no/answers.csv"], "cannot write no/answers.csv"),
         (["evaluate", "model", "short.csv"], "there is no column 'sales'"),
-        (["info", "."], "holds no learner.json"),
+        (["info", "."], "has no learner.json"),
         (["demo", "tabula"], "no demo 'tabula'; did you mean 'tabular'?"),
         (["datasets", "get", "flight"], "did you mean 'flights'?"),
         (["trian"], "No such command 'trian'"),

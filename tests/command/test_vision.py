@@ -12,9 +12,12 @@ import pytest
 from rich.console import Console
 
 import vision_toys as toys
+from headstart.command.jobs import job_of
 from headstart.command.main import main
+from headstart.core.engine import Engine
 from headstart.core.errors import DataError
 from headstart.demos import vision as demo_vision
+from headstart.vision import ImageLearner
 
 
 @pytest.fixture
@@ -43,11 +46,11 @@ SMALL = ("--backbone", toys.BACKBONE, "--size", toys.SIZE, "--batch-size", 8, "-
 def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     code, out, err = run(
-        "train", "vision", folder, *SMALL, "--weights", toys.weights(), "--epochs", 12, "--lr", 0.02, "--json", "--out", model
+        "train", "vision", folder, *SMALL, "--weights", toys.weights(), "--epochs", 12, "--lr", 0.02, "--keep", "last", "--json", "--out", model
     )  # fmt: skip
-    assert code == 0 and "activations: 19 pictures" in err
+    assert code == 0 and "activations of 19 images" in err
     record = json.loads(out.splitlines()[-1])
-    assert set(record) == {"metrics", "epochs", "seconds", "out"} and len(record["epochs"]) == 12
+    assert set(record) == {"metrics", "epochs", "kept", "seconds", "out"} and len(record["epochs"]) == 12
     assert record["metrics"]["accuracy"] == 1.0
     code, out, _ = run("predict", model, folder)
     answers = pl.read_csv(out.encode())
@@ -69,7 +72,7 @@ def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> 
     code, out, _ = run("evaluate", model, folder, "--json")
     assert code == 0 and json.loads(out)["metrics"]["accuracy"] == 1.0
     code, out, _ = run("info", model)
-    assert code == 0 and "32 x 32 pixels (crop)" in out and "one of blue, red" in out and "ImageModel" in out
+    assert code == 0 and "size 32" in out and "values blue, red" in out and "ImageModel" in out
     code, out, _ = run("info", model, "--json")
     assert code == 0 and json.loads(out)["application"] == "vision"
 
@@ -80,7 +83,7 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
     pl.DataFrame({"file": names, "tags": ["warm red" if "red" in name else "blue" for name in names]}).write_csv(table)
     code, _, err = run(
         "train", "vision", table, *SMALL, "--weights", toys.weights(), "--path", "file", "--label", "tags", "--separator", " ",
-        "--images", folder, "--augment", "side-on", "--epochs", 2, "--valid-fraction", 0.3, "--where", "file <> 'none'", "--out", model,
+        "--folder", folder, "--augment", "side_on", "--epochs", 2, "--valid-fraction", 0.3, "--where", "file <> 'none'", "--out", model,
     )  # fmt: skip
     assert code == 0, err
     code, out, _ = run("predict", model, folder)
@@ -96,16 +99,22 @@ def test_a_table_of_several_labels_with_changed_copies_and_fine_tuning(run: Any,
     ("arguments", "message"),
     [
         (("--weights", "none.pth"), "there is no file of weights none.pth"),
-        (("--augment", "sideways"), "--augment must be one of none, side-on, top-down; got 'sideways'"),
-        (("--stages", "0"), "stages must be a whole number of a backbone's last stages, at least 1; got 0"),
-        (("--grid", "a"), "--grid must be whole numbers with commas"),
+        (("--augment", "sideways"), "--augment must be 'side_on' or 'top_down'; got 'sideways'"),
+        (("--stages", "0"), "--stages must be a whole number of at least 1; got 0"),
+        (
+            ("--grid", "a"),
+            "--grid must be a whole number or a list of whole numbers of at least 1 and at most 16; got 'a'",
+        ),
         (("--grid", "4,1"), "grid has 2 numbers, but the head sees 3 stages"),
-        (("--hidden", "a"), "--hidden must be whole numbers with commas"),
-        (("--dropout", "x"), "--dropout must be numbers with commas"),
-        (("--separator", ","), "--separator and --images are for tables"),
+        (
+            ("--hidden", "a"),
+            "--hidden must be a list of whole numbers of at least 1; got 'a'; write them with commas, such as 200,100",
+        ),
+        (("--dropout", "x"), "--dropout must be a number or a list of numbers of at least 0 and below 1; got 'x'"),
+        (("--separator", ","), "folder= and separator= are for tables"),
         (("--backbone", "resnt34"), "timm has no model 'resnt34'; did you mean 'res"),
-        (("--resize", "cut"), "resize must be 'crop', 'squish' or 'pad'; got 'cut'"),
-        (("--on-error", "x"), "on_error must be 'raise' or 'skip'; got 'x'"),
+        (("--resize", "cut"), "--resize must be 'crop', 'squish' or 'pad'; got 'cut'"),
+        (("--on-error", "x"), "--on-error must be 'raise' or 'skip'; got 'x'"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(
@@ -113,6 +122,32 @@ def test_a_mistake_is_one_line_and_code_2(
 ) -> None:
     code, out, err = run("train", "vision", folder, *SMALL, *arguments, "--out", tmp_path / "model")
     assert code == 2 and out == "" and message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("options", "fine_tune", "usual"),
+    [
+        ((), 0, 1),
+        (("--augment", "side_on"), 0, 4),
+        (("--augment", "side_on"), 1, 1),
+        (("--weights", "random", "--augment", "side_on"), 0, 0),
+    ],
+)
+def test_the_usual_copies_are_the_library_s(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], fine_tune: int, usual: int
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    given: dict[str, Any] = {"size": toys.SIZE, "workers": 0, "hidden": (16,), "backbone": toys.BACKBONE}
+    given |= {"weights": toys.weights()} | {
+        flag[2:]: value for flag, value in zip(options[::2], options[1::2], strict=True)
+    }
+    job = job_of("vision")
+    data = job.data(folder, given, Engine("cpu"))
+    assert ImageLearner.usual_copies(data, given["weights"], fine_tune=bool(fine_tune)) == usual
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one copy has no augmentation
+        assert job.learner(data, given | {"fine_tune": fine_tune}).copies == usual
+        assert job.learner(data, given | {"precompute": 0}).copies == 0
 
 
 def test_bad_files_are_listed(run: Any, folder: Path, tmp_path: Path) -> None:
@@ -144,16 +179,16 @@ def test_the_demo_works_without_a_set_of_its_own(monkeypatch: pytest.MonkeyPatch
     def missing(name: str) -> Path:
         raise DataError(f"no {name} here")
 
-    make = learners.ImageLearner
+    class Tiny(learners.ImageLearner):
+        def __init__(self, data: Any, **options: Any) -> None:
+            super().__init__(data, backbone=toys.BACKBONE, weights=toys.weights(), **options)
+
     monkeypatch.setattr(demo_vision.datasets, "get", missing)
     monkeypatch.setattr(demo_vision, "PIECES", 12)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        "headstart.vision.learner.ImageLearner",
-        lambda data, **options: make(data, backbone=toys.BACKBONE, weights=toys.weights(), **options),
-    )
+    monkeypatch.setattr(learners, "ImageLearner", Tiny)
     console = Console(record=True, width=200, file=(tmp_path / "said.txt").open("w"))
-    demo_vision.vision_demo(tmp_path, console)
+    demo_vision.demo(tmp_path, console)
     said = console.export_text()
     assert "no fashion-mnist here" in said and "which photo is this a piece of?" in said
     for name in ("model", "batch.png", "predictions.png", "gradcam.png", "confusion.png", "loss.png"):

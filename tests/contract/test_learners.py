@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ from headstart import (
     NotFittedError,
 )
 from headstart.core.batch import Batch
+from headstart.targets.metrics import Metric
+from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import Data, TensorLoader, tensor_data
-from headstart.training.optim import sgd
+from headstart.training.optim import SGD
 from headstart.training.progress import Progress
 from headstart.training.schedules import Triangular
 
@@ -123,7 +126,7 @@ def test_a_fit_leaves_the_random_stream_of_the_caller_alone(make: Make, engine: 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(engine: Engine) -> None:
     learners = [toys.plain_learner(engine) for _ in range(3)]
-    learners[2].seed = 1  # another dropout
+    learners[2].training = replace(learners[2].training, seed=1)  # another dropout
     for learner in learners:
         torch.rand(1)
         learner.fit(0.01, 2)
@@ -136,7 +139,7 @@ def test_tied_weights_stay_tied_and_are_stored_once(engine: Engine, tmp_path: Pa
     learner.fit(0.01, 1)
     learner.save(tmp_path / "saved")
     record = json.loads((tmp_path / "saved" / "learner.json").read_text())
-    assert record["aliases"] == {"decoder.weight": "embedding.weight"}
+    assert record["aliases"] == {"model.decoder.weight": "model.embedding.weight"}
     other.load(tmp_path / "saved")
     assert other.model.decoder.weight is other.model.embedding.weight
     assert sum(len(group) for group in learner.groups.parameters) == len(list(learner.model.parameters()))
@@ -233,7 +236,7 @@ def test_a_loss_without_target_fits_and_brings_its_own_figures(engine: Engine) -
 
 def test_differential_rates_move_the_groups_by_their_own(engine: Engine) -> None:
     learner = toys.photo_learner(engine)
-    learner.optimizer = sgd(momentum=0.0)
+    learner.training = replace(learner.training, optimizer=SGD(momentum=0.0))
     before = weights(learner)
     learner.fit([0.0, 1e-9, 1e-2], 1)
     after = weights(learner)
@@ -252,7 +255,7 @@ def test_accumulated_batches_count_like_one(engine: Engine) -> None:
     def trained(batch_size: int, accumulate: int) -> Tensor:
         data = tensor_data((rows, target), batch_size=batch_size, engine=engine)
         model = toys.seeded(lambda: torch.nn.Linear(4, 1))
-        Learner(model, data, loss=toys.square_loss, optimizer=sgd(), accumulate=accumulate, progress="none").fit(0.1, 3)
+        Learner(model, data, loss=toys.square_loss, optimizer=SGD(), accumulate=accumulate, progress="none").fit(0.1, 3)
         return model.weight.detach()
 
     torch.testing.assert_close(trained(8, 2), trained(16, 1))
@@ -261,7 +264,7 @@ def test_accumulated_batches_count_like_one(engine: Engine) -> None:
 
 def test_clipping_bounds_the_step(engine: Engine) -> None:
     learner = toys.plain_learner(engine)
-    learner.optimizer, learner.clip, learner.weight_decay = sgd(momentum=0.0), 1e-3, 0.0
+    learner.training = replace(learner.training, optimizer=SGD(momentum=0.0), clip=1e-3, weight_decay=0.0)
     before = weights(learner)
     steps = learner.data.train.steps(0)
     learner.fit(1.0, 1)
@@ -276,9 +279,9 @@ def test_weights_of_rows_count_in_the_loss(engine: Engine) -> None:
     weight = torch.tensor([8.0] + [0.0] * 7)
     loader = TensorLoader([inputs], target, weight, batch_size=8, shuffle=True, engine=engine)
     learner = Learner(
-        torch.nn.Linear(1, 1), Data(train=loader, valid=None), loss=toys.square_loss, optimizer=sgd(), progress="none"
+        torch.nn.Linear(1, 1), Data(train=loader, valid=None), loss=toys.square_loss, optimizer=SGD(), progress="none"
     )
-    learner.weight_decay = 0.0
+    learner.training = replace(learner.training, weight_decay=0.0)
     learner.fit(0.1, 200)
     assert learner.model(torch.ones(1, 1)).item() == pytest.approx(0.0, abs=1e-3)
 
@@ -293,11 +296,11 @@ def test_early_stopping_stops_and_the_best_weights_come_back(engine: Engine) -> 
             progress.history[-1]["valid_loss"] = next(figures)
             kept.append({name: tensor.clone() for name, tensor in progress.model.state_dict().items()})
 
-    history = learner.fit(0.01, 5, callbacks=[Judge(), EarlyStopping(patience=2), KeepBest()])
+    history = learner.fit(0.01, 5, callbacks=[Judge(), EarlyStopping("valid_loss", patience=2), KeepBest("valid_loss")])
     assert [row["valid_loss"] for row in history] == [0.5, 0.3, 0.4, 0.45]
     assert same(weights(learner), kept[1])
     with pytest.raises(ConfigError, match=r"monitor='valid_los' is no figure of this fit; did you mean 'valid_loss'\?"):
-        learner.fit(0.01, 1, callbacks=[EarlyStopping("valid_los", mode="min")])
+        learner.fit(0.01, 1, callbacks=[EarlyStopping("valid_los", better="lower")])
 
 
 def test_snapshots_of_cycles_are_loaded_and_averaged(engine: Engine, tmp_path: Path) -> None:
@@ -333,12 +336,13 @@ def test_a_nan_ends_the_sweep_and_not_the_program(engine: Engine) -> None:
 
 
 def test_bf16_trains_and_its_outputs_are_float32_predictions(tmp_path: Path) -> None:
-    learner = toys.photo_learner(Engine("cpu", "bf16"))
+    learner = toys.photo_learner(Engine("cpu"))
+    learner.training = replace(learner.training, precision="bf16")
     history = learner.fit(0.05, 20)
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
     assert all(parameter.dtype == torch.float32 for parameter in learner.model.parameters())
     with pytest.raises(ConfigError, match="precision 'fp16' needs an NVIDIA or AMD GPU; on cpu use 'bf16'"):
-        Engine("cpu", "fp16")
+        learner.training = replace(learner.training, precision="fp16")
 
 
 def test_fine_tune_trains_the_head_first_and_earlier_groups_more_slowly(engine: Engine) -> None:
@@ -364,7 +368,7 @@ def test_a_schedule_of_ones_own_choice_fits(engine: Engine) -> None:
 
 def test_a_learner_without_data_says_so(engine: Engine) -> None:
     learner = Learner(torch.nn.Linear(1, 1), None, loss=toys.square_loss)
-    with pytest.raises(NotFittedError, match="loaded without data; set learner.data"):
+    with pytest.raises(NotFittedError, match=r"has no data; set learner\.data"):
         learner.fit(0.1, 1)
 
 
@@ -380,15 +384,15 @@ def test_a_learner_without_data_says_so(engine: Engine) -> None:
         (lambda learner: learner.find_lr(start=1, end=0.1), "find_lr needs 0 < start < end; got start=1, end=0.1"),
         (lambda learner: learner.find_lr(steps=3), "at least 10 steps to see a slope; got 3"),
         (lambda learner: Learner(learner.model, learner.data, metrics=["acuracy"]), "no metric 'acuracy'; did you mean 'accuracy'"),
-        (lambda learner: Learner(learner.model, learner.data, clip=0), "clip must be a number above 0, or None for no limit; got 0"),
-        (lambda learner: Learner(learner.model, learner.data, accumulate=0), "accumulate must be a whole number of at least 1 batch; got 0"),
+        (lambda learner: Learner(learner.model, learner.data, clip=0), "clip must be a number above 0, or None; got 0"),
+        (lambda learner: Learner(learner.model, learner.data, accumulate=0), "accumulate must be a whole number of at least 1; got 0"),
         (lambda learner: Learner(learner.model, learner.data).fit(0.1, 1), "give loss=, a function"),
         (lambda learner: Engine("cdua"), "device 'cdua' is unknown; use 'auto', 'cpu'"),
-        (lambda learner: Engine("cuda"), "device 'cuda' was asked for, but torch finds no GPU here"),
-        (lambda learner: Engine("cpu", "fp8"), "precision must be 'fp32', 'bf16' or 'fp16'; got 'fp8'"),
+        (lambda learner: Engine("cuda"), "device 'cuda' needs a GPU that torch supports, but torch finds none"),
+        (lambda learner: Engine("cpu").at("fp8"), "precision must be 'fp32', 'bf16' or 'fp16'; got 'fp8'"),
         (lambda learner: Engine("cpu", sync_batch_norm=True), "sync_batch_norm needs GPUs"),
         (lambda learner: EarlyStopping(patience=0), "patience must be at least 1 epoch; got 0"),
-        (lambda learner: KeepBest(mode="lowest"), "mode must be 'min' or 'max'; got 'lowest'"),
+        (lambda learner: KeepBest(better="lowest"), "better must be 'lower' or 'higher'; got 'lowest'"),
     ],
 )  # fmt: skip
 def test_a_careless_call_is_answered_with_what_to_do(
@@ -493,7 +497,7 @@ def test_a_checkpoint_of_another_model_or_order_is_refused_before_it_changes_any
         other.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
     turned = toys.plain_learner(engine)
     turned.data.train.seed = 9
-    with pytest.raises(ArtifactError, match="belongs to another fit: order"):
+    with pytest.raises(ArtifactError, match=r"belongs to another fit: data\.seed was 0, is 9"):
         turned.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
     (tmp_path / "empty").mkdir()
     turned.fit(0.01, 1, checkpoint=tmp_path / "empty", resume=True)
@@ -505,13 +509,15 @@ def test_snapshots_of_an_earlier_fit_are_not_averaged_in(engine: Engine, tmp_pat
     learner.fit(0.01, 4, snapshot="cycles")
     learner.fit(0.01, 2, snapshot="cycles")
     assert learner.snapshots.cycles("cycles") == [0, 1]
-    with pytest.raises(ConfigError, match="snapshot must be a plain name, with folder= saying where; got 'a/b'"):
+    with pytest.raises(
+        ConfigError, match="snapshot must be a plain name, without a folder, which folder= sets; got 'a/b'"
+    ):
         learner.fit(0.01, 1, snapshot="a/b")
 
 
 def test_a_diverged_fit_says_so(engine: Engine) -> None:
     learner = toys.plain_learner(engine)
-    learner.optimizer = sgd()
+    learner.training = replace(learner.training, optimizer=SGD())
     with pytest.warns(HeadstartWarning, match="the training loss is not finite: lower lr"):
         learner.fit(1e30, 2)
 
@@ -519,7 +525,7 @@ def test_a_diverged_fit_says_so(engine: Engine) -> None:
 def test_the_saved_figures_are_those_of_the_saved_weights(engine: Engine, tmp_path: Path) -> None:
     learner = toys.plain_learner(engine)
     learner.fit(0.01, 3)
-    learner.fit(0.3, 3, callbacks=[KeepBest("rmse", mode="max")])  # the worst, so that it is not the last
+    learner.fit(0.3, 3, callbacks=[KeepBest("rmse", better="higher")])  # the worst, so that it is not the last
     judged = learner.validate()
     assert learner.figures["rmse"] == pytest.approx(judged["rmse"])
     assert learner.figures["rmse"] != learner.history[-1]["rmse"]
@@ -549,7 +555,7 @@ def test_a_model_that_caches_on_its_first_call_trains_after_validation(engine: E
         (lambda learner: Learner(learner.model, learner.data, loss=torch.nn.functional.mse_loss), r"loss is called as loss\(outputs, batch\)"),
         (lambda learner: learner.fit(0.1, 1, callbacks=KeepBest()), r"callbacks must be a list of callbacks such as \[KeepBest\(\)\]"),
         (lambda learner: learner.fit(0.1, 1, callbacks=[KeepBest]), "callbacks must be a list of callbacks"),
-        (lambda learner: KeepBest("f1"), "monitor='f1': say which is better, mode='min' or mode='max'"),
+        (lambda learner: learner.fit(0.1, 1, callbacks=[KeepBest("mine")]), "monitor='mine': .* give better='lower' or better='higher'"),
         (lambda learner: learner.freeze(), r"Sequential is one group, so there is nothing to freeze .* give it a method groups\(\)"),
         (lambda learner: Learner(learner.model, learner.data, accumulate="2"), "accumulate must be a whole number"),
     ],
@@ -564,6 +570,106 @@ def test_an_empty_history_cannot_be_plotted(engine: Engine) -> None:
         toys.plain_learner(engine).history.plot()
 
 
-def test_known_figures_know_their_better_side() -> None:
-    assert [KeepBest(name).mode for name in ("valid_loss", "rmse", "log_loss")] == ["min"] * 3
-    assert [KeepBest(name).mode for name in ("auc", "balanced_accuracy", "ndcg_10", "hit_rate_5")] == ["max"] * 4
+def test_the_direction_of_a_figure_is_the_metric_s_own(engine: Engine) -> None:
+    """Not guessed from its name: an ``error_score`` of a user's may be better where it is higher."""
+    learner = toys.plain_learner(engine)
+    mine = Metric("error_score", lambda prediction, target: float(prediction.mean()), better="higher")
+    learner.metrics = (mine, *learner.metrics)
+    assert learner.first_figure() == "error_score"
+    assert learner.better() == {
+        "error_score": "higher", "rmse": "lower", "valid_loss": "lower", "train_loss": "lower"
+    }  # fmt: skip
+    history = learner.fit(0.05, 4, keep="best")
+    best = max(range(4), key=lambda epoch: history[epoch]["error_score"])
+    assert [epoch["kept"] for epoch in history] == [float(epoch == best) for epoch in range(4)]
+
+
+def test_the_weights_inside_an_epoch_have_no_figures(engine: Engine) -> None:
+    class Stop(Callback):
+        def on_step_end(self, progress: Progress) -> None:
+            progress.stop = progress.epoch == 1 and progress.step == 2
+
+    learner = toys.plain_learner(engine)
+    learner.fit(0.05, 3, callbacks=[Stop()])
+    assert len(learner.history) == 1 and learner.figures == {}
+
+
+def test_loaded_weights_bring_their_figures(engine: Engine, tmp_path: Path) -> None:
+    learner, other = toys.plain_learner(engine), toys.plain_learner(engine)
+    learner.fit(0.05, 2)
+    learner.save(tmp_path / "model")
+    other.fit(0.01, 1)
+    other.load(tmp_path / "model")
+    assert (
+        other.figures
+        == learner.figures
+        == {"valid_loss": learner.figures["valid_loss"], "rmse": learner.figures["rmse"]}
+    )
+
+
+def test_other_data_s_checkpoint_is_refused(engine: Engine, tmp_path: Path) -> None:
+    learner = toys.plain_learner(engine)
+    learner.fit(0.01, 1, checkpoint=tmp_path / "checkpoint")
+    other = toys.plain_learner(engine)
+    other.data.train.target[0] += 1  # one number in one row
+    with pytest.raises(ArtifactError, match=r"belongs to another fit: data\.digest"):
+        other.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+    lossy = toys.plain_learner(engine)
+    lossy.loss = lambda outputs, batch: (outputs - batch.target).abs().mean()
+    with pytest.raises(ArtifactError, match="belongs to another fit: loss"):
+        lossy.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+
+
+def test_each_fit_has_an_order_of_its_own_which_a_resume_keeps(engine: Engine, tmp_path: Path) -> None:
+    """Three fits of one epoch once saw the same batches three times."""
+
+    def orders(learner: Learner, fits: int, epochs: int = 1) -> list[list[int]]:
+        seen: list[list[int]] = []
+
+        class Look(Callback):
+            def on_batch(self, progress: Progress, batch: Batch) -> Batch:
+                assert batch.index is not None
+                if progress.step == 0:
+                    seen.append([])
+                seen[-1] += batch.index.tolist()
+                return batch
+
+        for _ in range(fits):
+            learner.fit(0.01, epochs, callbacks=[Look()])
+        return seen
+
+    three, whole = orders(toys.plain_learner(engine), 3), orders(toys.plain_learner(engine), 1, 3)
+    assert len({tuple(order) for order in three}) == 3 and all(sorted(order) == list(range(37)) for order in three)
+    assert three == whole  # one after the other or in one: the epochs' orders are the same
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_a_member_of_an_ensemble_trains_as_it_would_alone(engine: Engine, clip: float | None) -> None:
+    """With SGD each once trained at the rate divided by the number of members, and was clipped by the norm of all."""
+    inputs = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    data = tensor_data((inputs, inputs.sum(1, keepdim=True)), batch_size=8, engine=engine)
+
+    def trained(model: torch.nn.Module) -> torch.nn.Module:
+        learner = Learner(
+            model, data, loss=toys.square_loss, optimizer=SGD(), weight_decay=0.0, clip=clip, progress="none"
+        )
+        learner.fit(0.05, 2)
+        return model
+
+    alone = [trained(toys.seeded(lambda: torch.nn.Linear(4, 1), seed)) for seed in (0, 1)]
+    together = trained(Ensemble([toys.seeded(lambda: torch.nn.Linear(4, 1), seed) for seed in (0, 1)]))
+    for one, member in zip(alone, together.members, strict=True):
+        torch.testing.assert_close(member.weight, one.weight)
+        torch.testing.assert_close(member.bias, one.bias)
+
+
+def test_of_equally_good_epochs_the_last_is_kept(engine: Engine) -> None:
+    figures = iter([0.5, 0.9, 0.9, 0.7])
+
+    class Tie(Callback):
+        def on_epoch_end(self, progress: Progress) -> None:
+            progress.history[-1]["share"] = next(figures)
+
+    learner = toys.plain_learner(engine)
+    history = learner.fit(0.01, 4, callbacks=[Tie(), KeepBest("share", better="higher")])
+    assert [epoch["kept"] for epoch in history] == [0, 0, 1, 0]

@@ -173,7 +173,7 @@ ALTERED = r"weights\.safetensors is not the file that was saved with learner\.js
         (alter_weights(lambda content: content[:-1] + bytes([content[-1] ^ 1])), ALTERED),
         (alter_weights(lambda content: content + b"\0"), ALTERED),
         (alter_json(weights_sha256=None), ALTERED),
-        (forge_weights, r"weights\.safetensors cannot be read .*it was cut short or altered: restore it"),
+        (forge_weights, r"weights\.safetensors cannot be read .*it was cut short or altered; restore it"),
         (alter_json(aliases={"tied": "nowhere"}), r"weights\.safetensors cannot be read \('nowhere'\)"),
         (alter_json(aliases={"tied": ["weight"]}), r"weights\.safetensors cannot be read \(unhashable"),
         (alter_json(aliases=["weight"]), r"weights\.safetensors cannot be read"),
@@ -185,7 +185,7 @@ ALTERED = r"weights\.safetensors is not the file that was saved with learner\.js
         (lambda folder: (folder / "learner.json").write_text(""), r"learner\.json cannot be read"),
         (lambda folder: (folder / "learner.json").write_bytes(b"\xff\xfe"), r"learner\.json cannot be read"),
         (lambda folder: (folder / "learner.json").write_text("[" * 100_000), r"learner\.json cannot be read"),
-        (lambda folder: (folder / "learner.json").unlink(), r"holds no learner\.json, so nothing of that kind"),
+        (lambda folder: (folder / "learner.json").unlink(), r"has no learner\.json, so nothing of that kind"),
         (lambda folder: (folder / "weights.safetensors").unlink(), r"has no weights\.safetensors; the save was not"),
     ],
 )  # fmt: skip
@@ -206,9 +206,16 @@ def test_a_record_that_was_altered_is_refused(saved: Path) -> None:
     assert read_folder(saved, "learner")[0]["application"] == "test"
 
 
-def test_an_older_format_is_read(saved: Path) -> None:
-    alter_json(format=FORMAT - 1)(saved)
-    assert read_folder(saved, "learner")[0]["application"] == "test"
+def test_a_format_that_was_never_released_is_refused(saved: Path) -> None:
+    alter_json(format=1)(saved)
+    with pytest.raises(ArtifactError, match="format 1, which was never released and is no longer read: train again"):
+        read_folder(saved, "learner")
+
+
+def test_others_may_read_what_was_saved(saved: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    assert {path.stat().st_mode & 0o777 for path in saved.iterdir()} == {0o666 & ~mask}
 
 
 def test_a_folder_that_is_not_there_or_a_file_or_of_another_kind_is_refused(saved: Path) -> None:
@@ -218,7 +225,7 @@ def test_a_folder_that_is_not_there_or_a_file_or_of_another_kind_is_refused(save
         read_folder(saved / "nowhere", "learner")
     with pytest.raises(ArtifactError, match=r"there is no folder .*learner\.json"):
         read_folder(saved / "learner.json", "learner")
-    with pytest.raises(ArtifactError, match=r"holds no checkpoint\.json, so nothing of that kind was saved there"):
+    with pytest.raises(ArtifactError, match=r"has no checkpoint\.json, so nothing of that kind was saved there"):
         read_folder(saved, "checkpoint")
 
 
@@ -278,7 +285,7 @@ def test_a_file_in_the_place_of_the_folder_or_of_its_parent_is_refused(tmp_path:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, where not even root can write")
 def test_an_unwritable_place_is_refused() -> None:
-    with pytest.raises(ArtifactError, match=r"cannot save to /proc/model: .*Is the place writable, with room on the"):
+    with pytest.raises(ArtifactError, match=r"cannot save to /proc/model: .*check that the folder is writable"):
         write_folder(Path("/proc/model"), "learner", RECORD, WEIGHTS)
 
 
@@ -307,7 +314,9 @@ def test_a_failure_on_the_way_leaves_the_old_save_whole_and_nothing_else(
     saved: Path, where: str, crash: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, crash)
-    with pytest.raises(ArtifactError, match=r"cannot save to .*model: .*No space left on device.*room on the disk\?"):
+    with pytest.raises(
+        ArtifactError, match=r"cannot save to .*model: .*No space left on device.*the disk has free space"
+    ):
         write_folder(saved, "learner", {"application": "new"}, {"other": torch.zeros(3)})
     monkeypatch.undo()
     check_whole(saved)

@@ -53,8 +53,10 @@ def test_the_allocator_is_told_to_keep_blocks_unless_switched_off(
     monkeypatch.setattr(module, "_allocator", module._Allocator())
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("HEADSTART_KEEP_MEMORY", variable)
-    Engine("cpu", keep_memory=switch)
-    Engine("cpu", keep_memory=switch)  # once is enough
+    engine = Engine("cpu", keep_memory=switch)
+    assert calls == []  # making one changes nothing
+    engine.begin()
+    engine.begin()  # once is enough
     assert calls == ([(-3, 2**31 - 1), (-1, 2**31 - 1)] if told else [])
 
 
@@ -64,7 +66,7 @@ def test_kept_blocks_are_not_asked_of_the_kernel_again() -> None:
     code = (
         "import resource, sys, torch\n"
         "from headstart import Engine\n"
-        "Engine('cpu', keep_memory=sys.argv[1] == 'keep')\n"
+        "Engine('cpu', keep_memory=sys.argv[1] == 'keep').begin()\n"
         "torch.ones(16_000_000)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(30): torch.ones(16_000_000)\n"

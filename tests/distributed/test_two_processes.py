@@ -19,7 +19,11 @@ WORKER = Path(__file__).with_name("worker.py")
 
 def run(out: Path, *command: str) -> dict[str, Tensor]:
     out.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(headstart.__file__).parents[1]), str(WORKER.parents[1])]),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run([sys.executable, *command, str(WORKER), str(out)], env=environment, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return load_file(out / "results.safetensors")

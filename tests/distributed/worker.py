@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ import toys
 from headstart import Callback, Engine, HeadstartWarning, TabularData, TabularLearner
 from headstart.training.learner import Learner
 from headstart.training.loaders import tensor_data
-from headstart.training.optim import sgd
+from headstart.training.optim import SGD
 from headstart.training.progress import Progress
 
 SCHEDULE = {"cycle_len": 1, "cycle_mult": 2}
@@ -32,7 +33,7 @@ class Crash(Callback):
 
 def trained(make: object, engine: Engine) -> Learner:
     learner = make(engine)
-    learner.optimizer = sgd()
+    learner.training = replace(learner.training, optimizer=SGD())
     learner.fit(0.05, 2, **SCHEDULE)
     return learner
 

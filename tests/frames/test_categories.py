@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.core.errors import DataError
+from headstart.core.values import from_json, to_json
 from headstart.frames.categories import Categories, kind_of
 
 VALUES = {"text": st.text(max_size=3), "integer": st.integers(-(2**63), 2**63 - 1), "boolean": st.booleans()}
@@ -68,7 +69,7 @@ def test_decoding_undoes_encoding(values: list[Any]) -> None:
 @given(COLUMNS)
 def test_a_vocabulary_survives_json(values: list[Any]) -> None:
     vocab = Categories.fit(pl.Series("x", values))
-    again = Categories.from_json(json.loads(json.dumps(vocab.to_json())))
+    again = from_json(Categories, json.loads(json.dumps(to_json(vocab))))
     assert again == vocab
     assert [type(value) for value in again.values] == [type(value) for value in vocab.values]
 
@@ -175,7 +176,7 @@ def test_a_value_of_another_kind_is_named(vocab: Categories, value: Any, message
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([0.5, 1.0], r"column 'x' cannot be categorical: it holds Float64; fractions are no categories: make it cont"),
+        ([0.5, 1.0], r"column 'x' cannot be categorical: it holds Float64; fractions are not categories: make it cont"),
         ([datetime.date(2015, 1, 1)], r"'x' cannot be categorical: it holds Date; leave it out or convert it"),
         ([[1, 2]], r"'x' cannot be categorical: it holds List\(Int64\); leave it out or convert it"),
     ],

@@ -154,7 +154,7 @@ def test_no_group_stands_on_both_sides(groups: list[Any], fraction: float, seed:
     frame = pl.DataFrame({"group": groups}, schema={"group": pl.Int64})
     count = len(set(groups))
     if count == 1:
-        with pytest.raises(DataError, match="by_groups: column 'group' holds one group, so it cannot be split"):
+        with pytest.raises(DataError, match="by_groups: column 'group' has fewer than 2 groups, so it cannot be split"):
             by_groups("group", fraction, seed=seed)(frame)
         return
     split = by_groups("group", fraction, seed=seed)(frame)
@@ -240,7 +240,7 @@ def test_a_random_split_of_dates_is_warned_about() -> None:
         (lambda: sides(by_groups("shop")), DataError, "by_groups: there is no column 'shop'"),
         (lambda: sides(by_indices([4])), DataError, "by_indices: rows go from 0 to 3; got 4 to 4"),
         (lambda: sides(by_indices([-1])), DataError, "by_indices: rows go from 0 to 3; got -1 to -1"),
-        (lambda: sides(by_indices([0, 0])), DataError, "by_indices: a row number stands twice"),
+        (lambda: sides(by_indices([0, 0])), DataError, "by_indices: a row number occurs more than once"),
         (lambda: sides(by_indices([0.5])), ConfigError, r"needs whole row numbers in one axis; got float64 \(1,\)"),
         (lambda: sides(by_indices([True, False])), ConfigError, r"whole row numbers in one axis; got bool \(2,\)"),
         (lambda: sides(by_indices([[0], [1, 2]])), ConfigError, "in one axis; got lists of different lengths"),

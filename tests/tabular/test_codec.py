@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning
+from headstart.core.values import from_json, to_json
 from headstart.frames.categories import Categories
 from headstart.frames.door import read_table
 from headstart.tabular.codec import TableCodec
@@ -93,7 +94,7 @@ def encoded(encode: Callable[[], tuple[Tensor, Tensor]]) -> Any:
 def test_one_row_is_encoded_to_the_bit_as_a_table_of_it_whatever_a_cell_holds(name: str, data: st.DataObject) -> None:
     row = ROW | {name: data.draw(CELLS[name] | MISSING_OR_STRANGE)}
     frame = pl.DataFrame({column: [value] for column, value in row.items()})
-    assert encoded(lambda: CODEC.encode_one(row)) == encoded(lambda: CODEC.encode(frame))
+    assert encoded(lambda: CODEC.encode_one(row)) == encoded(lambda: CODEC.encode(frame).inputs)
 
 
 ROWS = st.lists(
@@ -121,7 +122,7 @@ def table(rows: list[dict[str, Any]]) -> pl.DataFrame:
 def quietly(frame: pl.DataFrame, codec: TableCodec = CODEC) -> tuple[Tensor, Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HeadstartWarning)
-        return codec.encode(frame)
+        return codec.encode(frame).inputs
 
 
 @given(ROWS)
@@ -175,7 +176,7 @@ def test_the_training_rows_teach_what_plain_numpy_says() -> None:
     np.testing.assert_allclose(numbers[:, 1], (filled - filled.mean()) / filled.std(), rtol=1e-6)
     np.testing.assert_array_equal(numbers[:, len(names)], np.isnan(heat))
     assert numbers[:, : len(names)].mean(0).abs().max() < 1e-6
-    with_gaps = [column.name for column in CODEC.continuous if column.had_gaps]
+    with_gaps = [column.name for column in CODEC.continuous if column.had_missing]
     assert with_gaps == ["heat", "day.day_of_year"]
     assert CODEC.numbers == len(names) + 2
 
@@ -218,13 +219,13 @@ def test_a_constant_column_is_left_out_with_the_reason() -> None:
 def test_a_number_that_does_not_vary_has_the_deviation_1(rows: int) -> None:
     codec = fit(pl.DataFrame({"x": [0.1] * rows}), continuous=["x"])
     assert codec.continuous[0].sd == 1.0
-    assert codec.encode(pl.DataFrame({"x": [1.1]}))[1].item() == pytest.approx(1.0)
+    assert codec.encode(pl.DataFrame({"x": [1.1]})).inputs[1].item() == pytest.approx(1.0)
 
 
 def test_an_excluded_column_may_have_the_name_of_a_part_of_a_date() -> None:
     days = pl.DataFrame({"d": [DAY, DAY + datetime.timedelta(45)], "d.month": [7, 8]})
     codec = fit(days, exclude=["d.month"])
-    assert codec.encode(days)[0].tolist()[0][0] == 1
+    assert codec.encode(days).inputs[0].tolist()[0][0] == 1
     assert "d.month" in {column.name for column in codec.categorical}
 
 
@@ -252,14 +253,14 @@ def test_a_codec_survives_json_and_encodes_the_same_bits(columns: list[pl.Series
     frame = pl.DataFrame({**named, "x": [0.5, 1.5, 2.5, 3.5], "y": ["p", "q", "p", "r"]})
     target = Label.fit(frame, "y") if classes else Number.fit(frame, ["x"])
     codec = TableCodec.fit(frame, sort_columns(frame.drop("y")), target)
-    again = TableCodec.from_json(json.loads(json.dumps(codec.to_json(), allow_nan=False)))
+    again = from_json(TableCodec, json.loads(json.dumps(to_json(codec), allow_nan=False)))
     assert again == codec
     assert (again.columns, again.cardinalities, again.numbers) == (codec.columns, codec.cardinalities, codec.numbers)
-    assert encoded(lambda: again.encode(frame)) == encoded(lambda: codec.encode(frame))
+    assert encoded(lambda: again.encode(frame).inputs) == encoded(lambda: codec.encode(frame).inputs)
 
 
 def test_the_record_is_not_the_codec_itself() -> None:
-    record = CODEC.to_json()
+    record = to_json(CODEC)
     record["continuous"][0]["mean"] = 99.0
     record["dates"][0]["name"] = "other"
     assert CODEC.continuous[0].mean != 99.0
@@ -285,19 +286,21 @@ def test_pandas_types_mean_the_same_rows() -> None:
         }
     )
     before = source.copy(deep=True)
-    assert encoded(lambda: CODEC.encode(read_table(source))) == encoded(lambda: CODEC.encode(polars))
+    assert encoded(lambda: CODEC.encode(read_table(source)).inputs) == encoded(lambda: CODEC.encode(polars).inputs)
     pd.testing.assert_frame_equal(source, before)
     gaps = source.assign(shop=[3.0, np.nan], open=[1.0, np.nan], kind=["a", None])
-    assert encoded(lambda: CODEC.encode(read_table(gaps))) == encoded(lambda: CODEC.encode(polars))
+    assert encoded(lambda: CODEC.encode(read_table(gaps)).inputs) == encoded(lambda: CODEC.encode(polars).inputs)
     for place, row in enumerate(source.to_dict("records")):
         ids, _ = CODEC.encode_one(row)
-        assert torch.equal(ids[0], CODEC.encode(polars)[0][place])
+        assert torch.equal(ids[0], CODEC.encode(polars).inputs[0][place])
 
 
 def test_a_csv_file_means_the_same_rows(tmp_path: Any) -> None:
     frame = TRAINING.fill_nan(None)
     frame.write_csv(tmp_path / "t.csv")
-    assert encoded(lambda: CODEC.encode(read_table(tmp_path / "t.csv"))) == encoded(lambda: CODEC.encode(frame))
+    assert encoded(lambda: CODEC.encode(read_table(tmp_path / "t.csv")).inputs) == encoded(
+        lambda: CODEC.encode(frame).inputs
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,21 +316,21 @@ def test_categories_are_known_by_their_text_and_not_by_their_codes(dtype: Any) -
 def test_a_column_may_be_without_any_value_when_predicting(name: str, dtype: Any) -> None:
     empty = TRAINING.with_columns(pl.Series(name, [None] * 6, dtype=dtype))
     typed = TRAINING.with_columns(pl.Series(name, [None] * 6, dtype=TRAINING.schema[name]))
-    assert encoded(lambda: CODEC.encode(empty)) == encoded(lambda: CODEC.encode(typed)) != "refused"
+    assert encoded(lambda: CODEC.encode(empty).inputs) == encoded(lambda: CODEC.encode(typed).inputs) != "refused"
 
 
 @pytest.mark.parametrize("schema", [TRAINING.schema, dict.fromkeys(TRAINING.columns, pl.Null)], ids=["typed", "null"])
 def test_a_table_without_rows_gives_tensors_without_rows(schema: Any) -> None:
-    ids, numbers = CODEC.encode(pl.DataFrame(schema=schema))
+    ids, numbers = CODEC.encode(pl.DataFrame(schema=schema)).inputs
     assert ids.shape == (0, len(CODEC.categorical))
     assert numbers.shape == (0, CODEC.numbers)
 
 
 def test_decimals_and_whole_numbers_are_numbers() -> None:
     codec = fit(pl.DataFrame({"x": [Decimal("1.50"), Decimal("2.50")]}))
-    expected = codec.encode(pl.DataFrame({"x": [1.5, 2.0]}))[1]
-    assert torch.equal(codec.encode(pl.DataFrame({"x": [Decimal("1.5"), Decimal("2")]}))[1], expected)
-    assert torch.equal(codec.encode(pl.DataFrame({"x": ["1.5", "2"]}))[1], expected)
+    expected = codec.encode(pl.DataFrame({"x": [1.5, 2.0]})).inputs[1]
+    assert torch.equal(codec.encode(pl.DataFrame({"x": [Decimal("1.5"), Decimal("2")]})).inputs[1], expected)
+    assert torch.equal(codec.encode(pl.DataFrame({"x": ["1.5", "2"]})).inputs[1], expected)
     assert torch.equal(codec.encode_one({"x": Decimal("1.5")})[1], expected[:1])
 
 
@@ -346,19 +349,41 @@ def test_predictions_come_back_as_columns() -> None:
 def test_gaps_where_training_had_none_are_filled_with_the_median_and_counted() -> None:
     holes = TRAINING.with_columns(price=pl.Series([None, NAN, 2.0, 8.0, 1.25, -3.0]))
     with pytest.warns(HeadstartWarning, match=r"were filled with the training median: 2 in 'price'"):
-        _, numbers = CODEC.encode(holes)
-    _, medians = CODEC.encode(TRAINING.with_columns(price=pl.Series([1.375, 1.375, 2.0, 8.0, 1.25, -3.0])))
+        _, numbers = CODEC.encode(holes).inputs
+    _, medians = CODEC.encode(TRAINING.with_columns(price=pl.Series([1.375, 1.375, 2.0, 8.0, 1.25, -3.0]))).inputs
     assert torch.equal(numbers, medians)
 
 
 def test_values_never_seen_are_noted_and_missing_ones_are_not() -> None:
     codec = fit(pl.DataFrame({"k": [1, 2], "c": ["a", "b"]}), categorical=["k", "c"])
     new = pl.DataFrame({"k": [1.0, NAN, None, 7.0], "c": ["a", "z", "y", None]})
-    assert codec.notes(new, codec.encode(new)[0]) == [
+    assert codec.encode(new).notes == (
         "k: 1 of 4 rows have a value never seen in training",
         "c: 2 of 4 rows have a value never seen in training",
-    ]
-    assert codec.notes(new.head(1), codec.encode(new.head(1))[0]) == []
+    )
+    assert codec.encode(new.head(1)).notes == ()
+
+
+def test_notes_count_unseen_values_and_filled_numbers_and_the_target_is_encoded_on_request() -> None:
+    new = TRAINING.with_columns(kind=pl.lit("z"), price=pl.Series([None, NAN, 2.0, 8.0, 1.25, -3.0]))
+    with pytest.warns(HeadstartWarning):
+        found = CODEC.encode(new)
+    assert found.notes == (
+        "kind: 6 of 6 rows have a value never seen in training",
+        "missing numbers in columns that had none in training were filled with the training median: 2 in 'price'",
+    )
+    assert found.target is None
+    whole = CODEC.encode(TRAINING.with_columns(target=pl.lit(3.75)), with_target=True)
+    assert whole.target is not None and whole.target.tolist() == [[0.0]] * 6  # the mean of 0, 1.5, ... 7.5
+    with pytest.raises(DataError, match=r"the table \(target\): there is no column 'target'"):
+        CODEC.encode(TRAINING, with_target=True)
+
+
+def test_a_column_whose_name_begins_with_a_date_s_is_no_part_of_it() -> None:
+    days = pl.DataFrame({"d": [DAY, DAY + datetime.timedelta(45)], "d.note": ["a", "b"]})
+    codec = fit(days)
+    assert codec.columns == ("d.note", "d")
+    assert codec.encode(days).inputs[0][:, 0].tolist() == [1, 2]
 
 
 # ---- what is refused

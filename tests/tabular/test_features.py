@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart import ConfigError, DataError, features
+from headstart.core.values import from_json, to_json
 
 DAY = datetime.timedelta(days=1)
 START = datetime.date(2014, 1, 1)
@@ -247,8 +248,10 @@ def test_dates_may_be_text_and_a_table_empty_or_of_one_row() -> None:
 
 
 def test_a_recipe_goes_through_json() -> None:
-    again = features.FeatureRecipe.from_json(json.loads(json.dumps(RECIPE.to_json())))
-    assert again == RECIPE and again.to_json() == json.loads(json.dumps(RECIPE.to_json()))
+    record = json.loads(json.dumps(to_json(RECIPE)))
+    again = from_json(features.FeatureRecipe, record)
+    assert again == RECIPE and to_json(again) == record
+    assert [step["type"] for step in record["steps"]] == [type(step).__name__ for step in RECIPE.steps]
 
 
 def test_a_later_step_may_use_what_an_earlier_one_adds() -> None:
@@ -288,7 +291,7 @@ def rolling(events: Any = "promo", table: Any = TABLE, **options: Any) -> Any:
         (lambda: elapsed(["promo", "promo"]), ConfigError, "events names one twice"),
         (lambda: elapsed(group=3), ConfigError, "group must be a list of texts; got 3"),
         (lambda: elapsed(group="lists", table=TABLE.with_columns(lists=pl.lit([1]))), DataError, r"group: column 'lists' holds List"),
-        (lambda: elapsed(cap=0), ConfigError, "cap must be a whole number of days of at least 1, or None; got 0"),
+        (lambda: elapsed(cap=0), ConfigError, "cap must be a whole number of at least 1, or None; got 0"),
         (lambda: elapsed(names=("after", "before")), ConfigError, r"names must be two texts with \{event\} in them"),
         (lambda: elapsed(table=elapsed()), DataError, "the table has a column 'Afterpromo' already, and the new feature has that name"),
         (lambda: elapsed(table=[1, 2]), ConfigError, "table must be a pandas, polars or pyarrow table"),

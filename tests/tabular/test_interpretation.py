@@ -14,6 +14,7 @@ import torch
 from sklearn import metrics as peer
 
 from headstart import ConfigError, NotFittedError, TabularData, TabularLearner, load, splits
+from headstart.targets.metrics import Metric, rmse
 from headstart.training.display import track
 from headstart.training.plots import Plot
 
@@ -209,15 +210,40 @@ def test_confusion_of_classes_and_labels(
 
 def test_quantiles_and_counts_are_explained_as_numbers_are() -> None:
     spread = train("sales", 3, quantiles=[0.1, 0.5, 0.9])
-    assert spread.partial_dependence("shop").answers == ("prediction_0.1", "prediction_0.5", "prediction_0.9")
+    assert spread.partial_dependence("shop").predictions == ("prediction_0.1", "prediction_0.5", "prediction_0.9")
     counts = train(
         "sales", 3, table=TABLE.with_columns(pl.col("sales").round().clip(0).cast(pl.Int64)), target_kind="count"
     )
-    assert counts.partial_dependence("shop").answers == ("prediction",)
+    assert counts.partial_dependence("shop").predictions == ("prediction",)
     for learner in (spread, counts):
         found = learner.interpret()
         assert found.frame()["error"].is_sorted(descending=True) and is_picture(found.plot_residuals())
         assert learner.feature_importance(["shop"], repeats=1).frame().height == 1
+
+
+def test_the_direction_of_a_metric_is_the_metric_s_own_and_never_guessed_from_its_name() -> None:
+    counts = train(
+        "sales", 3, table=TABLE.with_columns(pl.col("sales").round().clip(0).cast(pl.Int64)), target_kind="count"
+    )
+    deviance = counts.feature_importance(["shop"], metric="poisson_deviance", repeats=1)
+    assert deviance.metric == "poisson_deviance" and deviance.frame()["importance"][0] > 0
+
+    def nearness(prediction: torch.Tensor, target: torch.Tensor) -> float:
+        return -float((prediction - target).abs().mean())
+
+    higher, lower = (
+        counts.feature_importance(["shop"], metric=nearness, better=better, repeats=1).frame()["importance"][0]
+        for better in ("higher", "lower")
+    )
+    assert higher > 0 and higher == -lower
+    declared = counts.feature_importance(["shop"], metric=Metric("nearness", nearness, better="higher"), repeats=1)
+    assert declared.frame()["importance"][0] == higher and declared.metric == "nearness"
+    counts.metrics = (Metric("nearness", nearness), rmse)
+    assert counts.feature_importance(["shop"], repeats=1).metric == "rmse"  # the first one with a direction
+    counts.metrics = ()
+    assert counts.feature_importance(["shop"], repeats=1).metric == "valid_loss"
+    with pytest.raises(ConfigError, match="better must be 'higher', 'lower' or None; got 'more'"):
+        counts.feature_importance(["shop"], metric=nearness, better="more")
 
 
 def test_transform_gives_what_the_model_sees_as_named_columns(numbers: TabularLearner) -> None:
@@ -242,7 +268,7 @@ def test_what_a_loaded_model_can_and_cannot(numbers: TabularLearner, tmp_path: A
     assert loaded.embeddings("shop").frame().equals(numbers.embeddings("shop").frame())
     assert loaded.transform(TABLE).equals(numbers.transform(TABLE))
     assert loaded.interpret(TABLE).frame().equals(numbers.interpret(TABLE).frame())
-    with pytest.raises(NotFittedError, match=r"loaded without data; set learner.data"):
+    with pytest.raises(NotFittedError, match=r"this learner has no data; set learner.data"):
         loaded.feature_importance()
 
 
@@ -269,13 +295,13 @@ def own_metric(prediction: Any, target: Any) -> float:
         (lambda n, c: n.feature_importance(repeats=0), "repeats must be a whole number of at least 1; got 0"),
         (lambda n, c: n.feature_importance(rows=0), "rows must be a whole number of at least 1, or None for all; got 0"),
         (lambda n, c: n.feature_importance(metric="rmsee"), r"there is no metric 'rmsee'; did you mean 'rmse'\?"),
-        (lambda n, c: n.feature_importance(metric=own_metric), "whether more or less own_metric is better is not known"),
+        (lambda n, c: n.feature_importance(metric=own_metric), "metric 'own_metric' does not say whether higher or lower is better; give better='higher'"),
         (lambda n, c: n.partial_dependence("day"), r"'day' is a date, of which the model sees parts: give one of .*day.month"),
         (lambda n, c: n.partial_dependence("hat"), r"the model has no column 'hat'; did you mean 'heat'\?"),
         (lambda n, c: n.partial_dependence("heat", values=0), "values must be a whole number of at least 1; got 0"),
-        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number and has no confusion matrix: plot_residuals\(\)"),
+        (lambda n, c: n.interpret().plot_confusion(), r"'sales' is a number and has no confusion matrix; look at the residuals instead: plot_residuals\(\)"),
         (lambda n, c: n.interpret().plot_residuals("heat"), "'heat' is not predicted; there are: 'sales'"),
-        (lambda n, c: c.interpret().plot_residuals(), r"'size' holds classes and has no residuals: plot_confusion\(\)"),
+        (lambda n, c: c.interpret().plot_residuals(), r"'size' is a class and has no residuals; look at the confusion instead: plot_confusion\(\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_told(action: Any, message: str, numbers: Any, classes: Any) -> None:

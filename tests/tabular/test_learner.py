@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import torch
 import headstart
 from headstart import ArtifactError, ConfigError, DataError, HeadstartWarning, TabularData, TabularLearner
 from headstart.core.artefact import record_sha256
+from headstart.core.values import options_of
 from headstart.frames import splits
-from headstart.tabular import LESSON_NETWORK
+from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, TableCodec, TabularDesign, suggested_epochs
+from headstart.tabular.data import TabularDataOptions, TabularSettings
+from headstart.training.settings import Plan
 
 
 def make_table(rows: int = 400, seed: int = 0) -> pl.DataFrame:
@@ -141,7 +145,7 @@ def test_a_loaded_model_goes_on_training_with_new_rows(numbers: TabularLearner, 
     loaded.data = make_data(table=make_table(seed=1), codec=loaded.codec)
     before = loaded.validate()["valid_loss"]
     loaded.progress = "none"
-    loaded.fit_one_cycle(0.002, 5)
+    loaded.fit_one_cycle(0.002, 20)
     assert loaded.validate()["valid_loss"] < before
 
 
@@ -153,7 +157,7 @@ def test_an_ensemble_is_one_artefact_and_better_than_its_worst_member(tmp_path: 
     learner.save(tmp_path / "model")
     loaded = headstart.load(tmp_path / "model")
     assert loaded.predict(TABLE).equals(learner.predict(TABLE))
-    inputs = learner.codec.encode(TABLE)
+    inputs = learner.codec.encode(TABLE).inputs
     true = torch.tensor(TABLE["sales"].to_numpy())
     with torch.inference_mode():
         alone = [learner.codec.target.prediction(member(*inputs)) for member in learner.model.members]
@@ -209,10 +213,11 @@ def test_validation_rows_teach_the_codec_nothing() -> None:
         heat=pl.when(pl.col("valid")).then(1e6).otherwise(pl.col("heat")),
         shop=pl.when(pl.col("valid")).then(pl.lit("elsewhere")).otherwise(pl.col("shop")),
     )
-    first, second = (
-        TabularData.from_table(frame, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"])
-        for frame in (table, altered)
-    )
+    first = TabularData.from_table(table, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"])
+    with pytest.warns(HeadstartWarning, match=r"column 'shop': every validation row .* exclude=\['shop'\], or split"):
+        second = TabularData.from_table(
+            altered, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"]
+        )
     assert first.codec == second.codec
     assert second.notes == ("shop: 100 of 100 rows have a value never seen in training",)
 
@@ -267,7 +272,7 @@ CODEC = make_data().codec
         (lambda: make_data(table=TABLE.with_columns(sales=pl.col("sales") - 2000), log_target=True), DataError, "values of 0 or less, which have no logarithm"),
         (lambda: make_data("busy", where="busy = 'busy'"), DataError, "target 'busy' has one class in the training rows"),
         (lambda: make_data(["sales", "sales"]), ConfigError, "target must be a column, or several different ones"),
-        (lambda: make_data(target_kind="labels"), ConfigError, "target_kind must be 'number', 'count' or 'label'; did you mean 'label'"),
+        (lambda: make_data(target_kind="labels"), ConfigError, "target_kind must be 'number', 'count' or 'label', or None; got 'labels'"),
         (lambda: make_data(y_range=(5, 1)), ConfigError, r"y_range must be \(lowest, highest\)"),
         (lambda: make_data(y_range=(1, 2)), ConfigError, r"y_range=\(1.0, 2.0\) leaves out values of the target, which go from .*: widen it"),
         (lambda: make_data(codec=CODEC, log_target=True), ConfigError, "log_target is part of the codec, which was given: leave log_target out, or codec"),
@@ -282,10 +287,10 @@ CODEC = make_data().codec
         (lambda: make_data(None), ConfigError, "target must be a column's name, or several; got None"),
         (lambda: make_data("busy", class_weight={"busy": -1, "quiet": 2}), ConfigError, "class_weight must be finite numbers above 0"),
         (lambda: TabularLearner(make_data(), hidden=200), ConfigError, "hidden must be .*200"),
-        (lambda: make_data(class_weight="balanced"), ConfigError, "class_weight is for a target with one class per row"),
-        (lambda: make_data("busy", class_weight="even"), ConfigError, "class_weight must be 'balanced' or a weight per class; got 'even'"),
+        (lambda: make_data(class_weight="balanced"), ConfigError, "class_weight needs a target with one class per row, but 'sales' is a number; leave"),
+        (lambda: make_data("busy", class_weight="even"), ConfigError, "class_weight must be 'balanced' or a dictionary, or None; got 'even'"),
         (lambda: make_data("busy", class_weight={"busy": 1, "quite": 2}), ConfigError, "one weight for each of .* look at 'quiet'"),
-        (lambda: make_data(batch_size=0), ConfigError, "batch_size must be a whole number of at least 1; got 0"),
+        (lambda: make_data(batch_size=0), ConfigError, "batch_size must be a whole number of at least 1, or None; got 0"),
         (lambda: make_data(categorical=["shoop"]), DataError, "no column 'shoop'; did you mean 'shop'"),
         (lambda: make_data(continuous=["shop"]), DataError, "'shop' cannot be continuous: it holds String"),
         (lambda: make_data(categorical=["shop"], continuous=["shop"]), ConfigError, "'shop' is named in two of"),
@@ -296,12 +301,12 @@ CODEC = make_data().codec
         (lambda: make_data(table=[1, 2]), ConfigError, "must be a pandas, polars or pyarrow table or a path .* got list"),
         (lambda: make_data(table="nowhere.csv"), DataError, "there is no file nowhere.csv"),
         (lambda: make_data("busy", split=splits.by_condition("busy = 'quiet'")), DataError, "one class in the training rows|no training row has the class"),
-        (lambda: TabularLearner(make_data(), dropout=1.5), ConfigError, "dropout is a probability from 0 to below 1; got 1.5"),
+        (lambda: TabularLearner(make_data(), dropout=1.5), ConfigError, "dropout must be a number .*of at least 0 and below 1; got 1.5"),
         (lambda: TabularLearner(make_data(), dropout=[0.1]), ConfigError, "dropout has 1 probabilities for 2 hidden layers"),
-        (lambda: TabularLearner(make_data(), hidden=[0]), ConfigError, r"hidden must be whole numbers of at least 1; got \[0\]"),
+        (lambda: TabularLearner(make_data(), hidden=[0]), ConfigError, r"hidden must be a list of whole numbers of at least 1; got \[0\]"),
         (lambda: TabularLearner(make_data(), embedding_sizes={"heat": 3}), ConfigError, "embedding_sizes: 'heat' is no categorical column"),
         (lambda: TabularLearner(make_data(), members=0), ConfigError, "members must be a whole number of at least 1; got 0"),
-        (lambda: TabularLearner(make_data(), numeric_embedding="linear"), ConfigError, "numeric_embedding must be 'piecewise_linear', 'periodic' or None; got 'linear'"),
+        (lambda: TabularLearner(make_data(), numeric_embedding="linear"), ConfigError, "numeric_embedding must be 'piecewise_linear' or 'periodic', or None; got 'linear'"),
         (lambda: TabularLearner(make_data(), ensemble=0), ConfigError, "ensemble must be a whole number of at least 1; got 0"),
     ],
 )  # fmt: skip
@@ -337,14 +342,15 @@ def test_a_bad_row_is_answered_alike_alone_and_in_a_table(
     [
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"short"), "cut short or altered"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "no weights.safetensors; the save was not copied whole"),
-        (lambda folder: (folder / "learner.json").unlink(), "holds no learner.json"),
+        (lambda folder: (folder / "learner.json").unlink(), "has no learner.json, so nothing of that kind was saved there"),
         (lambda folder: (folder / "learner.json").write_text("{"), "cannot be read .* restore it"),
         (lambda folder: (folder / "learner.json").write_text((folder / "learner.json").read_text().replace("tabular", "tabulur")), "not as it was saved"),
-        (lambda folder: edit(folder, format=99), "format 99, and this headstart reads up to 1: upgrade headstart"),
+        (lambda folder: edit(folder, format=99), "format 99, and this headstart reads up to 2: upgrade headstart"),
         (lambda folder: edit(folder, application="audio"), "of the application 'audio'; this headstart knows .*tabular"),
-        (lambda folder: edit(folder, codec={}), r"record in .* is incomplete or altered \(KeyError"),
-        (lambda folder: edit(folder, model={"ensemble": 1, "class": "x", "width": 3}), "incomplete or altered"),
-        (lambda folder: edit_model(folder, hidden=[9, 9]), "the weights in .* do not fit the model"),
+        (lambda folder: edit(folder, codec={}), r"record in .* is incomplete or altered \(ValueError: the field 'dates' of TableCodec is missing"),
+        (lambda folder: edit(folder, design={"width": 3}), "incomplete or altered .*TabularDesign has no field 'width'"),
+        (lambda folder: edit(folder, network="custom"), r"holds a network of your own \(TabularModel\), whose code is not saved"),
+        (lambda folder: edit_design(folder, hidden=[9, 9]), "the weights in .* do not fit the model"),
     ],
 )  # fmt: skip
 def test_a_damaged_artefact_is_refused(damage: Any, message: str, numbers: TabularLearner, tmp_path: Path) -> None:
@@ -360,9 +366,9 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / "learner.json").write_text(json.dumps(record | {"record_sha256": record_sha256(record)}))
 
 
-def edit_model(folder: Path, **changes: Any) -> None:
+def edit_design(folder: Path, **changes: Any) -> None:
     record = json.loads((folder / "learner.json").read_text())
-    edit(folder, model=record["model"] | changes)
+    edit(folder, design=record["design"] | changes)
 
 
 def test_a_folder_with_other_files_is_not_touched(numbers: TabularLearner, tmp_path: Path) -> None:
@@ -381,12 +387,13 @@ def test_data_and_weights_of_another_codec_are_refused(numbers: TabularLearner, 
     renamed = make_data(table=TABLE.with_columns(shop="new " + pl.col("shop")), log_target=True)
     other = TabularLearner(renamed, hidden=[16, 8], progress="none")
     numbers.save(tmp_path / "model")
-    with pytest.raises(ArtifactError, match=r"trained with another codec .* headstart.load\(folder\)"):
+    with pytest.raises(
+        ArtifactError, match=r"has another codec than this learner.*codec.categorical.* headstart.load\("
+    ):
         other.load(tmp_path / "model")
     loaded = headstart.load(tmp_path / "model")
-    loaded.data = renamed
-    with pytest.raises(ConfigError, match=r"another codec than the learner.*from_table\(..., codec=learner.codec\)"):
-        loaded.fit(0.01, 1)
+    with pytest.raises(ConfigError, match=r"another codec than the learner.*make them with codec=learner.codec"):
+        loaded.data = renamed
 
 
 def test_metrics_with_names_come_back_and_functions_are_missed_aloud(tmp_path: Path) -> None:
@@ -424,6 +431,24 @@ def test_tables_as_pandas_makes_them() -> None:
     )
 
 
+def test_a_file_is_read_as_the_codec_says_and_not_guessed_anew(tmp_path: Path) -> None:
+    """A code 01, learnt as text, is 1 to whoever guesses; and text that looks like dates in this file is text."""
+    random = np.random.default_rng(0)
+    code = random.integers(1, 5, 400)
+    season = np.where(random.random(400) < 0.5, "2020-01-01", "later")
+    sales = code * 2.0 + (season == "later") + random.normal(0, 0.1, 400)
+    table = pl.DataFrame({"code": [f"{number:02}" for number in code], "season": season, "sales": sales})
+    learner = TabularLearner(TabularData.from_table(table, "sales"), hidden=[8], progress="none")
+    learner.fit_one_cycle(0.02, 3)
+    rows = table.filter(pl.col("season") != "later")
+    rows.write_csv(tmp_path / "rows.csv")
+    assert learner.predict(tmp_path / "rows.csv").equals(learner.predict(rows))
+    assert learner.evaluate(tmp_path / "rows.csv") == learner.evaluate(rows)
+    assert learner.interpret(tmp_path / "rows.csv").frame()["code"].dtype == pl.String
+    classes = TabularLearner(TabularData.from_table(table, "code"), hidden=[8], progress="none")
+    assert classes.evaluate(tmp_path / "rows.csv") == classes.evaluate(rows)
+
+
 def test_dates_as_text_with_a_time_of_day_can_be_named() -> None:
     moments = [f"2020-01-{1 + place % 28:02d} {place % 24:02d}:30" for place in range(400)]
     data = make_data(table=TABLE.with_columns(moment=pl.Series(moments)), dates=["moment"])
@@ -431,7 +456,7 @@ def test_dates_as_text_with_a_time_of_day_can_be_named() -> None:
 
 
 def test_bf16_answers_one_row_as_in_a_table() -> None:
-    learner = TabularLearner(make_data(engine=headstart.Engine("cpu", "bf16")), hidden=[16], progress="none")
+    learner = TabularLearner(make_data(), hidden=[16], precision="bf16", progress="none")
     learner.fit(0.01, 2)
     table = learner.predict(TABLE[:1])["prediction"][0]
     assert learner.predict(TABLE.row(0, named=True))["prediction"] == pytest.approx(table, rel=1e-6)
@@ -439,23 +464,161 @@ def test_bf16_answers_one_row_as_in_a_table() -> None:
         learner.predict(TABLE.row(0, named=True), snapshot="x")
 
 
-def test_the_lesson_s_network_is_an_option_and_records_without_its_norm_still_load(tmp_path: Path) -> None:
+def test_the_lesson_s_network_is_an_option_and_a_record_without_a_new_field_has_its_default(tmp_path: Path) -> None:
     learner = TabularLearner(make_data(), hidden=[4], progress="none", **LESSON_NETWORK)
     learner.fit(0.01, 1)
     learner.save(tmp_path / "model")
-    model = json.loads((tmp_path / "model" / "learner.json").read_text())["model"]
-    del model["norm_first"]  # as it was before the norm could stand elsewhere
-    edit(tmp_path / "model", model=model)
+    assert headstart.load(tmp_path / "model").design == TabularDesign(
+        hidden=(4,), numeric_embedding=None, norm_first=False, category_dropout=0.0
+    )
+    design = json.loads((tmp_path / "model" / "learner.json").read_text())["design"]
+    assert design.pop("straight") is True and design.pop("ensemble") == 1
+    edit(tmp_path / "model", design=design)
     rows = make_table()
     assert headstart.load(tmp_path / "model").predict(rows).equals(learner.predict(rows))
 
 
-def test_records_from_before_the_straight_path_still_load(tmp_path: Path) -> None:
-    learner = TabularLearner(make_data(), hidden=[4], straight=False, progress="none")
-    learner.fit(0.01, 1)
+# ---- settings, plans, all rows, a network from outside
+
+
+def test_options_are_the_fields_of_the_settings() -> None:
+    """What an editor completes, what is documented, and what is spelt out: at most six."""
+    hints = typing.get_type_hints(TabularDataOptions)
+    options = options_of(TabularSettings)
+    assert set(hints) == {option.name for option in options}
+    assert all(len(option.help) > 10 for option in options)
+    spelt_out = [name for name in TabularData.from_table.__annotations__ if name not in ("options", "return")]
+    assert len(spelt_out) <= 6, spelt_out
+    with pytest.raises(
+        ConfigError, match=r"TabularData.from_table has no option 'log_traget'; did you mean 'log_target'"
+    ):
+        make_data(log_traget=True)
+    with pytest.raises(ConfigError, match=r"exclude must be a list of texts; got 'busy'"):
+        TabularData.from_table(TABLE, "sales", exclude="busy")
+
+
+def test_a_plan_goes_by_the_steps_and_the_members() -> None:
+    data = make_data()
+    assert data.train.batch_size == 16 and data.train.steps(0) == 20
+    assert TabularLearner.suggest(data) == Plan(lr=0.01, epochs=50)
+    assert TabularLearner(data, **MEMBERS_NETWORK).plan() == Plan(lr=0.003, epochs=50)
+    assert [suggested_epochs(steps) for steps in (10_000, 600, 100, 1)] == [3, 5, 10, 60]
+
+
+def test_all_rows_train_without_validation_rows() -> None:
+    data = make_data(split=splits.train_on_all)
+    assert data.valid is None and data.valid_rows is None and data.notes == () and data.train.rows == 400
+    assert repr(data) == "TabularData(400 training and no validation rows, target sales)"
+    learner = TabularLearner(data, hidden=[8], progress="none")
+    history = learner.fit_one_cycle(epochs=2)
+    assert set(history[-1]) == {"fit", "epoch", "train_loss", "seconds"}
+    assert set(learner.evaluate(TABLE)) == {"valid_loss", "rmse", "mae", "r2"}
+    for ask in (learner.interpret, learner.feature_importance, lambda: learner.partial_dependence("shop")):
+        with pytest.raises(ConfigError, match="there are no validation rows: all rows train"):
+            ask()
+    assert len(learner.interpret(TABLE).frame()) == 400
+
+
+class Additive(torch.nn.Module):
+    """A network of a user's own: an embedding of each category, and a straight line; with a misleading attribute."""
+
+    members = 7
+
+    def __init__(self, codec: TableCodec) -> None:
+        super().__init__()
+        self.tables = torch.nn.ModuleList([torch.nn.Embedding(n, codec.target.outputs) for n in codec.cardinalities])
+        self.line = torch.nn.Linear(codec.numbers, codec.target.outputs)
+
+    def groups(self) -> list[list[Any]]:
+        return [[self.tables], [self.line]]
+
+    def forward(self, ids: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.line(numbers) + sum(table(ids[:, place]) for place, table in enumerate(self.tables))
+        return outputs, numbers
+
+
+def test_a_network_from_outside_trains_predicts_and_is_loaded_by_its_factory(tmp_path: Path) -> None:
+    seeds = []
+
+    def factory(codec: TableCodec, design: TabularDesign, seed: int) -> torch.nn.Module:
+        seeds.append(seed)
+        assert design.hidden == (200, 100)
+        return Additive(codec)
+
+    data = make_data(log_target=True, split=splits.by_random(0.25))
+    learner = TabularLearner(data, network=factory, progress="none", seed=3)
+    assert seeds == [3] and learner.members == 1
+    learner.fit_one_cycle(0.05, 20)
+    assert learner.history[-1]["r2"] > 0.9
+    row = TABLE.row(1, named=True)
+    assert learner.predict(row)["prediction"] == pytest.approx(learner.predict(TABLE[1:2])["prediction"][0], rel=1e-5)
+    assert learner.feature_importance(["shop"], repeats=1).frame()["importance"][0] > 0
+    with pytest.raises(ConfigError, match="embeddings are those of the built-in network, but this is a Additive"):
+        learner.embeddings("shop")
+
     learner.save(tmp_path / "model")
-    model = json.loads((tmp_path / "model" / "learner.json").read_text())["model"]
-    del model["straight"]
-    edit(tmp_path / "model", model=model)
-    rows = make_table()
-    assert headstart.load(tmp_path / "model").predict(rows).equals(learner.predict(rows))
+    with pytest.raises(
+        ArtifactError,
+        match=r"holds a network of your own \(Additive\), whose code is not saved: make the learner with the factory",
+    ):
+        headstart.load(tmp_path / "model")
+    again = TabularLearner(data.codec, network=factory, progress="none")
+    again.load(tmp_path / "model")
+    assert again.predict(TABLE).equals(learner.predict(TABLE))
+    learner.load(tmp_path / "model")
+    built_in = TabularLearner(data, progress="none")
+    with pytest.raises(ArtifactError, match="do not fit"):
+        built_in.load(tmp_path / "model")
+    built_in.save(tmp_path / "other")
+    with pytest.raises(ArtifactError, match="has another network than this learner"):
+        again.load(tmp_path / "other")
+
+
+def test_an_ensemble_of_networks_from_outside_begins_from_a_seed_each() -> None:
+    learner = TabularLearner(
+        make_data(), network=lambda codec, design, seed: Additive(codec), ensemble=2, progress="none"
+    )
+    first, second = learner.model.members
+    assert not torch.equal(first.line.weight, second.line.weight)
+    with pytest.raises(ConfigError, match=r"network must be a function \(codec, design, seed\) .* got a Linear"):
+        TabularLearner(make_data(), network=torch.nn.Linear(1, 1))
+    with pytest.raises(ConfigError, match="network must make a torch.nn.Module; it made a NoneType"):
+        TabularLearner(make_data(), network=lambda codec, design, seed: None)
+
+
+# ---- unseen categories
+
+
+def test_an_unseen_category_gets_a_trained_prediction() -> None:
+    """Most shops sell little and few much, 10.5 on average: an untrained vector gave less than 0."""
+    random = np.random.default_rng(0)
+    shop = random.integers(0, 50, 2000)
+    level = np.exp(np.random.default_rng(50).normal(size=50) * 1.5)[shop]
+    table = pl.DataFrame({"shop": [f"shop {number}" for number in shop], "sales": 10.5 * level / level.mean()})
+    unseen = pl.DataFrame({"shop": ["another"]})
+    predictions = {}
+    for probability in (0.0, 0.05):
+        learner = TabularLearner(TabularData.from_table(table, "sales"), progress="none", category_dropout=probability)
+        learner.fit_one_cycle(0.01, 10, keep="last")
+        with pytest.warns(HeadstartWarning):
+            predictions[probability] = learner.predict(unseen)["prediction"][0]
+    assert predictions[0.0] < 0
+    assert predictions[0.05] == pytest.approx(10.5, abs=1.5)
+    assert TabularDesign().category_dropout == 0.05
+
+
+def test_a_table_of_unseen_categories_warns_once_with_counts_and_one_row_does_not(classes: TabularLearner) -> None:
+    table = TABLE.with_columns(
+        shop=pl.when(pl.int_range(pl.len()) < 30).then(pl.lit("new")).otherwise("shop"), open=pl.lit(None, pl.Boolean)
+    )
+    with pytest.warns(
+        HeadstartWarning, match="of 400 rows some have a value never seen .* unknown: 30 in 'shop'$"
+    ) as w:
+        classes.predict(table)
+    assert len(w) == 1 and w[0].filename == __file__
+    classes.predict(table.row(0, named=True))  # warnings are errors here
+    some = table.with_columns(valid=pl.int_range(pl.len()) < 31)  # not every validation row: a note
+    data = TabularData.from_table(
+        some, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight", "open"]
+    )
+    assert data.notes == ("shop: 30 of 31 rows have a value never seen in training",)

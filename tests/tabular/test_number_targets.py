@@ -35,7 +35,7 @@ def test_quantiles_cover_what_they_say_and_are_saved(noisy: pl.DataFrame, tmp_pa
     learner.save(tmp_path / "m")
     again = load(tmp_path / "m")
     assert again.predict({"x": 2.0}) == row
-    assert [metric.__name__ for metric in again.metrics] == ["pinball", "coverage"]
+    assert [metric.name for metric in again.metrics] == ["pinball", "coverage"]
 
 
 def test_counts_are_learnt(noisy: pl.DataFrame, tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_counts_are_learnt(noisy: pl.DataFrame, tmp_path: Path) -> None:
     [
         ({"target_kind": "count", "log_target": True}, "are for numbers, but target 'visits' is a count"),
         ({"target_kind": "count", "quantiles": [0.5]}, "are for numbers, but target 'visits' is a count"),
-        ({"target_kind": "label", "quantiles": [0.5]}, "are for numbers, but target 'visits' holds classes"),
-        ({"target_kind": "cuont"}, "target_kind must be 'number', 'count' or 'label'; did you mean 'count'?"),
+        ({"target_kind": "label", "quantiles": [0.5]}, "are for numbers, but target 'visits' is a class"),
+        ({"target_kind": "cuont"}, "target_kind must be 'number', 'count' or 'label', or None; got 'cuont'"),
         ({"quantiles": [0.9, 0.1]}, "quantiles must be numbers between 0 and 1, ascending"),
     ],
 )

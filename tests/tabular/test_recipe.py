@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import polars as pl
 import pytest
 
 from headstart import ConfigError, DataError, TabularData, TabularLearner, features, load, splits
+from headstart.tabular import TableCodec
+from headstart.tabular import codec as codec_module
 from headstart.tabular.data import repeated_rows
+from headstart.targets.numbers import Number
 
 START = datetime.date(2014, 1, 1)
 
@@ -44,7 +49,7 @@ FROM = datetime.date(2014, 6, 20)
 
 def make_data(table: Any = TABLE, **options: Any) -> TabularData:
     options = {"split": splits.by_time("day", start="2014-06-20"), "exclude": ["day"], "recipe": RECIPE} | options
-    return TabularData.from_table(table, "sales", categorical=RECIPE.outputs, **options)
+    return TabularData.from_table(table, "sales", **{"categorical": RECIPE.outputs, **options})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def test_a_table_with_its_history_gets_them_and_one_that_has_them_is_taken_as_it
     whole = learner.predict(TABLE)["prediction"]
     latest = TABLE["day"] >= FROM
     applied = RECIPE.apply(TABLE)
-    assert learner.predict(applied.filter(latest))["prediction"].equals(whole.filter(latest))
+    np.testing.assert_allclose(learner.predict(applied.filter(latest))["prediction"], whole.filter(latest), rtol=1e-5)
     assert learner.evaluate(applied.filter(latest))["rmse"] == pytest.approx(learner.validate()["rmse"])
     cut = learner.predict(TABLE.filter(latest))["prediction"]  # its first days have no history
     assert not cut.equals(whole.filter(latest))
@@ -88,8 +93,12 @@ def test_the_recipe_is_saved_with_the_model(learner: TabularLearner, tmp_path: P
     assert loaded.validate()["rmse"] == pytest.approx(learner.validate()["rmse"])
     TABLE.write_parquet(tmp_path / "table.parquet")
     command = [sys.executable, "-c", "from headstart.command.main import main; main()", "info", str(tmp_path / "model")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "features     made of promo, day, shop: Afterpromo, Beforepromo, promo_bw, promo_fw" in said
+    printed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+    steps = json.loads(printed)["codec"]["recipe"]["steps"]
+    assert [(step["type"], step["events"], step["group"]) for step in steps] == [
+        ("AddElapsed", {"promo": None}, ["shop"]),
+        ("AddRolling", {"promo": None}, ["shop"]),
+    ]
 
 
 def test_one_row_has_no_history(learner: TabularLearner) -> None:
@@ -123,12 +132,17 @@ def test_rows_that_are_left_out_still_are_history() -> None:
     [
         (lambda: make_data(TABLE.drop("promo")), DataError, "add_elapsed: there is no column 'promo'"),
         (lambda: make_data(RECIPE.apply(TABLE).drop("promo_fw")), DataError, "has the recipe's feature 'Afterpromo' but not 'promo_fw'"),
-        (lambda: make_data(recipe="promo"), ConfigError, "recipe must be a FeatureRecipe; got str"),
+        (lambda: make_data(recipe="promo"), ConfigError, "recipe must be a FeatureRecipe, or None; got 'promo'"),
         (lambda: make_data(TABLE, split=None, valid=TABLE.drop("shop")), DataError, r"valid \(recipe\): there is no column 'shop'"),
         (
             lambda: make_data(recipe=features.FeatureRecipe([features.AddRolling("sales", date="day")])), ConfigError,
             "the recipe uses present or later values of the target 'sales'.*look back only",
         ),
+        (
+            lambda: make_data(recipe=features.FeatureRecipe([features.AddRolling("sales", date="day", forward=False, present=False)])),
+            ConfigError, r"the recipe looks back on the target 'sales'.* say how many days ahead .*horizon=14",
+        ),
+        (lambda: features.AddRolling("sales", date="day", horizon=7), ConfigError, "horizon is for looking back only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told(action: Any, kind: type[Exception], message: str) -> None:
@@ -154,3 +168,90 @@ def test_rows_on_both_sides_are_counted_and_told() -> None:
     assert repeated_rows(frame, other_types, ["shop", "heat", "sales", "sales"]) == 7
     labels = frame.with_columns(tags=pl.concat_list("shop"))
     assert repeated_rows(labels, labels[:9], ["tags"]) == 9
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often features and parts of dates are made, and columns and target encoded."""
+    counted: Counter[str] = Counter()
+
+    def count(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            counted[name] += 1
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(owner, name, wrapper)
+
+    count(features.FeatureRecipe, "completed")
+    count(features.FeatureRecipe, "apply")
+    count(codec_module, "date_parts")
+    count(TableCodec, "encode")
+    count(Number, "encode")
+    return counted
+
+
+def test_each_part_is_completed_and_encoded_once(calls: Counter[str]) -> None:
+    data = make_data(exclude=[])  # so that the date is used
+    assert calls == {"completed": 1, "apply": 1, "date_parts": 2, "encode": 4}  # codec and target, of two parts
+    calls.clear()
+    make_data(exclude=[], split=None, valid=TABLE, codec=data.codec, recipe=None, categorical=())
+    assert calls == {"apply": 1, "date_parts": 2, "encode": 4}
+    applied = RECIPE.apply(TABLE)
+    calls.clear()
+    make_data(applied, exclude=[], split=None, valid=applied)
+    assert calls == {"completed": 2, "date_parts": 2, "encode": 4}
+
+
+def test_a_prediction_completes_and_encodes_the_table_once(learner: TabularLearner, calls: Counter[str]) -> None:
+    learner.predict(TABLE)
+    assert calls == {"completed": 1, "apply": 1, "encode": 1}
+    calls.clear()
+    learner.interpret(TABLE)
+    assert calls == {"completed": 1, "apply": 1, "encode": 2}
+
+
+def walk() -> pl.DataFrame:
+    """One shop whose sales wander: yesterday's say most about today's."""
+    random = np.random.default_rng(3)
+    days = [START + datetime.timedelta(days=day) for day in range(400)]
+    return pl.DataFrame(
+        {"day": days, "open": [day % 7 != 3 for day in range(400)], "sales": random.normal(0, 10, 400).cumsum()}
+    )
+
+
+def test_a_window_ends_a_horizon_before_the_row_and_what_is_missing_stays_missing() -> None:
+    sales = [1.0, 2.0, 4.0, None, 16.0, 32.0, 64.0]
+    frame = pl.DataFrame({"day": [START + datetime.timedelta(days=day) for day in range(7)], "sales": sales})
+    for unit in ("rows", "days"):
+        rolled = features.add_rolling(
+            frame, "sales", date="day", window=2, unit=unit, forward=False, present=False, horizon=2
+        )
+        assert rolled["sales_bw"].to_list() == [None, None, 1.0, 3.0, 6.0, None, None]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_validation_with_the_target_s_history_is_as_good_as_real_use(apart: bool) -> None:
+    table = walk()
+    late = pl.col("day") >= datetime.date(2015, 1, 20)
+    recipe = features.FeatureRecipe(
+        [features.AddRolling("sales", date="day", window=1, forward=False, present=False, horizon=1)]
+    )
+    rows: dict[str, Any] = {"split": splits.by_time("day", start="2015-01-20")}
+    if apart:
+        rows = {"valid": table.filter(late)}
+    data = TabularData.from_table(
+        table.filter(~late) if apart else table, "sales", exclude=["day"], recipe=recipe, where="open", **rows
+    )
+    learner = TabularLearner(data, hidden=[32], progress="none")
+    learner.fit_one_cycle(0.01, 20)
+    future = table.with_columns(sales=pl.when(~late).then("sales"))
+    predicted = learner.predict(future).filter(table.select(late & pl.col("open")).to_series())["prediction"]
+    true = table.filter(late, pl.col("open"))["sales"]
+    used = float(np.sqrt(((predicted - true) ** 2).mean()))
+    assert learner.validate()["rmse"] == pytest.approx(used, rel=1e-4)
+    assert data.valid_rows["sales"].equals(true)
+    assert data.valid_rows["sales_bw"].is_null().to_list() == [False] + [True] * 13  # of days left out, too
+    known = learner.evaluate(table.filter(pl.col("day") >= datetime.date(2015, 1, 19)))["rmse"]
+    assert known < 0.8 * used  # what validation claimed before: each day with the true sales of the day before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import typing
 from typing import Any
 
 import joblib
@@ -20,7 +22,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from headstart import ConfigError, DataError, TabularClassifier, TabularRegressor
+from headstart import ConfigError, DataError, TabularClassifier, TabularLearner, TabularRegressor
+from headstart.core.values import options_of
+from headstart.tabular.data import TabularSettings
+from headstart.tabular.design import TabularDesign, TabularTraining
+from headstart.tabular.sklearn import RegressorParameters, TabularParameters
+from headstart.training.settings import Plan
 
 SMALL: Any = {"hidden": (16,), "members": 1, "epochs": 10, "lr": 0.03, "dropout": 0.0, "device": "cpu"}
 
@@ -139,6 +146,38 @@ def test_weights_seeds_and_several_targets() -> None:
     assert by_number.learner_.codec.categorical[0].name == "x0"
 
 
+def test_parameters_are_the_fields_of_the_values_with_their_defaults_and_documentation() -> None:
+    for estimator, keywords in ((TabularClassifier, TabularParameters), (TabularRegressor, RegressorParameters)):
+        parameters = estimator().get_params()
+        assert set(parameters) == set(typing.get_type_hints(keywords))
+        documented = inspect.getdoc(estimator)
+        for value in (TabularDesign, TabularTraining, TabularSettings):
+            for option in options_of(value):
+                if option.name in parameters:
+                    assert parameters[option.name] == option.default
+                    assert f"{option.name}: {option.help}" in documented
+        assert {option.name for option in options_of(TabularDesign)} < set(parameters)
+    model = TabularRegressor(
+        hidden=(8,), clip=0.5, embedding_sizes={"shop": 3}, exclude=["day"], epochs=1, device="cpu"
+    )
+    learner = model.fit(FRAME, SALES).learner_
+    assert learner.design == TabularDesign(hidden=(8,), embedding_sizes={"shop": 3}) and learner.training.clip == 0.5
+    assert learner.codec.columns == ("shop", "heat") and learner.codec.left_out["day"] == "excluded"
+
+
+def test_all_rows_train_by_the_plan_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, Any, Plan]] = []
+
+    def fit_one_cycle(learner: TabularLearner, lr: Any = None, epochs: Any = None) -> None:
+        assert (lr, epochs) == (None, None)
+        seen.append((learner.data.train.rows, learner.data.valid, learner.plan()))
+
+    monkeypatch.setattr(TabularLearner, "fit_one_cycle", fit_one_cycle)
+    TabularRegressor().fit(FRAME, SALES)
+    TabularClassifier(members=4).fit(FRAME, BUSY)
+    assert seen == [(240, None, Plan(lr=0.01, epochs=60)), (240, None, Plan(lr=0.003, epochs=60))]
+
+
 @pytest.mark.parametrize(
     ("action", "kind", "message"),
     [
@@ -148,8 +187,11 @@ def test_weights_seeds_and_several_targets() -> None:
         (lambda: TabularClassifier().fit(FRAME, ["busy"] * 240), DataError, r"y has one class \('busy'\); two or more"),
         (lambda: TabularClassifier().fit(FRAME, SALES), ValueError, "Unknown label type"),
         (lambda: TabularRegressor().fit(FRAME, SALES, -SALES), ValueError, "Negative values in data passed to `sample_weight`"),
-        (lambda: TabularRegressor(categorical="shop").fit(FRAME, SALES), ConfigError, "must be lists of columns; got 'shop'"),
+        (lambda: TabularRegressor(categorical="shop").fit(FRAME, SALES), ConfigError, "categorical must be a list of columns; got 'shop'"),
         (lambda: TabularRegressor(categorical=["shops"]).fit(FRAME, SALES), DataError, r"there is no column 'shops'; did you mean 'shop'\?"),
+        (lambda: TabularRegressor(weight_decya=1.0), TypeError, r"TabularRegressor has no parameter 'weight_decya'; did you mean 'weight_decay'\?"),
+        (lambda: TabularClassifier(log_target=True), TypeError, "TabularClassifier has no parameter 'log_target'"),
+        (lambda: TabularRegressor(clip=0, epochs=1).fit(FRAME, SALES), ConfigError, "clip must be a number above 0, or None; got 0"),
         (lambda: TabularRegressor(log_target=True).fit(FRAME, SALES - 200), DataError, "values of 0 or less, which have no logarithm"),
         (lambda: TabularRegressor(hidden=200, epochs=1).fit(FRAME, SALES), ConfigError, "hidden must be"),
         (lambda: TabularRegressor().fit(FRAME.rename(columns={"day": "__weight__"}), SALES), DataError, "column '__weight__' has the name under which"),

@@ -1,7 +1,9 @@
-"""Metrics against scikit-learn, ties, several classes and what has no value included."""
+"""Metrics against scikit-learn, with ties, several classes and figures without a value; and how they are chosen."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import warnings
 from typing import Any
@@ -17,10 +19,10 @@ from torch import Tensor
 from headstart.core.errors import ConfigError
 from headstart.frames.categories import Categories
 from headstart.targets import metrics
-from headstart.targets.metrics import METRICS, default_metrics, find_metrics, metric_name
-from headstart.targets.target import Label, Labels, Number
+from headstart.targets.metrics import METRICS, Metric, as_metric, find_metrics, from_sklearn, metric_name, metrics_of
+from headstart.targets.target import Count, Label, Labels, Number
 
-NUMBER = Number(("y",), False, (0.0,), (1.0,))
+NUMBER = Number(("Sales",), False, (0.0,), (1.0,))
 LOG_NUMBER = Number(("y",), True, (0.0,), (1.0,))
 LABEL = Label("y", Categories("text", ("a", "b")))
 LABELS = Labels("y", Categories("text", ("a", "b")))
@@ -61,6 +63,7 @@ def test_the_metrics_of_classes_equal_scikit_learns(count: int, seed: int) -> No
     )
     labels = range(count)
     assert metrics.log_loss(prediction, target) == pytest.approx(sklearn.log_loss(target, prediction, labels=labels))
+    assert metrics.recall_macro(prediction, target) == pytest.approx(metrics.balanced_accuracy(prediction, target))
     score = prediction[:, 1] if count == 2 else prediction
     assert metrics.auc(prediction, target) == pytest.approx(sklearn.roc_auc_score(target, score, multi_class="ovr"))
 
@@ -74,6 +77,30 @@ def test_the_metrics_of_several_labels_equal_scikit_learns(seed: int) -> None:
     assert metrics.auc(prediction, target) == pytest.approx(sklearn.roc_auc_score(target, prediction))
     expected = np.mean([sklearn.log_loss(target[:, label], prediction[:, label]) for label in range(4)])
     assert metrics.log_loss(prediction, target) == pytest.approx(expected)
+
+
+PEERS = {"precision": sklearn.precision_score, "recall": sklearn.recall_score, "f1": sklearn.f1_score}
+
+
+@pytest.mark.parametrize("name", PEERS)
+@given(seed=SEEDS, count=st.sampled_from([2, 3, 7]), rows=st.integers(1, 30))
+def test_precision_recall_and_f1_equal_scikit_learns(name: str, seed: int, count: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    prediction = torch.tensor(random.random((rows, count)))
+    target = torch.tensor(random.integers(0, count, rows))  # some classes have no rows, some are never predicted
+    peer = functools.partial(PEERS[name], target, prediction.argmax(1), zero_division=0)
+    macro = pytest.approx(peer(average="macro"))
+    assert METRICS[f"{name}_macro"](prediction, target) == macro
+    assert METRICS[name](prediction, target) == (pytest.approx(peer(average="binary")) if count == 2 else macro)
+
+
+@pytest.mark.parametrize("name", PEERS)
+@given(seed=SEEDS, rows=st.integers(1, 20))
+def test_precision_recall_and_f1_of_several_labels_equal_scikit_learns(name: str, seed: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    prediction, target = torch.tensor(random.random((rows, 4))), torch.tensor(random.integers(0, 2, (rows, 4)))
+    expected = PEERS[name](target, prediction >= 0.5, average="macro", zero_division=0)
+    assert METRICS[name](prediction, target) == METRICS[f"{name}_macro"](prediction, target) == pytest.approx(expected)
 
 
 @given(SEEDS)
@@ -138,36 +165,173 @@ def test_predictions_of_another_shape_are_not_spread_out(metric: str) -> None:
 
 
 def test_each_target_has_metrics_that_suit_it() -> None:
-    assert [metric_name(metric) for metric in default_metrics(NUMBER)] == ["rmse", "mae", "r2"]
-    assert [metric_name(metric) for metric in default_metrics(LOG_NUMBER)] == ["rmse", "mae", "rmspe", "r2"]
-    assert default_metrics(LABEL) == find_metrics(["accuracy", "balanced_accuracy", "auc", "log_loss"], LABEL)
-    assert default_metrics(LABELS) == find_metrics(["accuracy", "auc", "log_loss"], LABELS)
-    assert default_metrics(None) == find_metrics(None, None) == ()
-    assert find_metrics(None, NUMBER) == default_metrics(NUMBER)
+    names = {
+        target.kind: [metric.name for metric in find_metrics(None, target)]
+        for target in (NUMBER, LABEL, LABELS, Count("n", 1.0))
+    }
+    assert names == {
+        "number": ["rmse", "mae", "r2"],
+        "label": ["accuracy", "balanced_accuracy", "auc", "log_loss"],
+        "labels": ["accuracy", "auc", "log_loss"],
+        "count": ["poisson_deviance", "rmse", "mae", "r2"],
+    }
+    assert [metric.name for metric in find_metrics(None, LOG_NUMBER)] == ["rmse", "mae", "rmspe", "r2"]
+    assert find_metrics(None, None) == ()
+    assert metrics_of(None) == metrics_of(LABEL) == METRICS
 
 
-def test_a_users_own_function_is_a_metric_under_its_own_name() -> None:
-    def bias(prediction: Tensor, target: Tensor) -> float:
-        return float((prediction - target).mean())
+def test_every_metric_is_a_documented_value_under_its_own_name() -> None:
+    for name, metric in METRICS.items():
+        assert metric is getattr(metrics, name) and name in metrics.__all__
+        assert metric.name == name and metric.suits and metric.better in ("higher", "lower")
+        assert (metric.__doc__ or "").startswith("Return the ")
+    lower = {name for name, metric in METRICS.items() if metric.better == "lower"}
+    assert lower == {"rmse", "mae", "rmspe", "poisson_deviance", "log_loss"}
+    assert repr(metrics.rmse) == "Metric('rmse', better='lower')"
+    assert inspect.getdoc(metrics.rmse) != inspect.getdoc(Metric)
 
-    found = find_metrics([bias, "rmse"], NUMBER)
-    assert found == (bias, metrics.rmse)
-    assert metric_name(bias) == "bias"
+
+def bias(prediction: Tensor, target: Tensor) -> float:
+    """Mean error."""
+    return float((prediction - target).mean())
+
+
+def test_a_user_s_function_is_a_metric_under_its_own_name_without_a_direction() -> None:
+    found = find_metrics([bias, "rmse", functools.partial(metrics.log_loss.function)], NUMBER)
+    assert found[:2] == (Metric("bias", bias), metrics.rmse)
+    assert (
+        [metric.name for metric in found] == [metric_name(metric) for metric in found] == ["bias", "rmse", "log_loss"]
+    )
+    assert found[0].better is None and found[0].__doc__ == "Mean error."
+    assert found[0](torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0])) == 1.0
+    signed = Metric("bias", bias, better="lower")
+    assert as_metric(signed) is signed and find_metrics([signed], NUMBER) == (signed,)
 
 
 @pytest.mark.parametrize(
-    ("asked", "target", "message"),
+    ("make", "message"),
+    [
+        (lambda: Metric("", bias), "a metric's name must be text; got ''"),
+        (lambda: Metric("bias", 3), "metric 'bias': function must be callable; got 3"),  # type: ignore[arg-type]
+        (lambda: Metric("bias", bias, "min"), "metric 'bias': better must be 'higher', 'lower' or None; got 'min'"),  # type: ignore[arg-type]
+        (lambda: from_sklearn(bias, needs="score"), "needs must be 'prediction' or 'probability'; got 'score'"),  # type: ignore[arg-type]
+        (lambda: from_sklearn("f1"), "from_sklearn takes a function .*; got 'f1'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_metric_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("given_metrics", "target", "message"),
     [
         (["rsme"], NUMBER, r"there is no metric 'rsme'; did you mean 'rmse'\?"),
         (["zzz"], None, r"there is no metric 'zzz'; there are: 'rmse', 'mae'"),
         ([3], None, r"there is no metric 3; there are: 'rmse'"),
         ("rmse", NUMBER, r"metrics must be a list, even of one; got 'rmse'"),
-        (metrics.rmse, NUMBER, r"metrics must be a list, even of one; got <function rmse"),
-        (["accuracy"], NUMBER, r"metric 'accuracy' is not for a target of numbers; .*there are: rmse, mae, rmspe, r2"),
-        ([metrics.rmse], LABEL, r"metric 'rmse' is not for a target of classes; for that there are: accuracy, bal"),
-        (["balanced_accuracy"], LABELS, r"is not for a target of several classes per row; .*: accuracy, auc, log_loss"),
+        (metrics.rmse, NUMBER, r"metrics must be a list, even of one; got Metric\('rmse'"),
+        (
+            ["auc"],
+            NUMBER,
+            r"metric 'auc' needs a class target, but 'Sales' is a number; choose from: rmse, mae, rmspe, r2$",
+        ),
+        (
+            [metrics.rmse],
+            LABEL,
+            r"'rmse' needs a number or count target, but 'y' is a class; choose from: accuracy, bal",
+        ),
+        (
+            ["balanced_accuracy"],
+            LABELS,
+            r"needs a target with one class per row, but 'y' holds several classes per row",
+        ),
+        (["poisson_deviance"], NUMBER, r"metric 'poisson_deviance' needs a count target, but 'Sales' is a number"),
+        (["auc"], Number(("a", "b"), False, (0.0, 0.0), (1.0, 1.0)), "needs a class target, but 'a', 'b' are numbers"),
+        ([Metric("width", bias, None, ("quantiles",))], NUMBER, "needs a target of the kind quantiles, but 'Sales' is"),
+        (["rmse", metrics.rmse], NUMBER, "metrics has two of the name 'rmse'; rename one"),
+        (
+            [sklearn.accuracy_score],
+            LABEL,
+            r"accuracy_score of scikit-learn takes \(y_true, y_pred\), .*give metrics.from_sklearn\(accuracy_score\)",
+        ),
+        ([functools.partial(sklearn.fbeta_score, beta=2)], LABEL, r"give metrics.from_sklearn\(fbeta_score\)"),
+        (
+            [from_sklearn(sklearn.brier_score_loss, needs="probability")],
+            NUMBER,
+            "'brier_score_loss' needs a class target",
+        ),
     ],
 )
-def test_a_metric_that_does_not_exist_or_suit_is_refused(asked: Any, target: Any, message: str) -> None:
+def test_a_metric_that_does_not_exist_or_suit_is_refused(given_metrics: Any, target: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        find_metrics(asked, target)
+        find_metrics(given_metrics, target)
+
+
+# ---- scikit-learn's
+
+
+def test_scikit_learn_s_metrics_get_what_was_true_first() -> None:
+    prediction, target = torch.tensor([1.0, 2.0, 3.5]), torch.tensor([1.5, 2.5, 9.0])
+    r2 = from_sklearn(sklearn.r2_score, better="higher")  # not symmetric in its arguments
+    assert r2(prediction, target) == pytest.approx(sklearn.r2_score(target, prediction))
+    assert r2(prediction, target) == pytest.approx(metrics.r2(prediction, target))
+    assert (r2.name, r2.better) == ("r2_score", "higher")
+    assert r2.__doc__ == sklearn.r2_score.__doc__
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_scikit_learn_s_metrics_of_classes(count: int, seed: int) -> None:
+    prediction, target = classes(seed, count)
+    beta = from_sklearn(functools.partial(sklearn.fbeta_score, beta=2, average="macro"), name="f2")
+    assert beta.name == "f2"
+    expected = sklearn.fbeta_score(target, prediction.argmax(1), beta=2, average="macro")
+    assert beta(prediction, target) == pytest.approx(expected)
+    area = from_sklearn(functools.partial(sklearn.roc_auc_score, multi_class="ovr"), needs="probability")
+    assert area(prediction, target) == pytest.approx(metrics.auc(prediction, target))
+    if count == 2:
+        brier = from_sklearn(sklearn.brier_score_loss, better="lower", needs="probability")
+        assert brier(prediction, target) == pytest.approx(sklearn.brier_score_loss(target, prediction[:, 1]))
+
+
+def test_scikit_learn_s_metrics_of_several_labels() -> None:
+    random = np.random.default_rng(0)
+    prediction, target = torch.tensor(random.random((50, 3))), torch.tensor(random.integers(0, 2, (50, 3)))
+    chosen = (prediction >= 0.5).numpy()
+    assert from_sklearn(sklearn.hamming_loss)(prediction, target) == pytest.approx(
+        1 - metrics.accuracy(prediction, target)
+    )
+    jaccard = from_sklearn(functools.partial(sklearn.jaccard_score, average="samples", zero_division=0))
+    expected = sklearn.jaccard_score(target, chosen, average="samples", zero_division=0)
+    assert jaccard(prediction, target) == pytest.approx(expected)
+    precision = from_sklearn(sklearn.average_precision_score, needs="probability")
+    assert precision(prediction, target) == pytest.approx(sklearn.average_precision_score(target, prediction))
+
+
+def test_a_prediction_that_is_nan_makes_scikit_learn_s_figure_nan() -> None:
+    assert math.isnan(from_sklearn(sklearn.r2_score)(torch.tensor([1.0, math.nan]), torch.tensor([1.0, 2.0])))
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            from_sklearn(sklearn.roc_auc_score, needs="probability"),
+            r"metric 'roc_auc_score': roc_auc_score\(y_true, y_pred\) failed: ",
+        ),
+        (
+            from_sklearn(sklearn.confusion_matrix),
+            r"metric 'confusion_matrix': confusion_matrix\(y_true, y_pred\) failed: ",
+        ),
+    ],
+)
+def test_scikit_learn_s_errors_name_the_metric(metric: Metric, message: str) -> None:
+    prediction, target = classes(0, 3)
+    with pytest.raises(ConfigError, match=message):
+        metric(prediction, target)
+
+
+def test_probabilities_of_numbers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="needs='probability' is for class targets, but the target holds numbers"):
+        from_sklearn(sklearn.r2_score, needs="probability")(torch.zeros(3), torch.zeros(3))

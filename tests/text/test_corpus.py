@@ -47,7 +47,7 @@ def test_each_text_stands_between_its_marks() -> None:
     )
     assert [vocabulary.words[i] for i in corpus.text(3)] == ["<bos>", "good", "good", "good", "<eos>"]
     inside = corpus.tokens[(corpus.tokens != 2) & (corpus.tokens != 3)]
-    assert corpus.unknown() == pytest.approx(float((inside == 0).mean())) and 0 < corpus.unknown() < 1
+    assert corpus.unknown == pytest.approx(float((inside == 0).mean())) and 0 < corpus.unknown < 1
 
 
 def test_two_processes_and_a_file_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from headstart import (
 from headstart.frames.splits import by_indices
 from headstart.text import Dropouts, TextEnsemble, Vocabulary
 from headstart.text.pretrained import matched_rows, read_pretrained
+from headstart.text.tokens import SPECIALS
 from headstart.training.callbacks import Deadline
 
 GOOD, BAD = ["wonderful", "moving", "funny", "great"], ["dull", "boring", "awful", "flat"]
@@ -54,6 +55,28 @@ def language_model(table: pl.DataFrame, epochs: int = 12, *, backward: bool = Fa
     )
     learner.fit_one_cycle(0.02, epochs)
     return learner
+
+
+def test_sampling_knows_the_words_frequencies_in_any_order_of_the_vocabulary() -> None:
+    def frequencies(learner: LanguageModelLearner) -> dict[str, float]:
+        assert learner.model.frequencies is not None
+        return dict(zip(learner.codec.vocabulary.words, learner.model.frequencies.tolist(), strict=True))
+
+    texts = ["a b b c c c", "c d"]
+    usual = LanguageModelData.from_texts(texts, valid=texts, batch_size=1, bptt=4, min_freq=1, engine=Engine("cpu"))
+    words = Vocabulary((*SPECIALS, "d", "e", "a", "c"))
+    given = LanguageModelData.from_texts(
+        texts, valid=texts, batch_size=1, bptt=4, vocabulary=words, engine=Engine("cpu")
+    )
+    learner = LanguageModelLearner(given, sampled=2, embedding_size=4, hidden=5, layers=1)
+    expected = {"<bos>": 2, "<eos>": 2, "a": 1, "<unk>": 2, "c": 4, "d": 1}  # of 12 tokens; b is unknown
+    assert frequencies(learner) == pytest.approx({word: expected.get(word, 0) / 12 for word in words.words})
+    whole = LanguageModelLearner(usual, sampled=2, embedding_size=4, hidden=5, layers=1)
+    assert frequencies(whole)["b"] == pytest.approx(2 / 12)
+    learner.data = LanguageModelData.from_texts(
+        ["a a"], valid=texts, batch_size=1, bptt=2, codec=given.codec, engine=Engine("cpu")
+    )
+    assert frequencies(learner)["a"] == 0.5
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +133,8 @@ def test_a_run_from_the_start_takes_nothing_from_an_earlier_one(writer: Language
     TextLearner(data, progress="none").fine_tune(0.05, 1, **options)
     broken_off = TextLearner(data, progress="none")
     broken_off.fine_tune(0.05, 1, callbacks=[Deadline(0)], **options)  # after its first stage
-    assert len(broken_off.history) == 1 and broken_off.figures == broken_off.history[0]
+    assert len(broken_off.history) == 1 and "valid_loss" in broken_off.figures
+    assert broken_off.figures.items() <= broken_off.history[0].items()
     again = TextLearner(data, progress="none")
     again.fine_tune(0.05, 1, callbacks=[Deadline(0)], resume=True, **options)
     assert len(again.history) == 2  # the earlier run's other stages are gone
@@ -123,14 +147,16 @@ def test_a_deadline_is_a_number_of_minutes(minutes: object) -> None:
 
 
 def test_a_misspelt_or_contradicting_option_is_named(writer: LanguageModelLearner, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no option 'min_frq' here; did you mean 'min_freq'"):
+    with pytest.raises(ConfigError, match="TextData has no option 'min_frq'; did you mean 'min_freq'"):
         TextData.from_texts(["a", "b"], ["x", "y"], min_frq=2)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="did you mean 'bptt'"):
         LanguageModelData.from_folder(tmp_path, bpt=2)  # type: ignore[call-arg]
     writer.save(tmp_path / "forward")
     with pytest.raises(ConfigError, match="backward=True, but the language model in .* reads forward"):
         TextData.from_table(reviews(9), "text", "label", language_model=tmp_path / "forward", backward=True)
-    with pytest.raises(ConfigError, match="tokenizer is the language model's own"):
+    with pytest.raises(
+        ConfigError, match="the tokenizer must be that of the language model in .*: leave tokenizer out"
+    ):
         TextData.from_table(reviews(9), "text", "label", language_model=tmp_path / "forward", tokenizer="subwords")
 
 
@@ -193,7 +219,7 @@ def test_beams_find_what_the_model_finds_likely(writer: LanguageModelLearner) ->
     best = found[0]
     words = writer.codec.tokenizer.tokens(best.text) + (["<eos>"] if best.complete else [])
     prompt, total = "the film was", 0.0
-    ids = writer.codec.encode_one(prompt)[:-1].tolist() + writer.codec.vocabulary.encode(words).tolist()
+    ids = writer.codec.ids(prompt)[:-1].tolist() + writer.codec.vocabulary.encode(words).tolist()
     with torch.no_grad():
         writer.model.reset()
         logits, _ = writer.model.eval()(torch.tensor([ids]), torch.ones(1, dtype=torch.bool))
@@ -221,7 +247,7 @@ def test_options_that_write_nothing(writer: LanguageModelLearner, options: dict[
 
 def test_a_backward_model_reads_from_the_end() -> None:
     backward = language_model(reviews(), backward=True)
-    assert backward.codec.encode_one("the film was").tolist() == [
+    assert backward.codec.ids("the film was").tolist() == [
         2, *reversed(backward.codec.vocabulary.encode(["the", "film", "was"]).tolist()), 3
     ]  # fmt: skip
     words = dict(backward.next_words(".", 12))
@@ -254,7 +280,7 @@ def test_known_words_keep_their_rows_and_new_ones_get_the_mean(writer: LanguageM
 
 def test_an_encoder_goes_from_one_learner_to_another(writer: LanguageModelLearner, folder: Path) -> None:
     writer.save_encoder(folder / "encoder")
-    assert json.loads((folder / "encoder" / "encoder.json").read_text())["model"] == {
+    assert json.loads((folder / "encoder" / "encoder.json").read_text())["design"] == {
         "embedding_size": 24, "hidden": 32, "layers": 2
     }  # fmt: skip
     data = TextData.from_table(reviews(), "text", "label", min_freq=1, engine=Engine("cpu"))
@@ -268,7 +294,9 @@ def test_an_encoder_goes_from_one_learner_to_another(writer: LanguageModelLearne
     backward = TextData.from_table(reviews(), "text", "label", min_freq=1, backward=True, engine=Engine("cpu"))
     with pytest.raises(ArtifactError, match="reads forward, these data backward"):
         TextLearner(backward, language_model=folder / "encoder", progress="none")
-    with pytest.raises(ConfigError, match="hidden=7, but the language model to start from has 32"):
+    with pytest.raises(
+        ConfigError, match="hidden=7, but the language model to start from has 32, .*: leave hidden out"
+    ):
         TextLearner(data, language_model=folder / "encoder", hidden=7)
 
 
@@ -303,32 +331,31 @@ def test_a_saved_classifier_gives_the_same_bits(classifier: TextLearner, folder:
     texts = reviews(50, seed=3)
     assert again.predict(texts).equals(classifier.predict(texts))
     assert again.evaluate(texts) == classifier.evaluate(texts)
-    assert "film" in again.codec.vocabulary.words and "neg, pos" in "".join(again.describe())
+    assert "film" in again.codec.vocabulary.words and again.codec.label.classes == ("neg", "pos")
     other = TextData.from_table(texts, "text", "label", min_freq=1, engine=Engine("cpu"))
-    with pytest.raises(ArtifactError, match="another vocabulary or other labels"):
+    with pytest.raises(ArtifactError, match="another codec than this learner"):
         TextLearner(other, embedding_size=24, hidden=32, layers=2).load(folder / "classifier")
-    again.data = other
     with pytest.raises(ConfigError, match="another codec than the learner"):
-        again.validate()
+        again.data = other
 
 
 def test_contributions_are_what_the_word_s_absence_costs(classifier: TextLearner) -> None:
-    found = classifier.interpret("The film was awful.")
+    found = classifier.explain("The film was awful.")
     assert found.of == "neg" and found.tokens == ("the", "film", "was", "awful", ".")
     whole, without = (classifier.predict(text) for text in ("The film was awful.", "The film was <unk>."))
     odds = [float(np.log(answer["probability_neg"] / answer["probability_pos"])) for answer in (whole, without)]
     assert found.contributions[3] == pytest.approx(odds[0] - odds[1], abs=0.01 * abs(odds[0]) + 0.01)
     assert found.table()["contribution"].to_list() == list(found.contributions) and found.contributions[3] > 0
-    assert len(classifier.interpret("awful " * 150).contributions) == 150
-    against = classifier.interpret("The film was awful.", of="pos")
+    assert len(classifier.explain("awful " * 150).contributions) == 150
+    against = classifier.explain("The film was awful.", of="pos")
     assert against.contributions == pytest.approx([-value for value in found.contributions], abs=1e-4)
     assert "awful" in found.text().plain and "awful" in found._repr_html_()
     with pytest.raises(ConfigError, match="there is no class 'positive'; "):
-        classifier.interpret("a", of="positive")
+        classifier.explain("a", of="positive")
 
 
 def test_the_worst_come_first(classifier: TextLearner) -> None:
-    worst = classifier.top_losses(5)
+    worst = classifier.interpret(5)
     assert worst.columns == ["text", "label", "prediction", "probability_neg", "probability_pos", "loss"]
     assert worst["loss"].to_list() == sorted(worst["loss"].to_list(), reverse=True)
     row = worst.row(0, named=True)
@@ -353,7 +380,7 @@ def test_several_labels_class_weights_and_several_columns() -> None:
     learner.fit_one_cycle(0.02, 2)
     answer = learner.predict({"title": "A", "text": "The film was great."})
     assert answer.keys() == {"prediction", "probability_pos"} and isinstance(answer["prediction"], list)
-    assert learner.interpret({"title": "A", "text": "great"}).tokens == ("<head>", "a", "<body>", "great")
+    assert learner.explain({"title": "A", "text": "great"}).tokens == ("<head>", "a", "<body>", "great")
     with pytest.raises(DataError, match="the row has no text column 'title'"):
         learner.predict({"text": "great"})
     with pytest.raises(ConfigError, match="give a table, or a dictionary"):
@@ -436,7 +463,7 @@ def test_lists_of_texts_and_empty_ones() -> None:
     data = TextData.from_texts(
         ["great film", "", "dull film", "  "] * 10, ["a", "b", "b", "a"] * 10, engine=Engine("cpu")
     )
-    assert any(note.startswith("empty training texts: ") for note in data.notes) and "vocabulary" in data.notes[0]
+    assert any(note.startswith("training: empty texts: ") for note in data.notes) and "vocabulary" in data.notes[0]
     assert TextLearner(data, embedding_size=4, hidden=4, layers=1, progress="none").fit(0.01, 1)[-1]["train_loss"] > 0
 
 
@@ -466,9 +493,9 @@ def broken(**options: object) -> Callable[[], object]:
     (broken(table=reviews(20).with_columns(pl.lit("one").alias("label"))), DataError, "has one class in the training rows"),
     (broken(table=reviews(20).with_columns(pl.lit([1]).alias("text"))), DataError, "text column 'text' holds List"),
     (broken(table=reviews(20).with_columns(pl.lit(None).cast(pl.String).alias("label"))), DataError, "is missing in"),
-    (broken(tokenizer="word"), ConfigError, "tokenizer must be 'words', 'subwords' or a tokenizer; did you mean 'words'"),
+    (broken(tokenizer="word"), ConfigError, "tokenizer must be 'words'.* or a WordTokenizer.*; got 'word'"),
     (broken(split=by_indices([0]), valid=reviews(5)), ConfigError, "by split= or by valid=, not by both"),
-    (broken(batch_size=0), ConfigError, "batch_size must be a whole number of at least 2; got 0"),
+    (broken(batch_size=0), ConfigError, "batch_size must be a whole number of at least 1; got 0"),
     (broken(language_model="nowhere"), ArtifactError, "there is no folder nowhere"),
     (lambda: TextData.from_texts(["a"], []), DataError, "got 1 texts and 0 labels"),
     (lambda: LanguageModelData.from_texts("a text"), DataError, "texts must be a list of texts"),
@@ -487,3 +514,27 @@ def test_other_learners_are_no_language_models(tmp_path: Path, classifier: TextL
     tabular.save(tmp_path / "t")
     with pytest.raises(ArtifactError, match="holds a model of the application 'tabular'; a language model is needed"):
         read_pretrained(tmp_path / "t")
+
+
+def test_what_a_codec_has_settled_is_not_given_again() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "label": ["pos", "neg"] * 10})
+    codec = TextData.from_table(table, "text", "label", engine=Engine("cpu")).codec
+    for option in ({"min_freq": 50}, {"max_vocab": 6}, {"backward": True}):
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            TextData.from_table(table, "text", "label", codec=codec, engine=Engine("cpu"), **option)
+        with pytest.raises(ConfigError, match=f"{next(iter(option))} is part of the codec, which was given"):
+            LanguageModelData.from_table(table, "text", codec=codec, engine=Engine("cpu"), **option)
+
+
+def test_a_label_may_be_called_prediction() -> None:
+    table = pl.DataFrame({"text": ["good film", "bad film"] * 10, "prediction": ["pos", "neg"] * 10})
+    data = TextData.from_table(table, "text", "prediction", batch_size=4, engine=Engine("cpu"))
+    worst = TextLearner(data, hidden=8, embedding_size=8, layers=1, progress="none").interpret(3)
+    assert worst.columns[:2] == ["text", "prediction"] and "loss" in worst.columns
+
+
+def test_a_language_model_refuses_metrics_and_a_loss_of_its_own() -> None:
+    data = LanguageModelData.from_texts(["a good film", "a bad film"] * 20, min_freq=1, engine=Engine("cpu"))
+    for option in ({"metrics": ["accuracy"]}, {"loss": lambda outputs, batch: outputs[0]}):
+        with pytest.raises(ConfigError, match="a language model has its own loss and figures: leave"):
+            LanguageModelLearner(data, **option)

@@ -19,6 +19,7 @@ from headstart.text.models.awd_lstm import (
 )
 from headstart.text.models.classifier import TextClassifier
 from headstart.text.models.softmax import IGNORED, cross_entropy_in_chunks
+from headstart.text.penalty import ActivationPenalty
 
 NONE = Dropouts(0, 0, 0, 0, 0)
 
@@ -44,6 +45,16 @@ def test_two_windows_equal_one_long_one() -> None:
     mixed, _ = model(text, fresh)
     torch.testing.assert_close(mixed[1], whole[1])
     assert not torch.allclose(mixed[0], whole[0])
+
+
+def test_a_fresh_stream_forgets_a_state_that_is_not_a_number() -> None:
+    model = LanguageModel(encoder()).eval()
+    text, start = tokens(2, 5), torch.ones(2, dtype=torch.bool)
+    expected, _ = model(text, start)
+    for number in range(2):
+        model.get_buffer(f"carried_hidden{number}").fill_(torch.nan)
+        model.get_buffer(f"carried_cell{number}").fill_(torch.inf)
+    torch.testing.assert_close(model(text, start)[0], expected)
 
 
 def test_the_encoder_is_torch_s_own_lstm() -> None:
@@ -154,7 +165,7 @@ def test_the_model_s_own_loss_is_that_of_its_logits_and_the_weights_are_tied() -
 
 def test_the_sampled_loss_points_the_same_way() -> None:
     """With all words drawn it is the whole loss; with few the words of the batch still fall."""
-    model = LanguageModel(encoder(), sampled=100_000).train()
+    model = LanguageModel(encoder(), sampled=100_000, frequencies=torch.full((30,), 1 / 30)).train()
     text, start = tokens(4, 30), torch.ones(4, dtype=torch.bool)
     sampled = model(text, start, text)[0]
     model.sampled = None
@@ -170,11 +181,51 @@ def test_the_sampled_loss_points_the_same_way() -> None:
         assert float(model.eval().loss_and_hits(text, start, text)[0]) < 0.7 * first
 
 
+def test_the_sampled_loss_has_the_optimum_of_the_whole_softmax() -> None:
+    """With logits that do not depend on the text, it is the words' frequencies, in whatever order their ids are."""
+    random = torch.Generator().manual_seed(0)
+    shares = 1 / torch.arange(3.0, 33.0) ** 1.5
+    shares = (shares / shares.sum())[torch.randperm(30, generator=random)]
+    model = LanguageModel(encoder(), sampled=3, frequencies=shares).train()
+    nn.init.zeros_(model.encoder.embedding.weight)
+    text, start = tokens(8, 4), torch.ones(8, dtype=torch.bool)
+    optimizer = torch.optim.Adam([model.bias], lr=0.1)
+    mean = torch.zeros(30)
+    for step in range(400):
+        optimizer.param_groups[0]["lr"] = 0.1 if step < 100 else 0.02
+        target = shares.expand(8, -1).multinomial(4, replacement=True, generator=random)  # (batch, time)
+        optimizer.zero_grad()
+        model(text, start, target)[0].backward(inputs=[model.bias])
+        optimizer.step()
+        mean += model.bias.detach() / 200 if step >= 200 else 0
+    error = mean.log_softmax(0) - shares.log()
+    assert float(error.abs().max()) < 0.3  # 1.0 without the correction, 1.7 with the opposite sign
+
+
+def test_sampling_without_frequencies_is_refused() -> None:
+    model = LanguageModel(encoder(), sampled=3).train()
+    with pytest.raises(ConfigError, match="sampled needs each word's share of the training tokens"):
+        model(tokens(2, 4), torch.ones(2, dtype=torch.bool), tokens(2, 4))
+
+
 def reference(model: TextClassifier, ids: Tensor) -> Tensor:
     """One text alone, in one piece."""
     activations, _ = model.encoder(ids[None], model.encoder.no_state(1))
     pooled = torch.cat([activations[:, -1], activations.amax(1), activations.mean(1)], 1)
     return model.head(pooled)
+
+
+def test_penalties_by_value() -> None:
+    """Activations after dropout are penalised as they are, those before it by their change; each window counts alike."""
+    raw = torch.tensor([[[1.0], [2.0], [4.0]]])  # (batch, time, embedding): changes 1 and 2
+    dropped = torch.tensor([[[0.0], [4.0], [8.0]]])  # mean square 80 / 3
+    loss = torch.tensor(0.5)
+    assert float(ActivationPenalty(3.0, 0.0).penalised([(raw, dropped)], loss)) == 80.5
+    assert float(ActivationPenalty(0.0, 2.0).penalised([(raw, dropped)], loss)) == 5.5  # 2 * (1 + 4) / 2
+    assert float(ActivationPenalty(3.0, 2.0).penalised([(raw, dropped)], loss)) == 85.5
+    short = torch.tensor([[[6.0]]])  # a single token: there is no change
+    assert float(ActivationPenalty(3.0, 2.0).penalised([(raw, dropped), (short, short)], loss)) == 97.0
+    # 0.5 + (80 + 3 * 36) / 2 + 5 / 2
 
 
 @pytest.mark.parametrize("lengths", [[1, 1], [50, 3, 21, 20, 22], [7, 40]])

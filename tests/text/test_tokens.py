@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart import ConfigError, DataError
+from headstart.core.values import from_json, to_json
 from headstart.text.subwords import SubwordTokenizer
-from headstart.text.tokenizing import tokenizer_from_json
+from headstart.text.tokenizing import AnyTokenizer, tokenizer_from_record
 from headstart.text.tokens import SPECIALS, WordTokenizer, join_words
 from headstart.text.vocabulary import Vocabulary
 
@@ -102,8 +103,9 @@ def test_subwords_know_every_text_and_come_back_from_json() -> None:
     tokens = tokenizer.tokens("wonderful Übung 漢")
     assert "<unk>" not in tokens and tokenizer.join(tokens) == "wonderful übung 漢"
     assert "<summ>" in tokenizer.tokens("<summ> film") and "<pad>" not in tokenizer.tokens("a <pad>")
-    again = tokenizer_from_json(tokenizer.to_json())
-    assert again == tokenizer and again.tokens("A film") == tokenizer.tokens("A film")
+    record = to_json(tokenizer, kind=AnyTokenizer)
+    again = from_json(AnyTokenizer, record)
+    assert tokenizer_from_record(record) == again == tokenizer and again.tokens("A film") == tokenizer.tokens("A film")
     found = tokenizer.encode(["A film", "", "dull"])
     assert [found.types[i] for i in found.ids] == tokenizer.tokens("A film") + tokenizer.tokens("dull")
     with pytest.raises(ConfigError, match="max_vocab must be at least 300 for subwords"):
@@ -111,5 +113,9 @@ def test_subwords_know_every_text_and_come_back_from_json() -> None:
 
 
 def test_a_tokenizer_of_later_rules_is_refused() -> None:
-    with pytest.raises(ValueError, match="upgrade headstart"):
-        tokenizer_from_json({"kind": "words", "rules": 99, "lower": True})
+    record = to_json(WordTokenizer(lower=False), kind=AnyTokenizer)
+    assert record == {"type": "WordTokenizer", "lower": False, "rules": 1}
+    assert from_json(AnyTokenizer, record) == tokenizer_from_record(record) == WordTokenizer(lower=False)
+    for read in (tokenizer_from_record, lambda later: from_json(AnyTokenizer, later)):
+        with pytest.raises(ValueError, match="upgrade headstart"):
+            read({**record, "rules": 99})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_the_tokens_are_the_library_s_own(encoder: Path, data: TextData) -> None
     library = AutoTokenizer.from_pretrained(str(encoder), local_files_only=True)
     tokenizer = read_tokenizer(encoder)
     for text in ("Unbelievably good, wasn't it?", "", "漢字 xyzzy"):
-        ids = data.codec.encode_one(text)
+        ids = data.codec.ids(text)
         assert [tokenizer.transformer_ids[i] for i in ids.tolist()] == library(text)["input_ids"]
     assert tokenizer.join(tokenizer.tokens("unbelievably good")) == "unbelievably good"
 
@@ -66,10 +67,12 @@ def test_frozen_fine_tuned_saved_and_loaded(encoder: Path, data: TextData, tmp_p
     alone = again.predict("A lovely film.")
     assert alone["prediction"] == "pos"
     assert alone["probability_pos"] == pytest.approx(again.predict(texts)["probability_pos"][0], abs=1e-5)
-    with pytest.raises(ConfigError, match="interpret is for AWD-LSTM"):
-        again.interpret("a")
-    with pytest.raises(ConfigError, match="has no AWD-LSTM encoder"):
-        again.save_encoder(tmp_path / "encoder")
+    explained = again.explain("a lovely film .", of="pos")
+    whole, without = (again.predict(text) for text in ("a lovely film .", "a [UNK] film ."))
+    odds = [float(np.log(answer["probability_pos"] / answer["probability_neg"])) for answer in (whole, without)]
+    assert explained.tokens == ("a", "lovely", "film", ".")
+    assert explained.contributions[1] == pytest.approx(odds[0] - odds[1], abs=1e-3)
+    assert not hasattr(again, "save_encoder")  # that is for AWD-LSTM's
 
 
 def test_what_is_no_transformer(encoder: Path, data: TextData, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from headstart.core.batch import Batch
 from headstart.training import loop
 from headstart.training.callbacks import Deadline
 from headstart.training.loaders import tensor_data
-from headstart.training.optim import sgd
+from headstart.training.optim import SGD
 from headstart.training.progress import Progress
 
 
@@ -79,9 +79,13 @@ def test_a_model_is_what_plain_torch_makes_of_it() -> None:
     target = rows.sum(1, keepdim=True)
     data = tensor_data((rows, target), batch_size=8, engine=Engine("cpu"))
     learner = Learner(
-        toys.seeded(lambda: torch.nn.Linear(3, 1)), data, loss=toys.square_loss, optimizer=sgd(), progress="none"
+        toys.seeded(lambda: torch.nn.Linear(3, 1)),
+        data,
+        loss=toys.square_loss,
+        optimizer=SGD(),
+        weight_decay=0.0,
+        progress="none",
     )
-    learner.weight_decay = 0.0
     learner.fit(0.05, 3)
     plain = toys.seeded(lambda: torch.nn.Linear(3, 1))
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9)
@@ -124,7 +128,10 @@ def test_frozen_batch_norm_keeps_its_statistics_and_dropout_stays_active() -> No
 def test_a_deadline_does_not_take_back_another_s_stop(tmp_path: Path) -> None:
     def trained(folder: Path) -> Learner:
         learner = toys.plain_learner(Engine("cpu"))
-        stops = [Deadline(0), EarlyStopping("train_loss", mode="max", patience=1)]  # the loss falls: it stops at once
+        stops = [
+            Deadline(0),
+            EarlyStopping("train_loss", better="higher", patience=1),
+        ]  # the loss falls: it stops at once
         learner.fit(1e-3, 6, callbacks=stops, checkpoint=folder, resume=True)
         return learner
 

@@ -13,15 +13,15 @@ from torch import nn
 
 from headstart.core.errors import ConfigError
 from headstart.training.optim import (
+    SGD,
+    AdamW,
     Groups,
-    adamw,
     freeze_to,
     frozen_groups,
     optimizer_groups,
     parameter_groups,
     rates_per_group,
     set_rates,
-    sgd,
     train_mode,
 )
 
@@ -79,9 +79,9 @@ def test_a_group_may_be_empty_and_hold_single_parameters() -> None:
     ("declared", "message"),
     [
         (lambda m: [[m.embedding], [m.decoder]], r"groups of Tied leave out body\.0\.weight, body\.0\.bias, "),
-        (lambda m: [], r"leave out embedding\.weight, .* and others; each parameter must stand in one group"),
-        (lambda m: [[m], [nn.Linear(1, 1)]], r"group 1 of Tied holds a parameter that is not its own"),
-        (lambda m: [[m], [nn.Parameter(torch.zeros(1))]], r"group 1 of Tied holds a parameter that is not its own"),
+        (lambda m: [], r"leave out embedding\.weight, .* and others; each parameter must belong to one group"),
+        (lambda m: [[m], [nn.Linear(1, 1)]], r"group 1 of Tied contains a parameter that is not part of the model"),
+        (lambda m: [[m], [nn.Parameter(torch.zeros(1))]], r"group 1 of Tied contains a parameter that is not part of the model"),
     ],
 )  # fmt: skip
 def test_groups_that_do_not_cover_the_model_are_refused(declared: Callable[[Tied], Any], message: str) -> None:
@@ -194,8 +194,8 @@ def test_a_bad_weight_decay_is_refused(groups: Groups, decay: Any) -> None:
 @pytest.mark.parametrize(
     ("factory", "momentum_of"),
     [
-        (adamw(betas=(0.8, 0.99)), lambda group: group["betas"]),
-        (sgd(momentum=0.8), lambda group: (group["momentum"], 0.99)),
+        (AdamW(betas=(0.8, 0.99)), lambda group: group["betas"]),
+        (SGD(momentum=0.8), lambda group: (group["momentum"], 0.99)),
     ],
     ids=["adamw", "sgd"],
 )
@@ -211,7 +211,7 @@ def test_a_schedule_multiplies_each_groups_own_rate(groups: Groups, factory: Any
 
 
 def test_an_optimizer_without_momentum_stays_without(groups: Groups) -> None:
-    optimizer = sgd(momentum=0)(optimizer_groups(groups, (0.1, 0.1, 0.1), 0.0))
+    optimizer = SGD(momentum=0)(optimizer_groups(groups, (0.1, 0.1, 0.1), 0.0))
     set_rates(optimizer, 1.0, 0.9)
     assert {part["momentum"] for part in optimizer.param_groups} == {0}
 
@@ -219,8 +219,8 @@ def test_an_optimizer_without_momentum_stays_without(groups: Groups) -> None:
 @pytest.mark.parametrize(
     ("ours", "torchs"),
     [
-        (adamw(), lambda groups: torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-5)),
-        (sgd(nesterov=True), lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True)),
+        (AdamW(), lambda groups: torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-5)),
+        (SGD(nesterov=True), lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True)),
     ],
     ids=["adamw", "sgd"],
 )
@@ -237,3 +237,17 @@ def test_the_factories_step_as_torchs_unfused_optimizers(ours: Any, torchs: Any)
             optimizer.step()
     torch.testing.assert_close(fused.weight, plain.weight)
     torch.testing.assert_close(fused.bias, plain.bias)
+
+
+def test_biases_have_no_weight_decay_whatever_their_shape() -> None:
+    """The biases of piecewise linear numbers are ``(columns, size)``."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(3, 4))
+
+    model = Model()
+    groups = optimizer_groups(parameter_groups(model), (0.1,), 0.5)
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decay == {id(model.weight): 0.5, id(model.bias): 0.0}

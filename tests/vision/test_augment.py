@@ -1,4 +1,4 @@
-"""Augmentation: each picture by a draw of its own, and exact where it can be."""
+"""Augmentation: each image by a draw of its own, and exact where it can be."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.core.errors import ConfigError
+from headstart.core.values import from_json, to_json
 from headstart.vision.augment import DRAWS, Augment, draw, side_on, top_down
 
 
@@ -48,7 +49,7 @@ def test_a_quarter_of_rotation_of_an_oblong_keeps_its_scale() -> None:
 
 
 @given(st.integers(2, 9), st.integers(0, 2**31))
-def test_each_picture_has_its_own_draw_whatever_its_batch(rows: int, seed: int) -> None:
+def test_each_image_has_its_own_draw_whatever_its_batch(rows: int, seed: int) -> None:
     pixels, drawn, change = images(rows), draw(rows, seed), side_on(cutout=0.2)
     whole = change(pixels, drawn)
     assert torch.allclose(whole[1:2], change(pixels[1:2], drawn[1:2]), atol=1e-5)
@@ -74,15 +75,15 @@ def test_light_changes_colours_and_not_places() -> None:
 def test_the_presets() -> None:
     assert side_on().flip == 0.5 and not side_on().quarter_turns and side_on().rotate == 10
     assert top_down().quarter_turns
-    assert Augment(**top_down(cutout=0.1).to_json()) == top_down(cutout=0.1)
+    assert from_json(Augment, to_json(top_down(cutout=0.1))) == top_down(cutout=0.1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"flip": 1.5}, "flip must be a number from 0 to 1; got 1.5"),
-        ({"zoom": 0.9}, "zoom must be a number from 1 to 10; got 0.9"),
-        ({"rotate": -5}, "rotate must be a number from 0 to 180; got -5"),
+        ({"flip": 1.5}, "flip must be a number of at least 0 and at most 1; got 1.5"),
+        ({"zoom": 0.9}, "zoom must be a number of at least 1 and at most 10; got 0.9"),
+        ({"rotate": -5}, "rotate must be a number of at least 0 and at most 180; got -5"),
     ],
 )
 def test_amounts_are_checked(arguments: dict[str, Any], message: str) -> None:

@@ -177,7 +177,7 @@ def test_no_network_says_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(
         DataError,
-        match=r"'test_resnet' could not be fetched from timm's hub \(OSError: Name or service.*weights=FILE.*'weights' under HEADSTART_DATA.*weights=False",
+        match=r"'test_resnet' could not be fetched from timm's hub \(OSError: Name or service.*weights=FILE.*'weights' under HEADSTART_DATA.*weights='random'",
     ):
         load_backbone(backbone, True)
 
@@ -230,7 +230,10 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     ("action", "message"),
     [
         (lambda: Backbone("resnet43"), "timm has no model 'resnet43'; did you mean 'resnet"),
-        (lambda: load_backbone(Backbone("test_resnet"), 3), "weights must be True, False, a file or a folder; got 3"),  # type: ignore[arg-type]
+        (
+            lambda: load_backbone(Backbone("test_resnet"), 3),
+            "weights must be 'pretrained', 'random', a file or a folder; got 3",
+        ),  # type: ignore[arg-type]
         (lambda: Backbone("resnet34.nothing"), "timm has no model 'resnet34.nothing'"),
     ],
 )

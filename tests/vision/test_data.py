@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,16 @@ from PIL import Image
 
 import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import options_of
 from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, side_on
-from headstart.vision.images import FilePictures, array_pictures
+from headstart.vision.images import FileImages, array_images
+from headstart.vision.settings import ImageDataOptions, ImageSettings
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toys.make_folder(tmp_path_factory.mktemp("pictures"))
+    return toys.make_folder(tmp_path_factory.mktemp("images"))
 
 
 def pixels(data: ImageData, side: str = "valid") -> torch.Tensor:
@@ -35,20 +37,20 @@ def pixels(data: ImageData, side: str = "valid") -> torch.Tensor:
 def test_a_folder_per_class_is_split_at_random(folder: Path, tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path)
     assert data.codec.target.classes == ("blue", "red")
-    assert (len(data.sides.train), len(data.sides.valid)) == (19, 5)
+    assert (len(data.split.train), len(data.split.valid)) == (19, 5)
     batch = next(data.train.batches(0))
     assert batch.inputs[0].shape == (8, 3, 32, 32) and batch.inputs[0].dtype == torch.uint8
     assert data.notes == () and data.skipped.is_empty() and data.duplicates.is_empty()
 
 
 def test_train_and_valid_folders_are_the_split(tmp_path: Path) -> None:
-    folder = toys.make_folder(tmp_path / "sides", sides=True)
+    folder = toys.make_folder(tmp_path / "split", split=True)
     (folder / "test" / "red").mkdir(parents=True)
     shutil.copy(folder / "train" / "red" / "red_01.png", folder / "test" / "red" / "extra.png")
     (folder / "valid" / "notes.txt").write_text("no image")
     data = toys.make_data(folder, tmp_path / "cache")
-    assert (len(data.sides.train), len(data.sides.valid)) == (16, 8)
-    assert all("/valid/" in data.pictures.names[row] for row in data.sides.valid)
+    assert (len(data.split.train), len(data.split.valid)) == (16, 8)
+    assert all("/valid/" in data.images.names[row] for row in data.split.valid)
     assert any("beside train and valid" in note for note in data.notes) and any(
         "1 files" in note for note in data.notes
     )
@@ -76,7 +78,7 @@ def test_a_table_of_paths_and_labels(library: str, folder: Path, tmp_path: Path)
     assert torch.equal(
         pixels(data),
         pixels(
-            toys.make_data(folder, tmp_path, split=lambda _: data.sides, where="label = 'red' OR path < 'blue/blue_06'")
+            toys.make_data(folder, tmp_path, split=lambda _: data.split, where="label = 'red' OR path < 'blue/blue_06'")
         ),
     )
 
@@ -98,27 +100,27 @@ def test_validation_rows_of_their_own(folder: Path, tmp_path: Path) -> None:
     names = sorted(str(path) for path in folder.rglob("*.png"))
     frame = pl.DataFrame({"path": names, "label": ["red" if "red" in Path(name).name else "blue" for name in names]})
     data = ImageData.from_table(frame[4:], "path", "label", valid=frame[:4], size=32, workers=0, cache=tmp_path)
-    assert [data.pictures.names[row] for row in data.sides.valid] == names[:4]
+    assert [data.images.names[row] for row in data.split.valid] == names[:4]
     with pytest.raises(ConfigError, match="by split= .* or by valid=, not by both"):
         ImageData.from_table(frame, "path", "label", valid=frame, split=by_random(), cache=tmp_path)
 
 
-def test_arrays_of_every_kind_give_the_same_pictures(tmp_path: Path) -> None:
+def test_arrays_of_every_kind_give_the_same_images(tmp_path: Path) -> None:
     images, labels = toys.arrays()
     grey = images[..., 0]
     opaque = np.concatenate([images, np.full((*images.shape[:3], 1), 255, np.uint8)], 3)
     wide = images.astype(np.uint16) * 257
     data = ImageData.from_arrays(images, labels, size=32, cache=tmp_path)
     for other in (opaque, wide, torch.from_numpy(images), images / 255.0):
-        assert np.array_equal(array_pictures(other).array, images)
-    assert array_pictures(grey).array.shape == images.shape
-    assert array_pictures(grey > 100).array.max() == 255
+        assert np.array_equal(array_images(other).array, images)
+    assert array_images(grey).array.shape == images.shape
+    assert array_images(grey > 100).array.max() == 255
     valid = ImageData.from_arrays(images[:20], np.array(labels[:20]), valid=(images[20:], labels[20:]), size=32)
-    assert len(valid.sides.valid) == 4 and data.batch_size == 64
+    assert len(valid.split.valid) == 4 and data.train.batch_size == 64
 
 
 def test_workers_or_none_give_the_same_tensors(tmp_path: Path) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 20)
+    folder = toys.make_folder(tmp_path / "images", 20)
     each = [
         toys.make_data(folder, tmp_path / str(workers), workers=workers, resize="pad", augment=side_on())
         for workers in (0, 1, 2)
@@ -165,18 +167,18 @@ def test_resized_copies_are_kept_by_content(folder: Path, tmp_path: Path) -> Non
 def test_no_group_is_on_both_sides(folder: Path, tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path, group=r"_(\d)")
     groups = data.frame["group"].to_numpy()
-    assert not set(groups[data.sides.train]) & set(groups[data.sides.valid])
-    same = toys.make_data(folder, tmp_path, split=lambda frame: data.sides)
-    assert len(same.sides.valid) == len(data.sides.valid)
+    assert not set(groups[data.split.train]) & set(groups[data.split.valid])
+    same = toys.make_data(folder, tmp_path, split=lambda frame: data.split)
+    assert len(same.split.valid) == len(data.split.valid)
     frame = data.frame.with_columns(pl.lit(str(folder) + "/").add(pl.col("path")).alias("path"))
     again = ImageData.from_table(frame, "path", "label", group="group", size=32, workers=0, cache=tmp_path)
-    assert np.array_equal(again.sides.valid, data.sides.valid)
-    split = ImageData.from_table(frame, "path", "label", split=by_groups("group"), size=32, workers=0, cache=tmp_path)
-    assert np.array_equal(split.sides.valid, data.sides.valid)
+    assert np.array_equal(again.split.valid, data.split.valid)
+    by_hand = ImageData.from_table(frame, "path", "label", split=by_groups("group"), size=32, workers=0, cache=tmp_path)
+    assert np.array_equal(by_hand.split.valid, data.split.valid)
 
 
-def test_pictures_saved_again_are_found(tmp_path: Path) -> None:
-    """Smaller, as JPEG and under another class; flat pictures and exact copies are no finds."""
+def test_images_saved_again_are_found(tmp_path: Path) -> None:
+    """Smaller, as JPEG and under another class; flat images and exact copies are no finds."""
     own = toys.make_folder(tmp_path / "own")
     original = own / "red" / "photo.png"
     coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
@@ -195,14 +197,14 @@ def test_pictures_saved_again_are_found(tmp_path: Path) -> None:
 
 
 def test_duplicates_are_reported(tmp_path: Path) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 6, sides=True)
+    folder = toys.make_folder(tmp_path / "images", 6, split=True)
     shutil.copy(folder / "train" / "red" / "red_01.png", folder / "valid" / "red" / "again.png")
     shutil.copy(folder / "train" / "red" / "red_02.png", folder / "train" / "blue" / "wrong.png")
     data = toys.make_data(folder, tmp_path / "cache")
     found = data.duplicates.sort("path")
     assert len(found) == 2 and found["across"].to_list().count(True) == 1 and found["labels_differ"].sum() == 1
-    assert any("1 pictures are on both sides of the split" in note for note in data.notes)
-    assert any("again with another label" in note for note in data.notes)
+    assert any("1 images are among the training and the validation rows" in note for note in data.notes)
+    assert any("occur again with another label" in note for note in data.notes)
 
 
 def bad_folder(folder: Path) -> Path:
@@ -216,18 +218,18 @@ def bad_folder(folder: Path) -> Path:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_files_are_skipped_and_listed(workers: int, tmp_path: Path) -> None:
-    folder = bad_folder(tmp_path / "pictures")
+    folder = bad_folder(tmp_path / "images")
     data = toys.make_data(folder, tmp_path / "cache", on_error="skip", workers=workers)
-    assert len(data.sides.train) + len(data.sides.valid) == 40
+    assert len(data.split.train) + len(data.split.valid) == 40
     reasons = {Path(path).name: reason for path, reason in data.skipped.iter_rows()}
     assert set(reasons) == {"cut.png", "text.jpg", "empty.jpg"} and "no image" in reasons["text.jpg"]
     assert any("3 of 43 files cannot be decoded" in note for note in data.notes)
-    assert len(pixels(data, "train")) == len(data.sides.train)
+    assert len(pixels(data, "train")) == len(data.split.train)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_files_are_errors_otherwise(workers: int, tmp_path: Path) -> None:
-    data = toys.make_data(bad_folder(tmp_path / "pictures"), tmp_path / "cache", workers=workers)
+    data = toys.make_data(bad_folder(tmp_path / "images"), tmp_path / "cache", workers=workers)
     with pytest.raises(
         DataError, match=r"(cut.png|text.jpg|empty.jpg) .*\(with on_error='skip' such files are left out"
     ):
@@ -235,7 +237,7 @@ def test_bad_files_are_errors_otherwise(workers: int, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = toys.make_folder(tmp_path / "pictures", 20)
+    folder = toys.make_folder(tmp_path / "images", 20)
     data = toys.make_data(folder, tmp_path / "cache", workers=1)
     dying = tmp_path / "dying"
     dying.write_text("#!/bin/sh\nread setting\nread files\nexit 1\n")
@@ -246,7 +248,7 @@ def test_a_worker_that_dies_is_an_error_and_not_a_hang(tmp_path: Path, monkeypat
 
 
 def test_without_workers_that_start_it_decodes_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = toys.make_data(toys.make_folder(tmp_path / "pictures", 20), tmp_path / "cache", workers=1)
+    data = toys.make_data(toys.make_folder(tmp_path / "images", 20), tmp_path / "cache", workers=1)
     monkeypatch.setattr("headstart.vision.workers.sys.executable", str(tmp_path / "none"))
     assert len(pixels(data, "train")) == 32
 
@@ -260,19 +262,19 @@ def test_missing_files_are_named_at_once(folder: Path, tmp_path: Path) -> None:
     data = ImageData.from_table(
         frame, "path", "label", folder=folder, cache=tmp_path, on_error="skip", size=32, workers=0
     )
-    assert len(data.skipped) == 3 and len(data.sides.train) + len(data.sides.valid) == 6
+    assert len(data.skipped) == 3 and len(data.split.train) + len(data.split.valid) == 6
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"on_error": "ignore"}, "on_error must be 'raise' or 'skip'; got 'ignore'"),
-        ({"workers": -1}, r"workers must be a whole number of 0 \(decode in this process\) or more; got -1"),
-        ({"augment": "side_on"}, r"augment must be side_on\(\), top_down\(\) or Augment"),
+        ({"workers": -1}, "workers must be a whole number of at least 0, or None; got -1"),
+        ({"augment": "sideways"}, "augment must be an Augment or 'side_on' or 'top_down', or None; got 'sideways'"),
         ({"group": "["}, "group must be a regular expression"),
-        ({"group": "red_(.)"}, "is not found in 'blue/blue_00.png'"),
+        ({"group": "red_(.)"}, "does not match 'blue/blue_00.png'"),
         ({"group": "(.)", "split": by_random()}, "give split= or group=, not both"),
-        ({"size": 0}, "size must be a whole number of pixels"),
+        ({"size": 0}, "size must be a whole number of at least 1 and at most 4096, or None; got 0"),
         ({"where": "label = 'green'"}, "none of the 24 rows fulfils where="),
     ],
 )
@@ -303,7 +305,7 @@ def test_folders_that_will_not_do(tmp_path: Path) -> None:
         (np.zeros((4, 5, 5), np.int64), [0] * 4, "images must be uint8, uint16, booleans or fractions .*got int64"),
         (np.full((4, 5, 5), 255.0), [0] * 4, "images of fractions must lie from 0 to 1; got 255 to 255"),
         (np.zeros((4, 5, 5), np.uint8), [0, 1], "there are 4 images and 2 labels"),
-        (np.zeros((0, 5, 5), np.uint8), [], "there are no pictures in an array"),
+        (np.zeros((0, 5, 5), np.uint8), [], "there are no images in an array"),
     ],
     ids=["flat", "two channels", "int64", "bytes as floats", "labels", "none"],
 )
@@ -329,6 +331,49 @@ def test_a_disk_without_room_is_noticed_before_it_is_full(
 def test_small_sets_need_no_worker(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headstart.vision.workers.sys.executable", "/bin/false")
     names = sorted(str(path) for path in folder.rglob("*.png"))[:10]
-    source = FilePictures(names, tmp_path, 2).at(toys.make_data(folder, tmp_path).codec.sizing)
+    source = FileImages(names, tmp_path, 2).at(toys.make_data(folder, tmp_path).codec.sizing)
     source.start(np.arange(10))
     assert source.take(np.arange(10)).shape == (10, 3, 32, 32)
+
+
+def test_a_table_and_its_rows_are_encoded_alike(folder: Path, tmp_path: Path) -> None:
+    data = toys.make_data(folder, tmp_path)
+    names = sorted(str(path) for path in folder.rglob("*.png"))[10:14]
+    rows = pl.DataFrame({"path": names, "label": ["blue", "blue", "red", "red"]})
+    encoded = data.codec.encode(rows, with_target=True)
+    assert encoded.inputs[0].shape == (4, 3, 32, 32) and encoded.target is not None
+    assert encoded.target.tolist() == [0, 0, 1, 1]
+    for index, row in enumerate(rows.iter_rows(named=True)):
+        assert torch.equal(data.codec.encode_one(row)[0][0], encoded.inputs[0][index])
+        assert torch.equal(data.codec.encode_one(row["path"])[0][0], encoded.inputs[0][index])
+    with pytest.raises(DataError, match="the row has no 'path'"):
+        data.codec.encode_one({"file": names[0]})
+
+
+def test_a_codec_that_is_given_decides_size_and_augmentation(folder: Path, tmp_path: Path) -> None:
+    codec = toys.make_data(folder, tmp_path, size=24, resize="pad", augment="side_on").codec
+    assert codec.augment == side_on()
+    data = toys.make_data(folder, tmp_path, size=None, codec=codec)
+    assert (data.settings.size, data.settings.resize, data.settings.augment) == (24, "pad", side_on())
+    assert data.codec is codec and next(data.train.batches(0)).inputs[0].shape[2:] == (24, 24)
+    for options in ({"size": 32}, {"size": None, "augment": Augment(flip=0.1)}, {"size": None, "resize": "squish"}):
+        with pytest.raises(ConfigError, match="is part of the codec, which was given"):
+            toys.make_data(folder, tmp_path, codec=codec, **options)
+    with pytest.raises(ConfigError, match="label is part of the codec, which was given, and there it is 'label'"):
+        frame = pl.DataFrame({"path": ["a"], "kind": ["red"]})
+        ImageData.from_table(frame, "path", "kind", codec=codec, cache=tmp_path, on_error="skip")
+
+
+def test_the_settings_are_the_keyword_arguments() -> None:
+    names = set(get_type_hints(ImageDataOptions)) - {"codec", "engine"}
+    assert names == {option.name for option in options_of(ImageSettings)}
+    assert all(len(option.help) > 10 for option in options_of(ImageSettings))
+    with pytest.raises(ConfigError, match=r"ImageData.from_arrays has no option 'siez'; did you mean 'size'"):
+        ImageData.from_arrays(np.zeros((4, 5, 5), np.uint8), [0, 1, 0, 1], siez=3)  # type: ignore[call-arg]
+
+
+def test_options_that_belong_to_tables_are_refused_for_folders_and_arrays(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="folder= and separator= are for tables"):
+        toys.make_data(folder, tmp_path, separator=",")
+    with pytest.raises(ConfigError, match="where= and group= are for folders and tables"):
+        ImageData.from_arrays(*toys.arrays(), where="label = 'red'", cache=tmp_path)

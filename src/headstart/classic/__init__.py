@@ -1,4 +1,4 @@
-"""The lesson's own names, as thin adapters over headstart: ``from headstart.classic import *``.
+"""The lesson's names, as thin adapters over headstart: ``from headstart.classic import *``.
 
     images     ImageClassifierData  tfms_from_model  ConvLearner.pretrained, and the names of architectures
     tables     add_datepart  get_cv_idxs  proc_df  ColumnarModelData
@@ -6,7 +6,7 @@
     ratings    CollabFilterDataset
     all        accuracy  to_np
 
-What each comes to in headstart's own words: docs/coming-from-the-lesson.md.
+docs/coming-from-the-lesson.md shows headstart's own way to do the same.
 """
 
 from headstart.classic import data, datasets, vision

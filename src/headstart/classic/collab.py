@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
+from headstart.classic.learner import ClassicLearner, OptimizerFunction, common_options
 from headstart.collab import CollabLearner, RatingsData
 from headstart.frames.door import Table
 from headstart.frames.splits import by_indices
@@ -21,7 +21,7 @@ class CollabFilterDataset:
     """Ratings of items by users; made by `from_csv` or `from_data_frame`.
 
     Args:
-        path: folder whose ``models`` gets what is kept.
+        path: folder whose ``models`` gets saved weights.
         table: a table, or a path to one.
         user: column of users.
         item: column of items.
@@ -34,14 +34,14 @@ class CollabFilterDataset:
 
     @classmethod
     def from_csv(cls, path: str | Path, csv: str, user_name: str, item_name: str, rating: str) -> CollabFilterDataset:
-        """Ratings in a file ``csv`` in the folder ``path``."""
+        """Take ratings from a file ``csv`` in the folder ``path``."""
         return cls(path, Path(path) / csv, user_name, item_name, rating)
 
     @classmethod
     def from_data_frame(
         cls, path: str | Path, df: pd.DataFrame, user_name: str, item_name: str, rating: str
     ) -> CollabFilterDataset:
-        """Ratings in a frame."""
+        """Take ratings from a frame."""
         return cls(path, df, user_name, item_name, rating)
 
     def get_learner(
@@ -53,21 +53,18 @@ class CollabFilterDataset:
         opt_fn: OptimizerFunction | None = None,
         seed: int = 0,
     ) -> ClassicLearner:
-        """A `CollabLearner` with the lesson's model: dot product and biases, without implicit terms.
+        """Return a `CollabLearner` with the lesson's model: dot product and biases, without implicit terms.
 
         Args:
-            n_factors: width of the vectors.
-            val_idxs: numbers of the validation rows.
-            bs: training rows per step.
+            n_factors: number of factors of each user and item.
+            val_idxs: numbers of the validation rows, from 0 on.
+            bs: batch size, in ratings.
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
-            seed: of the factors and of the order of the rows.
+            seed: seed of the factors and of the order of the rows.
         """
         data = RatingsData.from_table(
             self.table, self.user, self.item, self.rating, split=by_indices(np.asarray(val_idxs)), batch_size=bs,
             seed=seed,
         )  # fmt: skip
-        learner = CollabLearner(
-            data, factors=n_factors, implicit=False, seed=seed, folder=models_folder(self.path),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn),
-        )  # fmt: skip
-        return ClassicLearner(learner)
+        options = common_options(self.path, opt_fn, seed)
+        return ClassicLearner(CollabLearner(data, factors=n_factors, implicit=False, **options))

@@ -1,4 +1,4 @@
-"""The lesson's ``data.Field``: how texts, or labels, of a data set are read; and the texts of a data set."""
+"""The lesson's ``data.Field``: how the texts, or the labels, of a data set are read; and the data set's texts."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _ANY_CASE = WordTokenizer(lower=False)
 
 
 def spacy_tok(text: str) -> list[str]:
-    """The words and marks of a text as they are written, by rules that cut as spacy does in the lesson."""
+    """Return the words and punctuation marks of a text as they are written, split as spaCy does in the lesson."""
     return _ANY_CASE.tokens(text)
 
 
 class Stoi(dict[str, int]):
-    """Ids by word; 0 for a word that is unknown, which looking it up does not add."""
+    """Ids by word; an unknown word has 0, and looking it up does not add it."""
 
     def __missing__(self, word: str) -> int:
         return UNKNOWN_ID
 
 
 class Categories:
-    """``TEXT.vocab``: headstart's vocabulary as the lesson has it.
+    """``TEXT.vocab``: headstart's vocabulary, in the form of the lesson's.
 
     Args:
-        vocabulary: headstart's.
+        vocabulary: headstart's vocabulary.
 
     Attributes:
         itos: words by id.
-        stoi: ids by word; 0 for the unknown.
+        stoi: ids by word; an unknown word has 0.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -53,20 +53,20 @@ class Categories:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Headstart's."""
+        """Headstart's vocabulary."""
         return Vocabulary(tuple(self.itos))
 
 
 class Field:
-    """How a column of a data set is read; it can be pickled, as the lesson does.
+    """How the texts, or the labels, of a data set are read. It can be pickled, as in the lesson.
 
     Args:
-        sequential: False: a label, which is one word.
-        lower: make small letters of capital ones.
+        sequential: whether it is of texts; False: of labels, each one word.
+        lower: whether to convert texts to lower case.
         tokenize: `spacy_tok`.
 
     Raises:
-        ConfigError: another ``tokenize``: an artefact holds no functions, so a model could not be saved with it.
+        ConfigError: ``tokenize`` is another function: an artefact holds no functions, so a model could not be saved.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Field:
 
     @property
     def tokenizer(self) -> WordTokenizer:
-        """Headstart's, which cuts so."""
+        """Headstart's tokenizer, which splits texts in the same way."""
         return WordTokenizer(lower=self.lower)
 
     @property
     def vocab(self) -> Categories:
-        """The words that are known.
+        """The known words.
 
         Raises:
-            NotFittedError: before `build_vocab`, which `LanguageModelData.from_text_files` calls.
+            NotFittedError: `build_vocab`, which `LanguageModelData.from_text_files` calls, was not called yet.
         """
         if self._vocab is None:
             raise NotFittedError(
@@ -100,32 +100,32 @@ class Field:
         return self._vocab
 
     def build_vocab(self, texts: Sequence[str], *, min_freq: int = 1, max_size: int | None = None) -> None:
-        """Counts the words of texts.
+        """Learn the vocabulary from texts.
 
-        As in the lesson ``<unk>`` and ``<pad>`` come first and all others by their frequency, the marks of a text's
-        beginning and end among them.
+        As in the lesson ``<unk>`` and ``<pad>`` come first, then all other words by frequency, ``<bos>`` and ``<eos>``
+        among them.
 
         Args:
-            texts: to be counted.
-            min_freq: rarer words are unknown.
-            max_size: the most words; None: no limit.
+            texts: the training texts.
+            min_freq: least number of occurrences of a known word.
+            max_size: largest size of the vocabulary; None: no limit.
         """
         checked_limits(min_freq, 60_000 if max_size is None else max_size)
         counted = count_tokens([texts], self.tokenizer, show=False)
-        order = sorted(range(len(counted.types)), key=lambda place: (-counted.counts[place], counted.types[place]))
-        frequent = [counted.types[place] for place in order if counted.counts[place] >= min_freq]
+        order = sorted(range(len(counted.types)), key=lambda index: (-counted.counts[index], counted.types[index]))
+        frequent = [counted.types[index] for index in order if counted.counts[index] >= min_freq]
         words = [word for word in frequent if word not in (UNKNOWN, PAD)][: None if max_size is None else max_size - 2]
         marks = [mark for mark in (BOS, EOS) if mark not in words]
         self._vocab = Categories(Vocabulary((*SPECIALS[:2], *words, *marks)))
 
     def numericalize(self, texts: Sequence[Sequence[str]]) -> Tensor:
-        """Ids of texts that are cut into words, int64 ``(words, texts)``: time first, shorter ones padded."""
+        """Return the ids of tokenized texts, int64 ``(longest text, texts)``; shorter texts are padded at the end."""
         stoi = self.vocab.stoi
         ids = [[stoi[word.lower() if self.lower else word] for word in words] for words in texts]
-        found = np.full((max(map(len, ids), default=0), len(ids)), stoi[PAD], dtype=np.int64)
+        padded = np.full((max(map(len, ids), default=0), len(ids)), stoi[PAD], dtype=np.int64)  # (time, texts)
         for column, numbers in enumerate(ids):
-            found[: len(numbers), column] = numbers
-        return torch.from_numpy(found)
+            padded[: len(numbers), column] = numbers
+        return torch.from_numpy(padded)
 
 
 class Example:
@@ -133,8 +133,8 @@ class Example:
 
     Args:
         raw: the text.
-        label: its label; None without.
-        field: how it is read.
+        label: its label; None if it has none.
+        field: how texts are read.
     """
 
     def __init__(self, raw: str, label: str | None, field: Field) -> None:
@@ -142,16 +142,16 @@ class Example:
 
     @property
     def text(self) -> list[str]:
-        """Its words."""
+        """The text's words."""
         return self._field.tokenizer.tokens(self.raw)
 
 
 class TextDataset:
-    """Texts, in files.
+    """The texts of a data set.
 
     Args:
         examples: the texts.
-        field: how they are read.
+        field: how texts are read.
     """
 
     def __init__(self, examples: list[Example], field: Field) -> None:
@@ -159,14 +159,20 @@ class TextDataset:
 
     @classmethod
     def of_folder(cls, folder: Path, field: Field, *, labelled: bool) -> TextDataset:
-        """The text files in a folder; with ``labelled`` the folder of each is its label."""
+        """Read the text files in a folder.
+
+        Args:
+            folder: the folder; with ``labelled`` it holds a folder per label.
+            field: how texts are read.
+            labelled: whether the name of a text's folder is its label.
+        """
         rows = read_texts(find_texts(folder, labelled=labelled, exclude=("all", "unsup") if labelled else ()))
         labels: Iterable[str | None] = rows["label"] if labelled else [None] * len(rows)
         return cls([Example(text, label, field) for text, label in zip(rows["text"], labels, strict=True)], field)
 
     @property
     def texts(self) -> list[str]:
-        """As they were read."""
+        """The texts as they were read."""
         return [example.raw for example in self.examples]
 
     def __len__(self) -> int:
@@ -174,7 +180,7 @@ class TextDataset:
 
 
 class Joined:
-    """``md.trn_ds[0]``: all texts of a language model as one.
+    """``md.trn_ds[0]``: all texts of a language model, joined.
 
     Args:
         dataset: the texts.
@@ -185,5 +191,5 @@ class Joined:
 
     @cached_property
     def text(self) -> list[str]:
-        """Their words, each text between ``<bos>`` and ``<eos>``."""
+        """The words of all texts, each text between ``<bos>`` and ``<eos>``."""
         return [word for example in self._dataset.examples for word in (BOS, *example.text, EOS)]

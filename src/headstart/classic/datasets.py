@@ -11,25 +11,27 @@ __all__ = ["IMDB"]
 
 
 class IMDB:
-    """Reviews of films, in ``aclImdb/train/pos``, ``aclImdb/test/neg`` and so on."""
+    """Film reviews, in ``aclImdb/train/pos``, ``aclImdb/test/neg`` and so on."""
 
     @classmethod
     def splits(cls, text_field: Field, label_field: Field, root: str | Path) -> tuple[TextDataset, TextDataset]:
-        """The training and the test reviews.
+        """Return the training and the test reviews.
 
         Args:
-            text_field: how reviews are read.
+            text_field: how texts are read.
             label_field: a ``Field(sequential=False)``.
             root: the folder that holds ``imdb/aclImdb`` or ``aclImdb``.
 
         Raises:
-            DataError: it holds neither.
+            DataError: ``root`` holds neither.
         """
-        found = [folder for folder in (Path(root) / "imdb" / "aclImdb", Path(root) / "aclImdb") if folder.is_dir()]
-        if not found:
+        folders = [folder for folder in (Path(root) / "imdb" / "aclImdb", Path(root) / "aclImdb") if folder.is_dir()]
+        if not folders:
             raise DataError(
                 f"{root} holds neither imdb/aclImdb nor aclImdb: unpack aclImdb_v1.tar.gz there"
                 " (ai.stanford.edu/~amaas/data/sentiment)"
             )
-        train, test = (TextDataset.of_folder(found[0] / part, text_field, labelled=True) for part in ("train", "test"))
+        train, test = (
+            TextDataset.of_folder(folders[0] / part, text_field, labelled=True) for part in ("train", "test")
+        )
         return train, test

@@ -1,21 +1,24 @@
-"""`ClassicLearner`: the lesson's way of speaking to a `headstart.Learner`, which does all the work."""
+"""`ClassicLearner`: the lesson's methods over a `headstart.Learner`, which does all the work."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.table import Table
 from torch import Tensor, nn, optim
 
 from headstart.core.errors import ConfigError, NotFittedError
 from headstart.targets.metrics import Metric, metric_name
-from headstart.targets.target import Label, Number
+from headstart.targets.target import AnyTarget
 from headstart.training.callbacks import Callback
+from headstart.training.display import Verbosity
 from headstart.training.evaluation import run_model
 from headstart.training.history import History
 from headstart.training.learner import Learner
@@ -24,39 +27,48 @@ from headstart.training.optim import Rates
 from headstart.training.plots import Plot
 from headstart.training.progress import Progress
 
-__all__ = ["ClassicLearner", "Schedule", "accuracy", "optimizer_factory", "to_np"]
+__all__ = ["ClassicLearner", "CommonOptions", "Schedule", "accuracy", "common_options", "to_np"]
 
 ClassicMetric: TypeAlias = Callable[[Tensor, Tensor], Any]
-"""``f(preds, targs)``: what `predict_with_targs` gives, as tensors."""
+"""``f(preds, targs)``, both as `ClassicLearner.predict_with_targs` returns them, but tensors."""
 
 OptimizerFunction: TypeAlias = Callable[..., optim.Optimizer]
-"""``optim.Adam``, or a partial of it."""
+"""``optim.Adam`` or another class of torch's, or a partial of it."""
+
+
+class CommonOptions(TypedDict, total=False):
+    """Options of headstart's learners that the lesson's names of all applications need."""
+
+    optimizer: OptimizerFunction
+    seed: int
+    folder: Path
+    progress: Verbosity
 
 
 class Schedule:
-    """``learner.sched``: what is there to plot after `ClassicLearner.lr_find`.
+    """``learner.sched``: the losses that `ClassicLearner.lr_find` measured.
 
     Args:
-        curve: the losses by rate.
+        curve: the losses by learning rate.
     """
 
     def __init__(self, curve: RateCurve) -> None:
         self.curve = curve
 
     def plot(self) -> Plot:
-        """The loss over the learning rate, with the suggested rate."""
+        """Plot the loss over the learning rate, with the suggested rate."""
         return self.curve.plot()
 
 
 class ClassicLearner:
-    """What ``get_learner``, ``get_model`` and ``pretrained`` of the lesson give.
+    """The lesson's learner, which ``get_learner``, ``get_model`` and ``pretrained`` return.
 
     Args:
-        learner: does all the work; it shows nothing of its own, since the lesson's rows are printed here.
+        learner: headstart's learner; its own display is turned off, since this one prints the lesson's rows.
 
     Attributes:
-        learner: the same: everything the lesson has no name for is there.
-        sched: what `lr_find` found.
+        learner: headstart's learner, with all that the lesson has no name for.
+        sched: the losses that the last `lr_find` measured.
     """
 
     def __init__(self, learner: Learner) -> None:
@@ -71,26 +83,26 @@ class ClassicLearner:
 
     @property
     def clip(self) -> float | None:
-        """The largest norm of all gradients together."""
-        return self.learner.clip
+        """Largest norm of all gradients together; None: no limit. Can be set."""
+        return self.learner.training.clip
 
     @clip.setter
     def clip(self, norm: float | None) -> None:
-        self.learner.clip = norm
+        self.learner.training = replace(self.learner.training, clip=norm)
 
     @property
     def sched(self) -> Schedule:
-        """What `lr_find` found.
+        """The losses that the last `lr_find` measured.
 
         Raises:
-            NotFittedError: before `lr_find`.
+            NotFittedError: `lr_find` was not called yet.
         """
         if self._sched is None:
             raise NotFittedError("there is nothing to plot yet: call lr_find() first")
         return self._sched
 
     def __repr__(self) -> str:
-        """The layers that are trained, as the lesson shows them."""
+        """Return the layers of `model`, as the lesson shows them."""
         return repr(self.model)
 
     def fit(
@@ -104,24 +116,27 @@ class ClassicLearner:
         cycle_mult: int = 1,
         cycle_save_name: str | None = None,
     ) -> History:
-        """`Learner.fit`, with a row printed per epoch: epoch, training loss, validation loss, metrics.
+        """Train by `Learner.fit`, and print a row per epoch: epoch, training loss, validation loss, metrics.
 
         Args:
-            lrs: one rate, or one per group. Fewer rates than groups are spread over them, evenly in their logarithm,
-                from the input side's to the head's.
-            n_cycle: epochs, or cycles where ``cycle_len`` is given.
-            metrics: ``f(preds, targs)``, of what `predict_with_targs` gives.
-            wds: weight decay; None: none.
-            cycle_len: epochs of the first cycle of SGDR.
-            cycle_mult: each next cycle is this many times as long.
-            cycle_save_name: keep the weights at the end of each cycle, for `load_cycle`.
+            lrs: one learning rate, or one per parameter group from the input side to the head. Fewer rates than groups
+                are interpolated, evenly in their logarithm.
+            n_cycle: number of epochs at a constant rate; with ``cycle_len`` the number of cycles.
+            metrics: functions ``f(preds, targs)`` of tensors as `predict_with_targs` returns them.
+            wds: weight decay; None: 0.
+            cycle_len: number of epochs of the first cycle, in which the rate falls along a cosine (SGDR).
+            cycle_mult: factor by which each cycle is longer than the one before.
+            cycle_save_name: save the weights at the end of each cycle under this name, for `load_cycle`.
+
+        Returns:
+            The figures of the epochs.
 
         Raises:
-            ConfigError: more rates than groups, or what `Learner.fit` refuses.
+            ConfigError: there are more rates than groups, or an argument of `Learner.fit` is out of its range.
         """
-        learner, before = self.learner, (self.learner.metrics, self.learner.weight_decay)
+        learner, before = self.learner, (self.learner.metrics, self.learner.training)
         learner.metrics = tuple(self._metric(metric) for metric in metrics) or self._usual_metrics()
-        learner.weight_decay = 0.0 if wds is None else float(wds)
+        learner.training = replace(learner.training, weight_decay=0.0 if wds is None else float(wds))
         rows = Rows(self._loss_unit(), [metric_name(metric) for metric in learner.metrics])
         try:
             return learner.fit(
@@ -129,86 +144,109 @@ class ClassicLearner:
                 callbacks=[*self._callbacks(), rows],
             )  # fmt: skip
         finally:
-            learner.metrics, learner.weight_decay = before
+            learner.metrics, learner.training = before
 
     def lr_find(self, start_lr: float = 1e-5, end_lr: float = 10.0) -> None:
-        """`Learner.find_lr`; ``sched.plot()`` shows it. The model is as it was before."""
+        """Measure the loss at rising learning rates, for ``sched.plot()``; the model's weights stay as they are.
+
+        Args:
+            start_lr: first learning rate.
+            end_lr: last learning rate, unless the loss explodes before.
+        """
         self._sched = Schedule(self.learner.find_lr(start=start_lr, end=end_lr))
 
     def freeze_to(self, n: int) -> None:
-        """Freezes the groups before the n-th."""
+        """Freeze the parameter groups before one of them.
+
+        Args:
+            n: number of the first group that trains; negative counts from the end: -1 is the head alone.
+        """
         self.learner.freeze_to(n)
 
     def freeze(self) -> None:
-        """Only the head trains."""
+        """Freeze all parameter groups but the head."""
         self.learner.freeze()
 
     def unfreeze(self) -> None:
-        """Everything trains."""
+        """Let all parameter groups train."""
         self.learner.unfreeze()
 
     def predict(self) -> NDArray[np.float32]:
-        """Predictions for the validation rows: logarithms of probabilities for classes, else numbers."""
+        """Predict the validation rows.
+
+        Returns:
+            For classes logarithms of their probabilities, float32 ``(rows, classes)``; for a number ``(rows,)``.
+        """
         return self.predict_with_targs()[0]
 
     def predict_with_targs(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """`predict`, and what was true, of the same shape for numbers."""
+        """Return `predict`'s predictions, and the targets: of classes their numbers, int64 ``(rows,)``.
+
+        Raises:
+            ConfigError: there are no validation rows.
+        """
         data = self.learner.data
         if data is None or data.valid is None:
             raise ConfigError("there are no validation rows to predict")
-        found = run_model(self.model, data.valid, self.learner.engine)
-        assert found.target is not None
-        prediction, target = self._own_terms(found.outputs, found.target)
+        validated = run_model(self.model, data.valid, self.learner.engine)
+        assert validated.target is not None
+        prediction, target = self._in_lesson_terms(validated.outputs, validated.target)
         return to_np(prediction), to_np(target)
 
     def save(self, name: str) -> None:
-        """Keeps the weights under a name, in the folder of the data's ``models``."""
+        """Save the model under a name, in the folder ``models`` of the data's path."""
         self.learner.save(self.learner.snapshots.folder / name)
 
     def load(self, name: str) -> None:
-        """Takes back the weights of `save`."""
+        """Load the weights that `save` wrote under a name."""
         self.learner.load(self.learner.snapshots.folder / name)
 
     def load_cycle(self, name: str, cycle: int) -> None:
-        """Takes back the weights that ``fit(cycle_save_name=name)`` kept at the end of a cycle, counted from 0."""
+        """Load the weights at the end of a cycle of ``fit(cycle_save_name=name)``.
+
+        Args:
+            name: the name.
+            cycle: number of the cycle, from 0 on.
+        """
         self.learner.load_cycle(name, cycle)
 
-    def summary(self) -> Any:
-        """The layers by group, with their numbers of parameters."""
+    def summary(self) -> Table:
+        """Return a table of the layers by parameter group, with their numbers of parameters."""
         return self.learner.summary()
 
-    def _own_terms(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and encoded targets, as the lesson's metrics see them."""
-        read = self.learner.target
-        if isinstance(read, Label):
-            return outputs.float().log_softmax(-1), target  # of outputs that are such logarithms it changes nothing
-        if read is None:
-            return outputs, target
-        return read.prediction(outputs), read.original(target)
+    def _in_lesson_terms(self, outputs: Tensor, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predictions and true values as the lesson's metrics see them."""
+        target = self.learner.target
+        if target is None:
+            return outputs, encoded
+        if target.kind == "label":
+            return outputs.float().log_softmax(-1), encoded  # no change to outputs that are such logarithms
+        return target.prediction(outputs), target.original(encoded)
 
     def _metric(self, metric: ClassicMetric) -> Metric:
-        """The same for `Learner`, whose metrics see probabilities instead of their logarithms."""
-        label = isinstance(self.learner.target, Label)
+        """Return a metric of `Learner`, whose metrics see probabilities, not their logarithms."""
+        label = self.learner.target is not None and self.learner.target.kind == "label"
 
         def of_probabilities(prediction: Tensor, target: Tensor) -> float:
             smallest = torch.finfo(prediction.dtype).tiny
             return float(metric(prediction.clamp_min(smallest).log() if label else prediction, target))
 
-        of_probabilities.__name__ = getattr(metric, "__name__", type(metric).__name__)
-        return of_probabilities
+        return Metric(metric_name(metric), of_probabilities)
 
     def _usual_metrics(self) -> tuple[Metric, ...]:
-        """The metrics of a fit that names none."""
+        """Return the metrics of a fit without ``metrics=``."""
         return ()
 
     def _callbacks(self) -> list[Callback]:
-        """What every fit of this learner has beside the printing."""
+        """Return callbacks of every fit."""
         return []
 
     def _loss_unit(self) -> float:
-        """What the loss of standardised numbers is multiplied by to be that of the numbers themselves."""
-        read = self.learner.target
-        return read.sd[0] ** 2 if isinstance(read, Number) and len(read.sd) == 1 else 1.0
+        """Return the factor that makes the loss of a standardised number that of the number in its own unit."""
+        target = cast("AnyTarget | None", self.learner.target)
+        if target is None or target.kind != "number" or target.outputs > 1:
+            return 1.0
+        return target.sd[0] ** 2
 
     def _rates(self, lrs: float | Sequence[float] | NDArray[Any]) -> Rates:
         rates = np.atleast_1d(np.asarray(lrs, float))
@@ -217,8 +255,8 @@ class ClassicLearner:
         groups = len(self.learner.groups)
         if len(rates) > groups:
             raise ConfigError(f"lrs has {len(rates)} rates for the {groups} groups of the model: give at most {groups}")
-        places = np.linspace(0, len(rates) - 1, groups)
-        spread: list[float] = np.exp(np.interp(places, np.arange(len(rates)), np.log(rates))).tolist()
+        positions = np.linspace(0, len(rates) - 1, groups)
+        spread: list[float] = np.exp(np.interp(positions, np.arange(len(rates)), np.log(rates))).tolist()
         return spread
 
 
@@ -226,15 +264,15 @@ class Rows(Callback):
     """Prints a row per epoch, such as ``[ 0.       0.02479  0.02205  0.19309]``.
 
     Args:
-        loss_unit: what losses are multiplied by.
-        metrics: names of the figures that follow them.
+        loss_unit: factor of the losses.
+        metrics: names of the figures that follow the losses.
     """
 
     def __init__(self, loss_unit: float, metrics: Sequence[str]) -> None:
         self.loss_unit, self.metrics = loss_unit, metrics
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Prints the epoch's row."""
+        """Print the epoch's row."""
         figures = progress.history[-1]
         losses = [figures[name] * self.loss_unit for name in ("train_loss", "valid_loss") if name in figures]
         others = [figures[name] for name in self.metrics if name in figures]
@@ -244,24 +282,31 @@ class Rows(Callback):
         sys.stdout.flush()
 
 
-def optimizer_factory(opt_fn: OptimizerFunction) -> Callable[[list[dict[str, Any]]], optim.Optimizer]:
-    """Headstart's factory of an optimizer: the lesson's, called with groups that bring rate and weight decay."""
-    return lambda groups: opt_fn(groups)
-
-
 def accuracy(preds: Any, targs: Any) -> float:
-    """Share of the rows whose largest prediction is that of the true class."""
-    found, true = torch.as_tensor(preds), torch.as_tensor(targs)
-    return float((found.argmax(-1) == true.reshape(found.shape[:-1])).float().mean())
+    """Return the share of rows whose largest prediction is the true class.
+
+    Args:
+        preds: predictions ``(rows, classes)``.
+        targs: true classes' numbers ``(rows,)``.
+    """
+    predictions, targets = torch.as_tensor(preds), torch.as_tensor(targs)
+    return float((predictions.argmax(-1) == targets.reshape(predictions.shape[:-1])).float().mean())
 
 
 def to_np(tensor: Any) -> NDArray[Any]:
-    """A tensor, or several, as numpy."""
+    """Return a tensor as a numpy array; several of one shape stacked."""
     if isinstance(tensor, list | tuple):
         return np.stack([to_np(part) for part in tensor])
     return tensor.detach().cpu().numpy() if isinstance(tensor, Tensor) else np.asarray(tensor)
 
 
-def models_folder(path: str | Path) -> Path:
-    """Where a learner of the data in ``path`` keeps its cycles and encoders."""
-    return Path(path) / "models"
+def common_options(path: str | Path, opt_fn: OptimizerFunction | None, seed: int) -> CommonOptions:
+    """Return the options that the learners of all applications get.
+
+    Args:
+        path: folder of the data, whose ``models`` gets weights and encoders.
+        opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
+        seed: seed of the weights and of dropout.
+    """
+    options: CommonOptions = {"seed": seed, "folder": Path(path) / "models", "progress": "none"}
+    return options if opt_fn is None else {**options, "optimizer": opt_fn}

@@ -1,4 +1,4 @@
-"""The lesson's structured data: pandas frames in and out, trained by `headstart.TabularLearner`."""
+"""The lesson's structured data: pandas frames, trained on by `headstart.TabularLearner`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
+from headstart.classic.learner import ClassicLearner, OptimizerFunction, common_options
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.splits import by_indices
-from headstart.tabular import LESSON_NETWORK, TabularData, TabularLearner
+from headstart.tabular import TabularData, TabularDesign, TabularLearner
 from headstart.tabular.features import add_dateparts
-from headstart.targets.target import Number, checked_range
+from headstart.targets.target import checked_range
 from headstart.training.loaders import Loader, TensorLoader
 
 __all__ = ["ColumnarModelData", "Scaler", "StructuredLearner", "add_datepart", "get_cv_idxs", "proc_df"]
@@ -38,22 +38,28 @@ DATE_PARTS = {
     "is_year_start": "Is_year_start",
     "elapsed": "Elapsed",
 }
-"""Headstart's names of the parts, and the lesson's."""
+"""The lesson's name of each of headstart's date parts."""
 
 SECONDS_A_DAY = 86_400
 
 TARGET = "y (to be predicted)"
-"""The column that the values to predict get in headstart's table: no frame has one of that name."""
+"""Name of the target in headstart's table, unlikely to be one of the frame's columns."""
 
 
 def get_cv_idxs(n: int, cv_idx: int = 0, val_pct: float = 0.2, seed: int = 42) -> NDArray[np.int64]:
-    """Numbers of rows drawn at random, each at most once.
+    """Draw rows at random, without repeating any.
 
     Args:
-        n: rows there are.
-        cv_idx: which of the disjoint draws.
+        n: number of rows in all.
+        cv_idx: which of the disjoint draws, from 0 on.
         val_pct: share of the rows to draw.
-        seed: the same seed draws the same rows.
+        seed: seed of the draw.
+
+    Returns:
+        The numbers of the rows, int64 ``(round(val_pct * n),)``.
+
+    Raises:
+        ConfigError: the draw is empty, or there is no such draw.
     """
     count = round(val_pct * n)
     if not 0 < count <= n or not 0 <= cv_idx * count < n:
@@ -67,14 +73,14 @@ class Scaler:
     """``mapper``: each continuous column's mean and standard deviation, for `proc_df` of further rows.
 
     Attributes:
-        columns: the two numbers, by the column's name.
+        columns: mean and standard deviation, by the column's name.
     """
 
     columns: Mapping[str, tuple[float, float]]
 
 
 class Processed(NamedTuple):
-    """What `proc_df` gives without scaling."""
+    """What `proc_df` returns without scaling."""
 
     df: pd.DataFrame
     y: NDArray[Any] | None
@@ -82,7 +88,7 @@ class Processed(NamedTuple):
 
 
 class Scaled(NamedTuple):
-    """What `proc_df` gives with scaling."""
+    """What `proc_df` returns with scaling."""
 
     df: pd.DataFrame
     y: NDArray[Any] | None
@@ -98,77 +104,84 @@ def proc_df(
     na_dict: Mapping[str, float] | None = None,
     mapper: Scaler | None = None,
 ) -> Processed | Scaled:
-    """Makes a frame of numbers: categories from 1 on with 0 for a gap, medians in gaps, ``_na`` columns.
+    """Turn a frame into numbers.
+
+    Categories are numbered from 1 on, in their order, and missing ones get 0. Missing numbers get the column's median,
+    and a further column, ``<name>_na``, says where they were.
 
     Args:
-        df: it is not changed. Categories must be pandas' own: ``df[c].astype("category").cat.as_ordered()``.
-        y_fld: the column to predict, which is taken out.
+        df: it is not changed. Its categories must be pandas' own: ``df[c].astype("category").cat.as_ordered()``.
+        y_fld: the column to predict, which is not part of the frame that is returned.
         skip_flds: columns to leave out.
-        do_scale: subtract means and divide by standard deviations.
-        na_dict: of earlier rows: which columns have ``_na`` and what stands in for a gap.
-        mapper: of earlier rows.
+        do_scale: whether to subtract each number's mean and divide by its standard deviation.
+        na_dict: what an earlier call returned as ``nas``: the columns with ``_na``, and their medians.
+        mapper: what an earlier call returned as ``mapper``.
 
     Returns:
-        The frame, the values of ``y_fld`` (None without), the medians by column, and with ``do_scale`` the scaler.
+        The frame; the values of ``y_fld``, ``(rows,)``, or None without it; the medians by column; and with
+        ``do_scale`` the scaler.
 
     Raises:
-        DataError: a column is neither numbers nor categories; or a gap or a column that the earlier rows did not
-            have, so that the result would have other columns than theirs.
+        DataError: a column holds neither numbers nor categories; or it is missing, or has missing values, unlike in
+            the earlier rows, so that the frame would get other columns.
     """
     left_out = [*skip_flds, *([] if y_fld is None else [y_fld])]
-    missing = [name for name in left_out if name not in df.columns]
-    if missing:
-        raise DataError(f"proc_df: there is no column {missing[0]!r}; the columns are {list(df.columns)}")
+    absent = [name for name in left_out if name not in df.columns]
+    if absent:
+        raise DataError(f"proc_df: there is no column {absent[0]!r}; the columns are {list(df.columns)}")
     y = None if y_fld is None else df[y_fld].to_numpy()
-    done = df.drop(columns=left_out).copy()
+    processed = df.drop(columns=left_out).copy()
     nas, scales = dict(na_dict or {}), dict(mapper.columns if mapper is not None else {})
-    for name in list(done.columns):
-        column = done[name]
+    for name in list(processed.columns):
+        column = processed[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            done[name] = column.cat.codes.astype("int64") + 1
+            processed[name] = column.cat.codes.astype("int64") + 1
         elif not pd.api.types.is_numeric_dtype(column.dtype):
             raise DataError(
                 f"proc_df: column {name!r} is {column.dtype}, neither numbers nor categories: make it categories with"
                 f" df[{name!r}] = df[{name!r}].astype('category').cat.as_ordered(), or name it in skip_flds"
             )
         else:
-            gaps = column.isna()
-            if gaps.any() and na_dict is not None and name not in nas:
+            missing = column.isna()
+            if missing.any() and na_dict is not None and name not in nas:
                 raise DataError(
-                    f"proc_df: column {name!r} has {int(gaps.sum())} gaps but had none in the rows that na_dict is of;"
-                    " fill them first, since the model knows no column for them"
+                    f"proc_df: column {name!r} has {int(missing.sum())} missing values but had none in the rows of"
+                    " na_dict; fill them first, since the model knows no column for them"
                 )
-            if gaps.any() and name not in nas:
+            if missing.any() and name not in nas:
                 nas[name] = float(column.median())
             if name in nas:
-                done[name], done[f"{name}_na"] = column.fillna(nas[name]), gaps
-    numbers = [name for name in done.columns if not isinstance(df.dtypes.get(name), pd.CategoricalDtype)]
+                processed[name], processed[f"{name}_na"] = column.fillna(nas[name]), missing
+    numbers = [name for name in processed.columns if not isinstance(df.dtypes.get(name), pd.CategoricalDtype)]
     if not do_scale:
-        return Processed(done, y, nas)
+        return Processed(processed, y, nas)
     for name in numbers:
-        values = done[name].astype("float64")
+        values = processed[name].astype("float64")
         if name not in scales:
             if mapper is not None:
-                raise DataError(f"proc_df: column {name!r} is not in the mapper: give the columns that it was made of")
+                raise DataError(
+                    f"proc_df: column {name!r} is not in the mapper: give the same columns as in the call that"
+                    " returned it"
+                )
             scales[name] = (float(values.mean()), float(values.std(ddof=0)) or 1.0)
         mean, sd = scales[name]
-        done[name] = ((values - mean) / sd).astype("float32")
-    return Scaled(done, y, nas, Scaler(scales))
+        processed[name] = ((values - mean) / sd).astype("float32")
+    return Scaled(processed, y, nas, Scaler(scales))
 
 
 def add_datepart(df: pd.DataFrame, fldname: str, drop: bool = True) -> None:  # noqa: FBT001 - the lesson's order
-    """`headstart.features.add_dateparts`, into the frame itself and under the lesson's names.
+    """Add the parts of a date to a frame, in place: `headstart.features.add_dateparts` under the lesson's names.
 
-    Monday is 0 in ``Dayofweek``; ``Elapsed`` counts seconds since 1970. The names begin with what stands before "Date"
-    in the column's name.
+    Monday is 0 in ``Dayofweek``; ``Elapsed`` is in seconds since 1970. The new names begin with the column's name
+    without "Date".
 
     Args:
-        df: gets the new columns.
-        fldname: the column of dates.
-        drop: take the column itself out.
+        df: the frame, which gets the new columns.
+        fldname: name of the column of dates.
+        drop: whether to remove the column itself.
 
     Raises:
-        DataError: no such column, not dates, or a new column's name is taken.
+        DataError: there is no such column, it holds no dates, or a new column's name is taken.
     """
     parts = add_dateparts(df[[fldname]] if fldname in df.columns else df, fldname, parts=list(DATE_PARTS), prefix="")
     prefix = re.sub("[Dd]ate$", "", fldname)
@@ -185,10 +198,10 @@ def add_datepart(df: pd.DataFrame, fldname: str, drop: bool = True) -> None:  # 
 
 
 class Batches:
-    """``md.trn_dl``: a loader as the lesson has it, with a length, that gives ``(*inputs, target)``.
+    """``md.trn_dl``: batches ``(*inputs, target)``, in a new order in each ``iter``.
 
     Args:
-        loader: headstart's.
+        loader: headstart's loader.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -198,18 +211,18 @@ class Batches:
         return self.loader.steps(0)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        """The batches of a further epoch."""
+        """Yield the batches of the next epoch."""
         epoch, self._epoch = self._epoch, self._epoch + 1
         for batch in self.loader.batches(epoch):
             yield (*batch.inputs, *([] if batch.target is None else [batch.target]))
 
 
 class StructuredLearner(ClassicLearner):
-    """What `ColumnarModelData.get_learner` gives.
+    """What `ColumnarModelData.get_learner` returns.
 
     Args:
-        learner: headstart's.
-        test: rows to predict that are in neither part; None if there are none.
+        learner: headstart's learner.
+        test: rows for ``predict(is_test=True)``; None: there are none.
     """
 
     learner: TabularLearner
@@ -219,7 +232,13 @@ class StructuredLearner(ClassicLearner):
         self._test = test
 
     def predict(self, is_test: bool = False) -> NDArray[np.float32]:  # noqa: FBT001 - the lesson's way
-        """Predictions for the validation rows, or for those of ``test_df``.
+        """Predict the validation rows, or those of ``test_df``.
+
+        Args:
+            is_test: whether to predict the rows of ``test_df``.
+
+        Returns:
+            Float32 ``(rows,)``.
 
         Raises:
             ConfigError: there is no ``test_df``.
@@ -228,21 +247,21 @@ class StructuredLearner(ClassicLearner):
             return super().predict()
         if self._test is None:
             raise ConfigError("there are no test rows: give from_data_frame(..., test_df=)")
-        found: NDArray[np.float32] = self.learner.predict(self._test)["prediction"].to_numpy()
-        return found
+        prediction: NDArray[np.float32] = self.learner.predict(self._test)["prediction"].to_numpy()
+        return prediction
 
 
 class ColumnarModelData:
     """A frame of numbers with its validation rows; made by `from_data_frame`.
 
     Args:
-        path: folder whose ``models`` gets what is kept.
-        data: headstart's.
-        test: further rows to predict.
+        path: folder whose ``models`` gets saved weights.
+        data: headstart's data.
+        test: rows for ``predict(is_test=True)``; None: there are none.
 
     Attributes:
-        trn_ds: training rows, for their number; ``val_ds`` likewise.
-        trn_dl: training batches; ``val_dl`` likewise.
+        trn_ds: the numbers of the training rows, for ``len``; ``val_ds`` those of the validation rows.
+        trn_dl: the training batches; ``val_dl`` the validation batches.
     """
 
     def __init__(self, path: str | Path, data: TabularData, test: pd.DataFrame | None) -> None:
@@ -264,30 +283,30 @@ class ColumnarModelData:
         test_df: pd.DataFrame | None = None,
         seed: int = 0,
     ) -> ColumnarModelData:
-        """`TabularData.from_table` of what `proc_df` gave.
+        """Make a `TabularData` of what `proc_df` returned.
 
         Args:
-            path: folder whose ``models`` gets what is kept.
-            val_idxs: numbers of the validation rows.
-            df: numbers and numbers of categories, from `proc_df`.
-            y: what is predicted, ``(rows,)``.
+            path: folder whose ``models`` gets saved weights.
+            val_idxs: numbers of the validation rows, from 0 on.
+            df: numbers, and numbers of categories, from `proc_df`.
+            y: the values to predict, ``(rows,)``.
             cat_flds: columns of numbers of categories.
-            bs: training rows per step.
-            test_df: further rows, for ``predict(is_test=True)``.
-            seed: of the order of the rows.
+            bs: batch size, in rows.
+            test_df: rows for ``predict(is_test=True)``, from `proc_df`; None: there are none.
+            seed: seed of the order of the rows.
 
         Raises:
-            DataError: ``y`` has another length than ``df``, or what `TabularData.from_table` refuses.
+            DataError: ``y`` has another length than ``df``, or a column cannot be used by `TabularData.from_table`.
         """
         if len(y) != len(df):
             raise DataError(f"y has {len(y)} values for the {len(df)} rows of df: take both from proc_df")
-        frame = _with_gaps(df, cat_flds).assign(**{TARGET: np.asarray(y)})
+        frame = _with_missing(df, cat_flds).assign(**{TARGET: np.asarray(y)})
         numbers = [name for name in df.columns if name not in cat_flds]
         data = TabularData.from_table(
             frame, TARGET, split=by_indices(np.asarray(val_idxs).tolist()), categorical=list(cat_flds),
             continuous=numbers, target_kind="number", batch_size=bs, seed=seed,
         )  # fmt: skip
-        return cls(path, data, None if test_df is None else _with_gaps(test_df, cat_flds))
+        return cls(path, data, None if test_df is None else _with_missing(test_df, cat_flds))
 
     def get_learner(
         self,
@@ -302,24 +321,24 @@ class ColumnarModelData:
         opt_fn: OptimizerFunction | None = None,
         seed: int = 0,
     ) -> StructuredLearner:
-        """A `TabularLearner` with the lesson's net.
+        """Return a `TabularLearner` with the lesson's network.
 
         Args:
-            emb_szs: for each of ``cat_flds`` its number of categories, the unknown included, and its embedding's width.
+            emb_szs: for each of ``cat_flds`` its number of categories, unknown included, and its embedding's width.
             n_cont: number of continuous columns.
             emb_drop: probability of dropping an embedding's number.
-            out_sz: 1.
+            out_sz: number of outputs, 1.
             szs: width of each hidden layer.
-            drops: dropout after each.
-            y_range: lowest and highest prediction.
+            drops: probability of dropping a unit after each hidden layer.
+            y_range: lowest and highest prediction; None: no limits.
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
-            seed: of the weights and of dropout.
+            seed: seed of the weights and of dropout.
 
         Raises:
-            ConfigError: numbers that contradict the data.
+            ConfigError: the sizes contradict the data.
         """
         codec, target = self.data.codec, self.data.codec.target
-        assert isinstance(target, Number)
+        assert target.kind == "number"
         names = [column.name for column in codec.categorical]
         if len(emb_szs) != len(names):
             raise ConfigError(f"emb_szs has {len(emb_szs)} pairs for the {len(names)} columns of cat_flds")
@@ -333,17 +352,17 @@ class ColumnarModelData:
             )
         bounded = replace(target, range=None if y_range is None else checked_range(y_range, log=False))
         data = replace(self.data, target=bounded, codec=replace(codec, target=bounded))
-        learner = TabularLearner(
-            data, hidden=szs, dropout=drops, embedding_dropout=emb_drop, seed=seed, progress="none",
-            **LESSON_NETWORK,
+        design = TabularDesign(
+            hidden=tuple(szs), dropout=tuple(drops), embedding_dropout=emb_drop, numeric_embedding=None,
+            norm_first=False, category_dropout=0.0,
             embedding_sizes={name: width for name, (_, width) in zip(names, emb_szs, strict=True)},
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
         )  # fmt: skip
+        learner = TabularLearner(data, design=design, **common_options(self.path, opt_fn, seed))
         return StructuredLearner(learner, self.test)
 
 
-def _with_gaps(df: pd.DataFrame, categorical: Sequence[str]) -> pd.DataFrame:
-    """A frame of `proc_df` for headstart, where a category's number 0 is a gap again, and without its index."""
+def _with_missing(df: pd.DataFrame, categorical: Sequence[str]) -> pd.DataFrame:
+    """Return a frame of `proc_df` without its index, and with categories of number 0 missing, as headstart has them."""
     frame = df.reset_index(drop=True)
     return frame.assign(**{name: frame[name].astype("Int64").mask(frame[name] == 0) for name in categorical})
 

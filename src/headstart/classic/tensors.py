@@ -1,4 +1,4 @@
-"""The lesson's tensors are time first and flat; headstart's have the batch first. Here they are turned."""
+"""Tensors between the lesson's shapes, time first and targets flat, and headstart's, batch first."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ __all__ = ["StreamBatches", "TimeFirst"]
 
 
 class StreamBatches:
-    """``md.trn_dl``: windows of a language model's streams, ``x`` of ``(time, streams)`` and all that follows, flat.
+    """``md.trn_dl``: windows of a language model's streams, as pairs of tokens and the tokens that follow them.
 
-    Each ``iter`` is of a further epoch, so that the windows' breakpoints move.
+    **Shape:** int64 ``(time, streams)`` and ``(time * streams,)``. Each ``iter`` is of the next epoch, whose
+    windows end elsewhere.
 
     Args:
-        loader: headstart's.
-        codec: of the same texts.
+        loader: headstart's loader.
+        codec: the codec of the same texts.
     """
 
     def __init__(self, loader: Loader, codec: TextCodec) -> None:
@@ -34,7 +35,7 @@ class StreamBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, self._epoch = self._epoch, self._epoch + 1
-        beginning = self._codec.vocabulary.id_of(BOS)  # headstart predicts no text's beginning; the lesson shows it
+        beginning = self._codec.vocabulary.id_of(BOS)  # the lesson predicts it; headstart's loss ignores it
         for batch in self.loader.batches(epoch):
             tokens, _, target = batch.inputs  # (streams, time)
             x, following = tokens.long().T, target.masked_fill(target == IGNORED, beginning)
@@ -42,14 +43,14 @@ class StreamBatches:
 
 
 class _Encoder:
-    """``m[0]``: its ``bs`` can be set, which forgets the carried state."""
+    """``m[0]``: setting its ``bs`` resets the carried state."""
 
     def __init__(self, owner: TimeFirst, bs: int) -> None:
         self._owner, self._bs = owner, bs
 
     @property
     def bs(self) -> int:
-        """Streams that are read side by side."""
+        """Number of streams. Can be set."""
         return self._bs
 
     @bs.setter
@@ -59,14 +60,15 @@ class _Encoder:
 
 
 class TimeFirst(nn.Module):
-    """``learner.model``: headstart's, from ids ``(time, streams)`` to logits ``(time * streams, words)``.
+    """``learner.model``: headstart's language model with the lesson's shapes.
 
-    The state goes on from call to call, until `reset` or another ``m[0].bs``.
+    **Shape:** ids, int ``(time, streams)``, to logits ``(time * streams, words)`` and activations. The state is carried
+    from call to call until `reset`, or until ``m[0].bs`` is set.
 
     Args:
-        model: headstart's, whose layers these are.
-        codec: of the same model.
-        bs: streams that it was trained on.
+        model: headstart's model, whose layers these are.
+        codec: the model's codec.
+        bs: number of streams of its training.
     """
 
     def __init__(self, model: LanguageModel, codec: TextCodec, bs: int) -> None:
@@ -75,24 +77,27 @@ class TimeFirst(nn.Module):
         self._encoder, self._begins = _Encoder(self, bs), True
 
     def __getitem__(self, number: int) -> _Encoder:
-        """The encoder, which is 0."""
+        """Return the encoder, number 0."""
         if number != 0:
             raise IndexError(f"the model's encoder is [0]; got [{number}]: learner.learner.model has all layers")
         return self._encoder
 
     def reset(self) -> None:
-        """Forgets what was read."""
+        """Reset the carried state."""
         self.model.reset()
         self._begins = True
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Logits, flat; and the last layer's activations ``(time, streams, width)`` before and after dropout.
+        """Return logits, and the last layer's activations before and after dropout.
 
         Args:
-            tokens: int ``(time, streams)``.
+            tokens: ids, int ``(time, streams)``.
+
+        Returns:
+            Logits ``(time * streams, words)``, and two lists of activations ``(time, streams, width)``.
         """
         fresh = torch.full((tokens.shape[1],), self._begins)
         logits, windows = self.model(tokens.T, fresh.to(tokens.device))  # (streams, time, words)
         self._begins = False
-        raw, dropped = ([window[place].transpose(0, 1) for window in windows] for place in (0, 1))
+        raw, dropped = ([window[index].transpose(0, 1) for window in windows] for index in (0, 1))
         return logits.transpose(0, 1).flatten(0, 1), raw, dropped

@@ -1,4 +1,4 @@
-"""The lesson's language model and its classifier, by headstart's `LanguageModelLearner` and `TextLearner`."""
+"""The lesson's language model and classifier, by headstart's `LanguageModelLearner` and `TextLearner`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ import torch
 from torch import Tensor
 
 from headstart.classic.data import Field, Joined, TextDataset
-from headstart.classic.learner import ClassicLearner, OptimizerFunction, models_folder, optimizer_factory
+from headstart.classic.learner import ClassicLearner, OptimizerFunction, common_options
 from headstart.classic.tensors import StreamBatches, TimeFirst
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import replaced
 from headstart.text import LanguageModelLearner, TextLearner
 from headstart.text.data import TextData as Texts
-from headstart.text.encoder_learner import ActivationPenalty, EncoderLearner
+from headstart.text.design import LanguageModelDesign, LanguageModelTraining, TextDesign, TextTraining
+from headstart.text.encoder_learner import EncoderLearner
 from headstart.text.generation import write
 from headstart.text.language_model_data import LanguageModelData as Streams
 from headstart.text.models.awd_lstm import Dropouts
+from headstart.text.penalty import ActivationPenalty
 
 __all__ = ["LanguageModelData", "TextData", "sample_model", "seq2seq_reg"]
 
 
 def seq2seq_reg(output: Tensor, xtra: Any, loss: Tensor, *, alpha: float = 0.0, beta: float = 0.0) -> Tensor:
-    """The penalties on activations, for ``learner.reg_fn = partial(seq2seq_reg, alpha=2, beta=1)``.
+    """Add AWD-LSTM's penalties on activations to a loss: ``learner.reg_fn = partial(seq2seq_reg, alpha=2, beta=1)``.
 
     Args:
-        output: what the model predicts.
-        xtra: activations before and after dropout, lists of ``(time, streams, width)``; the last layer's count.
-        loss: to which the penalties are added.
-        alpha: times the mean square of the activations.
-        beta: times the mean square of their change from one time to the next.
+        output: the model's output, which has no effect.
+        xtra: activations before and after dropout, two lists of ``(time, streams, width)``; the last of each count.
+        loss: the loss, a number.
+        alpha: factor of the mean square of the activations after dropout.
+        beta: factor of the mean square of the change from time to time of those before dropout.
     """
     raw, dropped = xtra
     windows = [(before.transpose(0, 1), after.transpose(0, 1)) for before, after in zip(raw, dropped, strict=True)]
@@ -45,7 +48,7 @@ class EncoderAdapter(ClassicLearner):
     """A learner on an AWD-LSTM encoder.
 
     Args:
-        learner: headstart's, without penalties: the lesson sets ``reg_fn``.
+        learner: headstart's learner, without penalties until ``reg_fn`` is set.
     """
 
     learner: EncoderLearner
@@ -56,7 +59,7 @@ class EncoderAdapter(ClassicLearner):
 
     @property
     def reg_fn(self) -> Callable[..., Tensor] | None:
-        """``partial(seq2seq_reg, alpha=2, beta=1)``, or None."""
+        """``partial(seq2seq_reg, alpha=2, beta=1)``; None: no penalties. Can be set."""
         return self._reg_fn
 
     @reg_fn.setter
@@ -69,25 +72,24 @@ class EncoderAdapter(ClassicLearner):
                     " own add a Callback with on_loss to learner.learner.callbacks"
                 )
             alpha, beta = function.keywords.get("alpha", 0.0), function.keywords.get("beta", 0.0)
-        others = [one for one in self.learner.callbacks if not isinstance(one, ActivationPenalty)]
-        self.learner.callbacks = [ActivationPenalty(alpha, beta), *others]
+        self.learner.training = replaced(self.learner.training, {"alpha": alpha, "beta": beta})
         self._reg_fn = function
 
     def save_encoder(self, name: str) -> None:
-        """Keeps the encoder with its vocabulary under a name."""
+        """Save the encoder and its vocabulary under a name."""
         self.learner.save_encoder(self.learner.snapshots.folder / name)
 
     def load_encoder(self, name: str) -> None:
-        """Takes back an encoder; words are matched, so the vocabulary may be another."""
+        """Load an encoder that `save_encoder` wrote; its words are matched, so the vocabularies may differ."""
         self.learner.load_encoder(self.learner.snapshots.folder / name)
 
 
 class LanguageAdapter(EncoderAdapter):
-    """What `LanguageModelData.get_model` gives.
+    """What `LanguageModelData.get_model` returns.
 
     Args:
-        learner: headstart's.
-        bs: streams that are read side by side.
+        learner: headstart's learner.
+        bs: number of streams.
     """
 
     learner: LanguageModelLearner
@@ -98,7 +100,7 @@ class LanguageAdapter(EncoderAdapter):
 
     @property
     def model(self) -> TimeFirst:
-        """The language model, time first."""
+        """The language model, with the lesson's shapes."""
         return self._time_first
 
 
@@ -106,17 +108,17 @@ class LanguageModelData:
     """Texts of a language model; made by `from_text_files`.
 
     Args:
-        path: folder whose ``models`` gets what is kept.
-        field: how texts are read; its vocabulary is known.
+        path: folder whose ``models`` gets saved weights and encoders.
+        field: how texts are read, with its vocabulary.
         datasets: training, validation and test texts.
-        bs: streams that are read side by side.
-        bptt: words per window, on average.
-        seed: of the order and the windows.
+        bs: number of streams.
+        bptt: mean number of words per window.
+        seed: seed of the order of the texts and of the windows.
 
     Attributes:
-        trn_ds: one element, whose ``text`` holds all words; ``val_ds``, ``test_ds`` likewise.
-        trn_dl: training windows; ``val_dl`` likewise.
-        nt: words in the vocabulary.
+        trn_ds: one element, whose ``text`` holds all training words; ``val_ds`` and ``test_ds`` likewise.
+        trn_dl: the training windows; ``val_dl`` the validation windows.
+        nt: size of the vocabulary.
     """
 
     def __init__(
@@ -147,19 +149,19 @@ class LanguageModelData:
         max_size: int | None = None,
         seed: int = 0,
     ) -> LanguageModelData:
-        """`headstart.LanguageModelData` of text files; gives the field its vocabulary.
+        """Make a `headstart.LanguageModelData` of text files, and give the field its vocabulary.
 
         Args:
-            path: the folder above those of the texts.
+            path: the folder that holds those of the texts.
             field: how texts are read.
-            train: folder of training texts, in ``path``.
-            validation: folder of validation texts.
-            test: folder of test texts; None: the validation texts.
-            bs: streams that are read side by side.
-            bptt: words per window, on average.
-            min_freq: words that are rarer in the training texts are unknown.
-            max_size: the most words that are known; None: no limit.
-            seed: of the order and the windows.
+            train: folder of the training texts, relative to ``path``.
+            validation: folder of the validation texts.
+            test: folder of the test texts; None: the validation texts.
+            bs: number of streams.
+            bptt: mean number of words per window.
+            min_freq: least number of occurrences of a known word in the training texts.
+            max_size: largest size of the vocabulary; None: no limit.
+            seed: seed of the order of the texts and of the windows.
         """
         folders = [Path(path) / part for part in (train, validation, test or validation)]
         datasets = [TextDataset.of_folder(folder, field, labelled=False) for folder in folders]
@@ -180,25 +182,27 @@ class LanguageModelData:
         dropouth: float = 0.3,
         seed: int = 0,
     ) -> LanguageAdapter:
-        """A `LanguageModelLearner`.
+        """Return a `LanguageModelLearner`.
 
         Args:
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
-            emb_sz: width of the embedding.
-            n_hid: width of the hidden layers.
-            n_layers: how many.
-            dropouti: of the embedded words.
-            dropout: after the last layer.
-            wdrop: of the recurrent weights.
-            dropoute: of whole words.
-            dropouth: between layers.
-            seed: of the weights and of dropout.
+            emb_sz: width of the embedding, and of the last layer.
+            n_hid: width of the other layers.
+            n_layers: number of LSTM layers.
+            dropouti: dropout of the embedded words.
+            dropout: dropout after the last layer.
+            wdrop: dropout of the recurrent weights.
+            dropoute: dropout of whole words.
+            dropouth: dropout between layers.
+            seed: seed of the weights and of dropout.
         """
-        learner = LanguageModelLearner(
-            self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, alpha=0.0, beta=0.0, clip=None, seed=seed,
+        design = LanguageModelDesign(
+            embedding_size=emb_sz, hidden=n_hid, layers=n_layers, sampled=0, dropout=1.0,
             dropouts=Dropouts(embedding=dropoute, input=dropouti, weight=wdrop, hidden=dropouth, output=dropout),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
-            progress="none", from_counts=False,
+        )  # fmt: skip
+        learner = LanguageModelLearner(
+            self.data, from_counts=False, design=design, training=LanguageModelTraining(alpha=0.0, beta=0.0, clip=None),
+            **common_options(self.path, opt_fn, seed),
         )  # fmt: skip
         return LanguageAdapter(learner, self.bs)
 
@@ -207,8 +211,8 @@ class TextData:
     """Labelled texts; made by `from_splits`.
 
     Args:
-        path: folder whose ``models`` gets what is kept.
-        data: headstart's.
+        path: folder whose ``models`` gets saved weights and encoders.
+        data: headstart's data.
     """
 
     def __init__(self, path: str | Path, data: Texts) -> None:
@@ -216,23 +220,24 @@ class TextData:
 
     @classmethod
     def from_splits(cls, path: str | Path, splits: Sequence[TextDataset], bs: int, *, seed: int = 0) -> TextData:
-        """`headstart.TextData` of data sets such as `IMDB.splits` gives.
+        """Make a `headstart.TextData` of data sets such as `IMDB.splits` returns.
 
         Args:
-            path: folder whose ``models`` gets what is kept.
-            splits: training and validation texts, with labels; the field's vocabulary is that of a language model.
-            bs: training texts per step.
-            seed: of the order of the texts.
+            path: folder whose ``models`` gets saved weights and encoders.
+            splits: training and validation texts, with labels; their field has a language model's vocabulary.
+            bs: batch size, in texts.
+            seed: seed of the order of the texts.
 
         Raises:
+            DataError: a text has no label.
             NotFittedError: the field has no vocabulary.
         """
         train, valid = splits
         if any(example.label is None for dataset in splits for example in dataset.examples):
             raise DataError("the texts of splits need labels: datasets.IMDB.splits(TEXT, IMDB_LABEL, root)")
         frames = [
-            pl.DataFrame({"text": one.texts, "label": [example.label for example in one.examples]})
-            for one in (train, valid)
+            pl.DataFrame({"text": dataset.texts, "label": [example.label for example in dataset.examples]})
+            for dataset in (train, valid)
         ]
         data = Texts.from_table(
             frames[0], "text", "label", valid=frames[1], tokenizer=train.field.tokenizer,
@@ -256,38 +261,41 @@ class TextData:
         dropouth: float = 0.3,
         seed: int = 0,
     ) -> EncoderAdapter:
-        """A `TextLearner`, whose head is one linear layer, as the lesson's.
+        """Return a `TextLearner` whose head is one linear layer, as the lesson's.
 
         Args:
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
-            max_sl: words at the end of a text that gradients go through.
-            bptt: words that are read at a time.
-            emb_sz: width of the embedding.
-            n_hid: width of the hidden layers.
-            n_layers: how many.
-            dropout: before the head.
-            dropouti: of the embedded words.
-            wdrop: of the recurrent weights.
-            dropoute: of whole words.
-            dropouth: between layers.
-            seed: of the weights and of dropout.
+            max_sl: number of words at the end of a text that gradients go through.
+            bptt: number of words that are read at a time.
+            emb_sz: width of the embedding, and of the last layer.
+            n_hid: width of the other layers.
+            n_layers: number of LSTM layers.
+            dropout: dropout before the head.
+            dropouti: dropout of the embedded words.
+            wdrop: dropout of the recurrent weights.
+            dropoute: dropout of whole words.
+            dropouth: dropout between layers.
+            seed: seed of the weights and of dropout.
         """
-        learner = TextLearner(
-            self.data, embedding_size=emb_sz, hidden=n_hid, layers=n_layers, head_hidden=0, bptt=bptt,
-            max_length=max_sl, alpha=0.0, beta=0.0, clip=None, seed=seed, progress="none",
+        design = TextDesign(
+            embedding_size=emb_sz, hidden=n_hid, layers=n_layers, head_hidden=0, bptt=bptt, max_length=max_sl,
+            dropout=1.0,
             dropouts=Dropouts(embedding=dropoute, input=dropouti, weight=wdrop, hidden=dropouth, output=dropout),
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn), folder=models_folder(self.path),
+        )  # fmt: skip
+        learner = TextLearner(
+            self.data, design=design, training=TextTraining(alpha=0.0, beta=0.0, clip=None),
+            **common_options(self.path, opt_fn, seed),
         )  # fmt: skip
         return EncoderAdapter(learner)
 
 
 def sample_model(m: TimeFirst, s: str, l: int = 50) -> None:  # noqa: E741 - the lesson's name
-    """Prints how the model goes on: the likeliest word each time, never ``<unk>``, up to the text's end.
+    """Print a continuation of a text: the most probable next word each time, never ``<unk>``, up to the text's end.
 
     Args:
         m: a language model learner's ``model``.
-        s: what the text begins with.
-        l: the most words.
+        s: beginning of the text.
+        l: largest number of words.
     """
     with torch.no_grad():
         words = write(m.model, m.codec, s, l, temperature=0)

@@ -11,15 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.classic.learner import ClassicLearner, OptimizerFunction, accuracy, models_folder, optimizer_factory
+from headstart.classic.learner import ClassicLearner, OptimizerFunction, accuracy, common_options
 from headstart.core.errors import ConfigError
 from headstart.frames.splits import by_indices
 from headstart.targets.metrics import Metric
-from headstart.targets.target import Label
 from headstart.vision import ImageData, ImageLearner, side_on, top_down
 from headstart.vision.augment import Augment
 from headstart.vision.backbone_weights import Weights
-from headstart.vision.models.network import concat_pool
+from headstart.vision.models.network import Head, concat_pool
 
 __all__ = [
     "ConvLearner",
@@ -62,12 +61,12 @@ transforms_side_on, transforms_top_down = side_on(), top_down()
 
 @dataclass(frozen=True)
 class Transforms:
-    """What `tfms_from_model` gives.
+    """What `tfms_from_model` returns.
 
     Attributes:
-        arch: the backbone's name, which knows how to normalise.
-        sz: side of the pictures.
-        augment: how training pictures are changed; None: not at all.
+        arch: name of the backbone, which normalises images itself.
+        sz: side of the images, in pixels.
+        augment: random changes of training images; None: none.
     """
 
     arch: str
@@ -78,13 +77,16 @@ class Transforms:
 def tfms_from_model(
     arch: str, sz: int, *, aug_tfms: Augment | None = None, max_zoom: float | None = None
 ) -> Transforms:
-    """How pictures become tensors for a backbone.
+    """Return how images become tensors for a backbone.
 
     Args:
-        arch: an architecture's name.
-        sz: side of the pictures.
+        arch: name of the architecture.
+        sz: side of the images, in pixels.
         aug_tfms: ``transforms_side_on`` or ``transforms_top_down``; None: no augmentation.
-        max_zoom: the largest factor by which training pictures are enlarged.
+        max_zoom: largest factor by which training images are enlarged; None: that of ``aug_tfms``.
+
+    Raises:
+        ConfigError: ``max_zoom`` without ``aug_tfms``.
     """
     if max_zoom is not None and aug_tfms is None:
         raise ConfigError("max_zoom is a part of augmentation: give aug_tfms=transforms_side_on as well")
@@ -93,14 +95,16 @@ def tfms_from_model(
 
 
 class ImageClassifierData:
-    """Pictures with classes; made by `from_paths` or `from_csv`.
+    """Images with classes; made by `from_paths` or `from_csv`.
 
     Args:
-        path: folder whose ``models`` gets what is kept.
-        data: headstart's.
+        path: folder whose ``models`` gets saved weights.
+        data: headstart's data.
 
     Attributes:
-        classes: in the order of the outputs.
+        classes: the classes, in the order of the outputs.
+        bs: batch size, in images.
+        sz: side of the images, in pixels.
     """
 
     def __init__(self, path: str | Path, data: ImageData) -> None:
@@ -108,28 +112,28 @@ class ImageClassifierData:
 
     @property
     def classes(self) -> list[object]:
-        """In the order of the outputs."""
+        """The classes, in the order of the outputs."""
         return list(self.data.codec.target.classes)
 
     @property
     def bs(self) -> int:
-        """Training rows per step."""
-        return self.data.batch_size
+        """Batch size, in images."""
+        return self.data.train.batch_size
 
     @property
     def sz(self) -> int:
-        """Side of the pictures."""
+        """Side of the images, in pixels."""
         return self.data.codec.sizing.size
 
     @classmethod
     def from_paths(cls, path: str | Path, *, tfms: Transforms, bs: int = 64, seed: int = 0) -> ImageClassifierData:
-        """`ImageData.from_folder` of a folder with ``train`` and ``valid``, a folder per class in each.
+        """Make an `ImageData` of a folder with ``train`` and ``valid``, each with a folder per class.
 
         Args:
             path: the folder.
             tfms: from `tfms_from_model`.
-            bs: training rows per step.
-            seed: of the order and the draws.
+            bs: batch size, in images.
+            seed: seed of the order and of the augmentation.
         """
         return cls(path, ImageData.from_folder(path, size=tfms.sz, augment=tfms.augment, batch_size=bs, seed=seed))
 
@@ -146,17 +150,17 @@ class ImageClassifierData:
         suffix: str = "",
         seed: int = 0,
     ) -> ImageClassifierData:
-        """`ImageData.from_table` of a file whose first column names pictures and whose second their classes.
+        """Make an `ImageData` of a CSV file with the names of images in its first column, their classes in its second.
 
         Args:
-            path: the folder above ``folder``.
-            folder: holds the pictures.
-            csv_fname: the file.
+            path: the folder that holds ``folder``.
+            folder: the folder of the images.
+            csv_fname: path of the CSV file.
             tfms: from `tfms_from_model`.
-            bs: training rows per step.
-            val_idxs: numbers of the validation rows; None: a random fifth.
-            suffix: of the pictures' files, such as ``.jpg``, where the names lack it.
-            seed: of the order and the draws.
+            bs: batch size, in images.
+            val_idxs: numbers of the validation rows, from 0 on; None: a random fifth.
+            suffix: what to append to the names, such as ``.jpg``.
+            seed: seed of the order and of the augmentation.
         """
         table = pd.read_csv(csv_fname, dtype={0: str})
         name, label = table.columns[:2]
@@ -172,7 +176,7 @@ class ConvLearner(ClassicLearner):
     """A backbone with a head; made by `pretrained`.
 
     Args:
-        learner: headstart's.
+        learner: headstart's learner.
     """
 
     learner: ImageLearner
@@ -193,52 +197,55 @@ class ConvLearner(ClassicLearner):
         opt_fn: OptimizerFunction | None = None,
         seed: int = 0,
     ) -> ConvLearner:
-        """An `ImageLearner`.
+        """Return an `ImageLearner` whose head sees the backbone's last stage, as the lesson's.
 
         Args:
-            f: an architecture's name.
-            data: the pictures.
-            ps: dropout of the head's layers, one number or one per layer; None: 0.25 and 0.5; 0 leaves a layer out.
-            xtra_fc: widths of the head's hidden layers; None: one of 512.
-            precompute: compute the backbone's activations once, and train the head from them.
+            f: name of the architecture.
+            data: the images.
+            ps: dropout before each linear layer of the head, one number or one per layer; 0 leaves the dropout out;
+                None: 0.25, and 0.5 before the last layer.
+            xtra_fc: width of each hidden layer of the head; None: one of 512.
+            precompute: whether to compute the backbone's activations once, and train the head from them.
             weights: as for `ImageLearner`.
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
-            seed: of the head and of dropout.
+            seed: seed of the head and of dropout.
         """
         learner = ImageLearner(
-            data.data, backbone=f, weights=weights, precompute=precompute, stages=1, fixed_norms=False, dropout=ps,
-            seed=seed, hidden=[512] if xtra_fc is None else xtra_fc, folder=models_folder(data.path), progress="none",
-            optimizer=None if opt_fn is None else optimizer_factory(opt_fn),
+            data.data, backbone=f, weights=weights, precompute=int(precompute), stages=1, fixed_norms=False, dropout=ps,
+            hidden=(512,) if xtra_fc is None else xtra_fc, **common_options(data.path, opt_fn, seed),
         )  # fmt: skip
         return cls(learner)
 
     @property
     def model(self) -> nn.Sequential:
-        """The layers that are trained: with ``precompute`` the head; a logarithm of the softmax ends them.
+        """The layers that train: the head with ``precompute``, else backbone and head; and a log-softmax at the end.
 
-        They are the learner's own layers, whose cross-entropy the added one leaves as it is.
+        They are the layers of headstart's model. The log-softmax is added: the cross-entropy is the same with it.
         """
-        head = [*self.learner.whole.head.layers, nn.LogSoftmax(dim=1)]
+        head = self.learner.model.head
+        assert isinstance(head, Head)
+        layers = [*head.layers, nn.LogSoftmax(dim=1)]
         if self.precompute:
-            return nn.Sequential(*head)
-        return nn.Sequential(self.learner.whole.backbone, ConcatPool(), *head)
+            return nn.Sequential(*layers)
+        return nn.Sequential(self.learner.model.backbone, ConcatPool(), *layers)
 
     @property
     def precompute(self) -> bool:
-        """Whether the head trains from activations that are computed once; can be set."""
-        return bool(self.learner.precompute)
+        """Whether the head trains from activations that were computed once. Can be set."""
+        return bool(self.learner.copies)
 
     @precompute.setter
-    def precompute(self, wanted: bool) -> None:
-        self.learner.precompute = wanted
+    def precompute(self, precompute: bool) -> None:
+        self.learner.precompute(int(precompute))
 
     def _usual_metrics(self) -> tuple[Metric, ...]:
-        return (self._metric(accuracy),) if isinstance(self.learner.target, Label) else ()
+        target = self.learner.target
+        return (self._metric(accuracy),) if target is not None and target.kind == "label" else ()
 
 
 class ConcatPool(nn.Module):
-    """`concat_pool` as a layer that can be shown."""
+    """`concat_pool` as a layer."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """``(batch, channels, height, width)`` to ``(batch, 2 * channels)``."""
+        """Pool ``(batch, channels, height, width)`` to ``(batch, 2 * channels)``."""
         return concat_pool(maps)

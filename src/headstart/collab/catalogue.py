@@ -1,11 +1,11 @@
-"""`Catalogue`: what a user's own table says of the items or users: titles, genres, ages; by their ids."""
+"""`Catalogue`: facts on items or users from a table of their own (titles, genres, ages), by id."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -17,88 +17,79 @@ from headstart.frames.door import check_columns
 
 __all__ = ["Catalogue"]
 
+Fact: TypeAlias = str | int | float | bool | None
+
 RESERVED = ("score", "because", "similarity", "rank", "ratings", "bias", "prediction")
-"""Columns of answers, which facts may not be called."""
+"""Columns of recommendations, which facts may not be called."""
 
 TITLES = ("title", "name")
-"""Columns that things are shown by, where nothing else is said."""
+"""Columns that items are shown by if no other is given."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Facts in columns, aligned with the ids 1 to n of a vocabulary.
+    """Facts in columns, aligned with the ids 1 to n of categories.
 
     Attributes:
-        columns: for each column a value per id, the first for id 1; None where the table has none.
-        title: the column that things are shown by; None: by their id.
+        columns: for each column one value per id, that of id 1 first; None where the table has none.
+        title: column that items are shown by; None: by their id.
     """
 
-    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
     title: str | None = None
 
     @classmethod
     def fit(
-        cls, table: pl.DataFrame | None, key: str, vocab: Categories, name: str, title: str | None = None
+        cls, table: pl.DataFrame | None, key: str, known: Categories, name: str, title: str | None = None
     ) -> Catalogue:
-        """Joins a table to a vocabulary. Rows about unknown ids are left out, and of several on one id the first stays.
+        """Join a table to categories. Rows on unknown ids are left out; of several rows on one id the first counts.
 
         Args:
-            table: with the column ``key``; None gives an empty catalogue.
+            table: facts, with ids in the column ``key``; None gives an empty catalogue.
             key: column of ids.
-            vocab: the ids known.
-            name: what messages call the table.
-            title: column to show things by; None: ``title`` or ``name`` where there is one.
+            known: the ids of the training rows.
+            name: name of the table in messages.
+            title: column to show items by; None: ``title`` or ``name`` if the table has one.
 
         Raises:
-            DataError: the table lacks a column, or its ids cannot be understood as the vocabulary's.
+            DataError: a column is missing, reserved, or holds lists; or the ids are of another type than ``known``.
         """
         if table is None:
             return cls()
         check_columns(table, [key, *([] if title is None else [title])], f"the table of {name}")
-        taken = [column for column in table.columns if column in RESERVED and column != key]
-        if taken:
-            raise DataError(f"the table of {name} has a column {taken[0]!r}, which answers use themselves; rename it")
+        clash = next((column for column in table.columns if column in RESERVED and column != key), None)
+        if clash is not None:
+            raise DataError(
+                f"the table of {name} has a column {clash!r}, which is a column of recommendations; rename it"
+            )
         title = None if title == key else title
-        ids = pl.Series("headstart_id", vocab.encode(table[key]))
+        ids = pl.Series("headstart_id", known.encode(table[key]))
         facts = table.drop(key).with_columns(ids).unique("headstart_id", keep="first", maintain_order=True)
-        known = pl.DataFrame({"headstart_id": pl.Series(np.arange(1, len(vocab), dtype=np.int32))})
-        joined = known.join(facts, on="headstart_id", how="left", maintain_order="left").drop("headstart_id")
+        every = pl.DataFrame({"headstart_id": pl.Series(np.arange(1, len(known), dtype=np.int32))})
+        joined = every.join(facts, on="headstart_id", how="left", maintain_order="left").drop("headstart_id")
         if title is None:
             title = next((column for column in TITLES if column in joined.columns), None)
-        return cls({column: tuple(_plain(joined[column])) for column in joined.columns}, title)
+        return cls({column: tuple(_facts(joined[column])) for column in joined.columns}, title)
 
-    def names(self, vocab: Categories, ids: NDArray[np.integer[Any]]) -> list[str]:
-        """What to call things: their title, else their id as text.
+    def names(self, known: Categories, ids: NDArray[np.integer[Any]]) -> list[str]:
+        """Return how to show items: their title, else their id as text.
 
         Args:
-            vocab: whose ids these are.
-            ids: 1 to n.
+            known: the categories that the facts are aligned with.
+            ids: int, 1 to n, ``(items,)``.
         """
-        values = vocab.values
-        titles = self.columns[self.title] if self.title is not None else ()
-        found = []
-        for number in ids.tolist():
-            title = titles[number - 1] if titles else None
-            found.append(str(values[number - 1] if title is None else title))
-        return found
+        titles = self.columns[self.title] if self.title is not None else (None,) * len(known.values)
+        shown = ((titles[number - 1], known.values[number - 1]) for number in ids.tolist())
+        return [str(value if title is None else title) for title, value in shown]
 
     def frame(self, ids: NDArray[np.integer[Any]]) -> pl.DataFrame:
-        """The facts on these ids, a row per id."""
-        places = pl.Series(np.asarray(ids, dtype=np.int64) - 1)
-        return pl.DataFrame([pl.Series(name, list(values)).gather(places) for name, values in self.columns.items()])
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {"columns": {name: list(values) for name, values in self.columns.items()}, "title": self.title}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Catalogue:
-        """What `to_json` gave."""
-        return cls({name: tuple(values) for name, values in record["columns"].items()}, record["title"])
+        """Return the facts on ids, a row per id."""
+        indices = pl.Series(np.asarray(ids, dtype=np.int64) - 1)
+        return pl.DataFrame([pl.Series(name, list(facts)).gather(indices) for name, facts in self.columns.items()])
 
 
-def _plain(series: pl.Series) -> list[Any]:
-    """Values that JSON can hold: what is no text, number or boolean becomes text."""
+def _facts(series: pl.Series) -> list[Fact]:
+    """Values that JSON can hold: what is neither text, number nor boolean becomes text."""
     dtype = series.dtype
     if dtype.is_nested():
         raise DataError(f"column {series.name!r} holds lists, which facts cannot be; join them to text or leave it out")

@@ -1,9 +1,10 @@
-"""`RatingsCodec`: what is learnt from training ratings before training: who the users, what the items, which unit."""
+"""`RatingsCodec`: what is learnt from training rows before training: users, items, the ratings' unit, who saw what."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.collab.catalogue import Catalogue
+from headstart.collab.seen import Seen
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
+from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
-from headstart.targets.classes import check_no_gaps
-from headstart.targets.target import Number, target_from_json
+from headstart.targets.missing import check_no_missing
+from headstart.targets.target import Number
 
-__all__ = ["RatingsCodec"]
+__all__ = ["RatingsCodec", "check_ratings"]
 
 
 @dataclass(frozen=True)
 class RatingsCodec:
-    """Turns (user, item) pairs into ids and ratings into targets. Made from training rows alone.
+    """Turns pairs of users and items into ids, and ratings into targets. It is learnt from training rows alone.
 
-    Id 0 is for whoever or whatever the training rows do not know; the known are 1 to n, in the order of their values.
+    Id 0 stands for users or items that the training rows do not have; the known ones have 1 to n, in sorted order.
 
     Attributes:
         user: column of users.
         item: column of items.
         users: the users of the training rows.
-        items: their items.
-        target: the rating; None where rows only say that a user has chosen an item.
-        item_facts: titles and other facts on the items, from a table of the user's own.
+        items: the items of the training rows.
+        target: the rating; None if rows only say that a user has chosen an item.
+        item_facts: titles and other facts on the items.
         user_facts: facts on the users.
+        seen: the pairs of the training rows, which are not recommended again; None until `RatingsData` adds them. Two
+            codecs are equal whatever their pairs, since these do not change what an id means.
     """
 
     user: str
@@ -43,8 +48,9 @@ class RatingsCodec:
     users: Categories
     items: Categories
     target: Number | None
-    item_facts: Catalogue
-    user_facts: Catalogue
+    item_facts: Catalogue = field(default_factory=Catalogue)
+    user_facts: Catalogue = field(default_factory=Catalogue)
+    seen: Seen | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def fit(
@@ -52,52 +58,84 @@ class RatingsCodec:
         frame: pl.DataFrame,
         user: str,
         item: str,
-        rating: str | None,
+        rating: str | None = None,
         *,
         y_range: tuple[float, float] | None = None,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-        title: str | None = None,
     ) -> RatingsCodec:
-        """Learns users, items, mean and deviation of the ratings.
+        """Learn users, items, and the ratings' mean, standard deviation and range.
 
         Args:
             frame: training rows.
             user: column of users.
             item: column of items.
-            rating: column of ratings, or None.
-            y_range: the lowest and the highest rating there can be; None: the lowest and highest of these rows.
-            items: facts on items, with a column named as ``item``.
-            users: facts on users, with a column named as ``user``.
-            title: column of ``items`` that items shall be shown by; None: ``title`` or ``name`` where there is one.
+            rating: column of ratings; None: there are none.
+            y_range: lowest and highest possible rating; None: those of these rows.
 
         Raises:
             DataError: a column cannot hold ids or ratings, or a rating lies outside ``y_range``.
         """
-        known_users, known_items = _fit_vocab(frame[user]), _fit_vocab(frame[item])
         target = None if rating is None else _fit_target(frame, rating, y_range)
-        return cls(
-            user, item, known_users, known_items, target,
-            Catalogue.fit(items, item, known_items, "items", title), Catalogue.fit(users, user, known_users, "users"),
-        )  # fmt: skip
+        return cls(user, item, _fit_ids(frame[user]), _fit_ids(frame[item]), target)
 
     @property
     def rating(self) -> str | None:
-        """The column of ratings."""
+        """The column of ratings; None: there are none."""
         return None if self.target is None else self.target.columns[0]
 
-    def encode(self, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:
-        """Ids of users and of items, int64 ``(rows,)`` each; 0 for the unknown and the missing.
+    def with_facts(
+        self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None
+    ) -> RatingsCodec:
+        """Return the codec with facts on its items and users.
+
+        Args:
+            items: facts on items, with a column named as the codec's ``item``; None: there are none.
+            users: facts on users, with a column named as the codec's ``user``; None: there are none.
+            title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
 
         Raises:
-            DataError: a column is missing, or holds what cannot be an id of its kind.
+            DataError: a table lacks a column, or has one that facts may not have.
         """
-        check_columns(frame, (self.user, self.item), "the table")
-        users, items = self.users.encode(frame[self.user]), self.items.encode(frame[self.item])
-        return torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64))
+        return dataclasses.replace(
+            self,
+            item_facts=Catalogue.fit(items, self.item, self.items, "items", title),
+            user_facts=Catalogue.fit(users, self.user, self.users, "users"),
+        )
+
+    def with_seen(self, newer: Seen) -> RatingsCodec:
+        """Return the codec with further training pairs; the newer rating of a pair counts."""
+        return dataclasses.replace(self, seen=newer if self.seen is None else self.seen.joined(newer, len(self.items)))
+
+    def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[tuple[Tensor, Tensor]]:
+        """Encode rows; columns may come in any order, and others are ignored.
+
+        Args:
+            rows: a table of pairs, with ratings if ``with_target``.
+            with_target: encode the ratings too, if the codec has any.
+
+        Returns:
+            As inputs the ids of users and of items, int64 ``(rows,)`` each, 0 for unknown and missing ones; as target
+            standardised ratings, float32 ``(rows, 1)``; as notes the numbers of rows with an unknown user or item,
+            and of ratings outside the range of predictions.
+
+        Raises:
+            DataError: a column is missing or holds what cannot be an id of its kind; a rating is missing or no number.
+        """
+        check_columns(rows, (self.user, self.item), "the table")
+        users, items = self.users.encode(rows[self.user]), self.items.encode(rows[self.item])
+        target: Tensor | None = None
+        outside: tuple[str, ...] = ()
+        if with_target and self.target is not None:
+            check_columns(rows, self.target.columns, "the table")
+            target = self.target.encode(rows)
+            outside = _outside_note(rows, self.target)
+        return Encoded(
+            inputs=(torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64))),
+            target=target,
+            notes=(*_unknown_note(users, self.user), *_unknown_note(items, self.item), *outside),
+        )
 
     def encode_one(self, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """What `encode` gives for a table of this one row, by dictionary look-ups; int64 ``(1,)`` each.
+        """Encode one row by dictionary look-ups: ids of its user and its item, int64 ``(1,)`` each, as in a table.
 
         Raises:
             DataError: the row has no user or no item, or one that cannot be an id of its kind.
@@ -108,43 +146,35 @@ class RatingsCodec:
         user = self.users.encode_one(row[self.user], self.user)
         return torch.tensor([user]), torch.tensor([self.items.encode_one(row[self.item], self.item)])
 
-    def encode_target(self, frame: pl.DataFrame) -> Tensor | None:
-        """Standardised ratings, float32 ``(rows, 1)``; None without ratings.
-
-        Raises:
-            DataError: a rating is missing, no number, or outside the range declared.
-        """
-        if self.target is None:
-            return None
-        check_columns(frame, self.target.columns, "the table")
-        return self.target.encode(frame)
-
     def decode(self, prediction: Tensor) -> pl.DataFrame:
-        """Predicted ratings as a column ``prediction``, Float32, a row per row."""
+        """Return predicted ratings or scores, ``(rows,)``, as a column ``prediction``, Float32."""
         return pl.DataFrame({"prediction": prediction.cpu().numpy()})
 
     def known_item(self, value: Any) -> int:
-        """The id of an item, which must be known.
+        """Return the id of an item.
 
         Raises:
-            DataError: no training row has it; the message gives the nearest.
+            DataError: no training row has the item; the message names the nearest.
         """
         return _known(self.items, value, self.item, "item")
 
     def known_user(self, value: Any) -> int:
-        """The id of a user, who must be known.
+        """Return the id of a user.
 
         Raises:
-            DataError: no training row has them; the message gives the nearest.
+            DataError: no training row has the user; the message names the nearest.
         """
         return _known(self.users, value, self.user, "user")
 
-    def some_items(self, values: Any, argument: str) -> NDArray[np.int64]:
-        """The ids of items, int64; those that no training row has are left out.
+    def known_items(self, values: Any, argument: str) -> NDArray[np.int64]:
+        """Return the distinct ids of items, int64 ``(known items,)``; unknown items are left out.
 
         Args:
             values: a list or column of items.
-            argument: what messages call it.
+            argument: name of the argument in messages.
+
+        Raises:
+            DataError: not a list, or its items are of different types.
         """
         if isinstance(values, str) or not hasattr(values, "__iter__"):
             raise DataError(f"{argument} must be a list of items; got {values!r}")
@@ -155,45 +185,24 @@ class RatingsCodec:
         ids = np.unique(self.items.encode(series.alias(self.item)))
         return ids[ids > 0].astype(np.int64)
 
-    def notes(self, frame: pl.DataFrame) -> list[str]:
-        """What of a table the training rows did not know: counts of rows with an unknown user or item."""
-        found: list[str] = []
-        for name, vocab in ((self.user, self.users), (self.item, self.items)):
-            unknown = int((vocab.encode(frame[name]) == 0).sum())
-            if unknown:
-                found.append(f"{name}: {unknown:,} of {len(frame):,} rows have one never seen in training")
-        return found
 
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {
-            "user": self.user,
-            "item": self.item,
-            "users": self.users.to_json(),
-            "items": self.items.to_json(),
-            "target": None if self.target is None else self.target.to_json(),
-            "item_facts": self.item_facts.to_json(),
-            "user_facts": self.user_facts.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> RatingsCodec:
-        """What `to_json` gave."""
-        target = None if record["target"] is None else target_from_json(record["target"])
-        if target is not None and not isinstance(target, Number):
-            raise ValueError("a rating is a number")
-        return cls(
-            record["user"],
-            record["item"],
-            Categories.from_json(record["users"]),
-            Categories.from_json(record["items"]),
-            target,
-            Catalogue.from_json(record["item_facts"]),
-            Catalogue.from_json(record["user_facts"]),
+def check_ratings(frame: pl.DataFrame, rating: str, y_range: tuple[float, float] | None) -> None:
+    """Raise `DataError` if a rating is missing, no number, or outside ``y_range``; the message counts them."""
+    if not frame.schema[rating].is_numeric():
+        raise DataError(f"column {rating!r} must hold numbers; it holds {frame.schema[rating]}: convert it")
+    check_no_missing(frame[rating])
+    if y_range is None:
+        return
+    values = frame[rating].cast(pl.Float64)
+    outside = values.filter((values < y_range[0]) | (values > y_range[1]))
+    if len(outside):
+        raise DataError(
+            f"column {rating!r}: {len(outside):,} ratings lie outside y_range {y_range}, the first is {outside[0]:g};"
+            " correct them, or widen y_range"
         )
 
 
-def _fit_vocab(series: pl.Series) -> Categories:
+def _fit_ids(series: pl.Series) -> Categories:
     missing = series.is_null() | (series.is_nan() if series.dtype.is_float() else False)
     if missing.any():
         raise DataError(
@@ -204,39 +213,36 @@ def _fit_vocab(series: pl.Series) -> Categories:
 
 
 def _fit_target(frame: pl.DataFrame, rating: str, y_range: tuple[float, float] | None) -> Number:
-    fitted = Number.fit(frame, [rating])
+    target = Number.fit(frame, [rating], range=y_range)
+    if y_range is not None:
+        return target
     values = frame[rating].cast(pl.Float64)
     lowest, highest = float(values.min()), float(values.max())  # type: ignore[arg-type]  # polars: numbers, as cast
-    if y_range is None:
-        # All ratings alike leave no room for a sigmoid; then any room will do.
-        bounds = (lowest, highest) if lowest < highest else (lowest - 0.5, highest + 0.5)
-        return Number(fitted.columns, fitted.log, fitted.mean, fitted.sd, bounds)
-    return Number.fit(frame, [rating], range=y_range)
+    # If all ratings are equal, their own range leaves no room for a sigmoid, and any other does.
+    bounds = (lowest, highest) if lowest < highest else (lowest - 0.5, highest + 0.5)
+    return dataclasses.replace(target, range=bounds)
 
 
-def check_ratings(frame: pl.DataFrame, rating: str, y_range: tuple[float, float] | None) -> None:
-    """That all rows have a rating, inside the range declared.
-
-    Raises:
-        DataError: one has none, or lies outside; the message counts them and shows the first.
-    """
-    if not frame.schema[rating].is_numeric():
-        raise DataError(f"column {rating!r} must hold numbers; it holds {frame.schema[rating]}: convert it")
-    check_no_gaps(frame[rating])
-    values = frame[rating].cast(pl.Float64)
-    if y_range is None:
-        return
-    outside = values.filter((values < y_range[0]) | (values > y_range[1]))
-    if len(outside):
-        raise DataError(
-            f"column {rating!r}: {len(outside):,} ratings lie outside y_range {y_range}, the first is {outside[0]:g};"
-            " correct them, or widen y_range"
-        )
+def _unknown_note(ids: NDArray[np.int32], column: str) -> tuple[str, ...]:
+    unknown = int((ids == 0).sum())
+    return (f"{column}: {unknown:,} of {len(ids):,} rows have a value never seen in training",) if unknown else ()
 
 
-def _known(vocab: Categories, value: Any, column: str, what: str) -> int:
-    number = 0 if is_missing(value) else vocab.encode_one(value, column)
+def _outside_note(rows: pl.DataFrame, target: Number) -> tuple[str, ...]:
+    if target.range is None:
+        return ()
+    (column,), (lowest, highest) = target.columns, target.range
+    outside = int((~rows[column].cast(pl.Float64).is_between(lowest, highest)).sum())
+    if not outside:
+        return ()
+    return (
+        f"{column}: {outside:,} of {len(rows):,} ratings lie outside {lowest:g} to {highest:g}, all that is predicted",
+    )
+
+
+def _known(known: Categories, value: Any, column: str, what: str) -> int:
+    number = 0 if is_missing(value) else known.encode_one(value, column)
     if not number:
-        shown = canonical(pl.Series(column, list(vocab.values)), "text").to_list()
+        shown = canonical(pl.Series(column, list(known.values)), "text").to_list()
         raise DataError(f"there is no {what} {value!r} in the training rows; {did_you_mean(value, shown)}")
     return number

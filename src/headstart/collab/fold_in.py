@@ -11,24 +11,24 @@ from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProdu
 __all__ = ["fold"]
 
 STEPS = 8
-"""Gauss-Newton steps; the fit is smooth and nearly linear, so that the last ones change nothing."""
+"""Gauss-Newton steps. The problem is smooth and nearly linear: the last ones change nothing any more."""
 
 FACTOR_PENALTY, BIAS_PENALTY = 10.0, 2.0
-"""In terms of rows of unit error: a bias counts fully after a few ratings, a taste after a few dozen."""
+"""In rows of unit error: a bias counts fully after a few ratings, a taste after a few dozen."""
 
 
 def fold(model: DotProductBias, codec: RatingsCodec, items: Tensor, ratings: Tensor | None) -> Tensor:
-    """The factors and bias of a user with these ratings, all items as they are: float32 ``(factors + 1,)``.
+    """Return the factors and the bias of a user with these ratings, float32 ``(factors + 1,)``; the items stay fixed.
 
-    Squared error through the model's sigmoid, with a ridge towards the vector of the unknown user (and, with implicit
-    terms, towards what the items rated say by themselves), by Gauss-Newton steps. Without ratings the items count as
-    chosen, with a score of 1 above the mean of all items.
+    Minimises the squared error through the model's sigmoid by Gauss-Newton steps, with a ridge penalty on the distance
+    from the unknown user's vector (with implicit terms, from what the rated items say by themselves). Without ratings
+    each item counts as chosen: its score shall exceed the mean bias of all items by their standard deviation plus 1.
 
     Args:
         model: trained.
-        codec: with the ratings' mean and deviation.
-        items: ids, int64 ``(rows,)``, none twice.
-        ratings: in their own unit, float32 ``(rows,)``; None for choices.
+        codec: has the ratings' mean and standard deviation.
+        items: ids, int64 ``(items,)``, all different.
+        ratings: in their unit, float32 ``(items,)``; None for choices.
     """
     with torch.inference_mode():
         user_table, item_table = (table.cpu().double() for table in model.eval().tables())

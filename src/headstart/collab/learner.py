@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import polars as pl
@@ -12,147 +12,133 @@ import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec
-from headstart.collab.data import RatingsData, ratings_loader
-from headstart.collab.evaluation import evaluate_ranking, judging_rows
+from headstart.collab.data import RatingsData, ratings_loader, suggested_epochs
+from headstart.collab.design import RANKING_LOSSES, CollabDesign, CollabOptions, CollabTraining
+from headstart.collab.evaluation import LENGTH, evaluate_ranking, usable_pairs
 from headstart.collab.fold_in import fold
-from headstart.collab.losses import bpr_loss, softmax_loss
 from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
+from headstart.collab.ranking import RANKING_METRICS
 from headstart.collab.recommender import Recommender
-from headstart.collab.seen import NewUser, Seen
-from headstart.collab.taste import crosstab, taste_map
-from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
+from headstart.collab.seen import NewUser
 from headstart.core.batch import Loss
-from headstart.core.engine import Engine
-from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
+from headstart.core.errors import ConfigError
 from headstart.frames.door import Table, read_table, to_source
-from headstart.targets.metrics import Metric
-from headstart.training.callbacks import Callback
-from headstart.training.display import Verbosity
-from headstart.training.learner import Learner
+from headstart.targets.metrics import Better
+from headstart.targets.target import Number
+from headstart.training.application import ApplicationLearner
 from headstart.training.loaders import Loader
-from headstart.training.optim import OptimizerFactory
-from headstart.training.plots import Plot
+from headstart.training.settings import Plan, Training
 
-__all__ = ["CollabLearner", "RankingLoss"]
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
-RankingLoss = Literal["softmax", "bpr"]
-
-RANKING_LOSSES: dict[str, Loss] = {"softmax": softmax_loss, "bpr": bpr_loss}
-
-MOST_IMPLICIT = 5_000_000
-"""Training ratings up to which implicit terms are on unless said otherwise: a step passes over all of them."""
-
-STRETCH = 0.1
-"""How far beyond the ratings' range the sigmoid reaches, as a share of its width, so that the ends can be predicted."""
+__all__ = ["CollabLearner"]
 
 
-class CollabLearner(Learner, Recommender):
-    """A `DotProductBias` model, with implicit terms or without, on ratings or on choices.
+class CollabLearner(ApplicationLearner, Recommender):
+    """A model of ratings, or of rankings, with implicit terms or without; and a recommender.
 
     Args:
-        data: from `RatingsData.from_table`.
-        factors: width of the vectors; None: 100 with implicit terms, else 50.
-        implicit: whether a user is also the items rated, and an item also the users who rated it; None: for ratings,
-            yes, up to five million training rows; for rankings, no.
-        dropout: probability of leaving out a factor; None: 0.5 with implicit terms, else 0.
-        ranking_loss: for data with negatives: sampled softmax, or BPR.
-        loss: as for `Learner`, and the same for all that follows; None: squared error, or the ranking loss.
-        metrics: names or functions, for ratings; rankings have their own.
-        optimizer: a factory.
-        weight_decay: of factors, and without implicit terms of biases; None: 2 with implicit terms, 0.3 without, 0.1
-            for rankings.
-        clip: largest norm of the gradients.
-        accumulate: batches per step.
-        callbacks: for every fit.
-        seed: of the factors and of dropout.
-        folder: where snapshots are kept.
-        progress: what a fit shows.
+        data: from `RatingsData.from_table`; or a `RatingsCodec`, for a learner that only predicts.
+        design: the model; None: the defaults of `CollabDesign`, which depend on the data.
+        training: all that changes what a training step does; None: the defaults of `CollabTraining`, whose weight decay
+            depends on the design.
+        options: the fields of both by name, ``CollabLearner(data, factors=20, clip=1.0)``, and those of
+            `LearnerOptions`: ``loss``, ``metrics`` (of ratings; rankings have their own), ``callbacks``, ``folder``,
+            ``progress``, ``engine``.
 
-    Attributes:
-        codec: what users, items and ratings are called.
-        seen: what the users of the training rows have rated or chosen.
+    Raises:
+        ConfigError: an option is unknown or out of its range, or does not go with the data.
     """
 
     application = "collab"
+    codec_type = RatingsCodec
+    design_type = CollabDesign
+    training_type = CollabTraining
+    codec: RatingsCodec
+    design: CollabDesign
     model: DotProductBias
+    target: Number | None
 
     def __init__(
         self,
-        data: RatingsData,
+        data: RatingsData | RatingsCodec,
         *,
-        factors: int | None = None,
-        implicit: bool | None = None,
-        dropout: float | None = None,
-        ranking_loss: RankingLoss = "softmax",
-        loss: Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
-        optimizer: OptimizerFactory | None = None,
-        weight_decay: float | None = None,
-        clip: float | None = None,
-        accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
-        seed: int = 0,
-        folder: str | Path = "models",
-        progress: Verbosity = "auto",
+        design: CollabDesign | None = None,
+        training: Training | None = None,
+        **options: Unpack[CollabOptions],
     ) -> None:
-        if ranking_loss not in RANKING_LOSSES:
-            raise ConfigError(f"ranking_loss: {did_you_mean(ranking_loss, RANKING_LOSSES)}")
-        ranking = data.negatives > 0
-        if implicit is None:
-            implicit = not ranking and data.seen.shape[1] <= MOST_IMPLICIT
-        self.codec = data.codec
-        self.seen = Seen.of(data.seen, data.ratings, len(data.codec.users))
-        self.design: Json = {
-            "factors": (100 if implicit else 50) if factors is None else factors,
-            "implicit": implicit,
-            "dropout": (0.5 if implicit else 0.0) if dropout is None else dropout,
-            "output_range": None if ranking else _output_range(data.codec),
-            "ranking_loss": ranking_loss if ranking else None,
-        }
-        if weight_decay is None:
-            weight_decay = 2.0 if implicit else 0.1 if ranking else 0.3
-        super().__init__(
-            _make_model(self.design, self.codec, data.seen, seed), data,
-            loss=_own_loss(self.design) if loss is None else loss, metrics=metrics,
-            optimizer=optimizer, weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks,
-            seed=seed, folder=folder, progress=progress,
-        )  # fmt: skip
+        super().__init__(data, design=design, training=training, **options)
+        if self.design.ranks and self.metrics:
+            raise ConfigError("metrics are for ratings; a ranking has its own: leave metrics out")
+
+    def make_model(self, seed: int) -> DotProductBias:
+        """Return a fresh model of the design."""
+        return self.design.network(self.codec)
+
+    def settled(self, design: CollabDesign, data: RatingsData | None) -> CollabDesign:
+        """Return the design with every field settled: whether a ranking is learnt is up to the data."""
+        ranks = design.ranks or self.codec.target is None if data is None else data.negatives > 0
+        if design.ranks and not ranks:
+            raise ConfigError(
+                f"ranking_loss={design.ranking_loss!r} compares with random items, which these data do not have:"
+                " RatingsData.from_table(..., negatives=50)"
+            )
+        return design.settled(self.codec, ranks=ranks)
+
+    def usual_training(self, design: CollabDesign) -> CollabTraining:
+        """Return the default training: its weight decay depends on the design."""
+        return design.training()
+
+    def target_of(self, data: RatingsData | None) -> Number | None:
+        """Return the rating, or None for a learner of rankings."""
+        return None if self.design.ranks else self.codec.target
+
+    @classmethod
+    def suggest(cls, data: RatingsData, design: CollabDesign | None = None) -> Plan:
+        """Return how long and how fast to train on these data: see `suggested_epochs`.
+
+        Args:
+            data: the rows.
+            design: makes no difference.
+        """
+        return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
+
+    def prepare_for(self, data: RatingsData) -> None:
+        """Add the pairs of new data, made with ``codec=learner.codec``, to those seen before.
+
+        Users and items that the codec does not have stay unknown.
+
+        Raises:
+            ConfigError: the learner learns ratings, and the data are for rankings, or the other way round.
+        """
+        if (data.negatives > 0) != self.design.ranks:
+            what, other = ("rankings", "ratings") if self.design.ranks else ("ratings", "rankings")
+            raise ConfigError(f"the learner learns {what}, and these data are for {other}: see negatives=")
+        if data.codec.seen is None or data.codec is self.codec:
+            return
+        self.codec = self.codec.with_seen(data.codec.seen)
+        if isinstance(self.model, ImplicitDotProductBias):
+            self.model.set_seen(self.seen.pairs.long())
 
     # ---- ratings
 
-    def go_on(self, data: RatingsData) -> None:
-        """Takes new training rows, made with ``codec=learner.codec``; what was seen before stays seen.
-
-        Args:
-            data: of the same users and items; those who are new stay unknown.
-
-        Raises:
-            ConfigError: the data have another codec, or the learner learns rankings from them where it learnt ratings.
-        """
-        if data.codec != self.codec or (data.negatives > 0) != (self.target is None):
-            raise ConfigError(
-                "these rows have another codec than the learner: RatingsData.from_table(..., codec=learner.codec)"
-            )
-        seen = self.seen.joined(Seen.of(data.seen, data.ratings, len(self.codec.users)), len(self.codec.items))
-        if isinstance(self.model, ImplicitDotProductBias):
-            self.model.set_seen(torch.stack([seen.users, seen.items]))
-        self.data, self.seen = data, seen
-
     def predict(self, user: Any, item: Any = None) -> Any:
-        """The rating to expect; for a ranking learner the score.
+        """Return the rating to expect; of a learner of rankings the score.
 
         Args:
-            user: as the table calls them, or what `fold_in` gave; or, without ``item``, a table of pairs (columns in
-                any order, others ignored), or one pair as a dictionary.
-            item: as the table calls it.
+            user: a user id as in the training table, or a `NewUser` from `fold_in`; or, without ``item``, a table of
+                pairs (columns in any order, others ignored), or one pair as a dictionary.
+            item: an item id as in the training table.
 
         Returns:
             A number for a pair; a dictionary with ``prediction`` for a dictionary; for a table one of the same library
-            with the column ``prediction``, a row per row. Whoever or whatever the training rows do not know gets what
-            is to be expected of the unknown.
+            with a column ``prediction``, a row per row. Unknown users and items get the prediction learnt for an
+            unknown id.
 
         Raises:
             DataError: a column is missing, or an id cannot be one of its column's kind.
+            ConfigError: a user without an item.
         """
         if item is None and not (isinstance(user, Mapping | str | Path) or hasattr(user, "columns")):
             raise ConfigError(f"predict({user!r}): give the item as well, predict(user, item), or a table of pairs")
@@ -166,60 +152,93 @@ class CollabLearner(Learner, Recommender):
         frame = read_table(user)
         if not len(frame):
             return to_source(self.codec.decode(torch.zeros(0)), user)
-        found = self.predict_batches(ratings_loader(self.codec, frame, self.engine, with_target=False))
-        return to_source(self.codec.decode(found.reshape(len(frame))), user)
-
-    def validate(self, loader: Loader | None = None) -> dict[str, float]:
-        """``valid_loss`` and the metrics over the validation rows; for a ranking learner those of its ranking."""
-        if self.target is not None:
-            return super().validate(loader)
-        data = self._own_data()
-        if not isinstance(data, RatingsData) or data.valid_pairs is None:
-            raise ConfigError("a ranking is judged by the validation rows of RatingsData; learner.data has none")
-        # Rows that cannot judge a ranking (new users, known pairs) are no reason to break off a training.
-        judging = bool(judging_rows(self, data.valid_pairs).any())
-        return evaluate_ranking(self, data.valid_pairs) if judging else {}
+        prediction = self.predict_batches(ratings_loader(self.codec.encode(frame), self.engine))
+        return to_source(self.codec.decode(prediction.reshape(len(frame))), user)
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        """The metrics over all rows of a table: of its ratings, or of the ranking for a ranking learner."""
-        frame = read_table(table)
-        if self.target is None:
-            return self.evaluate_ranking(frame)
-        return self.validate(ratings_loader(self.codec, frame, self.engine, with_target=True))
+        """Return the metrics over all rows of a table: of its ratings, or of the ranking.
 
-    # ---- what a Recommender is asked for
+        Args:
+            table: a table of pairs, with ratings if ratings are learnt.
+        """
+        if self.design.ranks:
+            return self.evaluate_ranking(table)
+        rows = self.codec.encode(read_table(table), with_target=True)
+        return self.validate(ratings_loader(rows, self.engine))
+
+    # ---- what training needs to know of rankings
+
+    def validate(self, loader: Loader | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the validation rows, or those of the ranking.
+
+        The figures of a ranking are empty if no validation row is a new pair of a known user: no reason to break off a
+        training.
+
+        Raises:
+            ConfigError: there are no validation rows.
+        """
+        if not self.design.ranks:
+            return super().validate(loader)
+        if loader is not None:
+            raise ConfigError("a ranking is evaluated on a table of pairs: learner.evaluate_ranking(table)")
+        self._valid()
+        pairs = self.data.valid_pairs
+        return evaluate_ranking(self, pairs) if usable_pairs(self, pairs).any() else {}
+
+    def better(self) -> dict[str, Better]:
+        """Return for each figure of an epoch whether lower or higher is better, if that is known."""
+        if not self.design.ranks:
+            return super().better()
+        known: dict[str, Better] = {
+            f"{metric.name}_{LENGTH}": metric.better for metric in RANKING_METRICS if metric.better is not None
+        }
+        return {**known, "train_loss": "lower"}
+
+    def first_figure(self) -> str:
+        """Return the figure by which the best epoch is chosen: ``rmse`` or ``ndcg_10``, else a loss."""
+        if self.design.ranks and self.data is not None and self.data.valid_pairs is not None:
+            usable = bool(usable_pairs(self, self.data.valid_pairs).any())
+            return next(iter(self.better())) if usable else "train_loss"
+        return super().first_figure()
+
+    def _row_loss(self) -> Loss:
+        if self.loss is None and self.design.ranking_loss is not None:
+            return RANKING_LOSSES[self.design.ranking_loss]
+        return super()._row_loss()
+
+    # ---- what a Recommender needs
 
     def user_scores(self, users: Tensor) -> Tensor:
-        """The scores of all items, float32 ``(users, items)``: what the model's range is put on."""
+        """Return the scores of all items before the model's sigmoid, float32 ``(users, items)``."""
         user_table, item_table = self._tables()
-        chosen = user_table[users.to(user_table.device)]
-        return torch.addmm(item_table[:, -1], chosen[:, :-1], item_table[:, :-1].T) + chosen[:, -1:]
+        vectors = user_table[users.to(user_table.device)]  # (users, factors + bias)
+        return torch.addmm(item_table[:, -1], vectors[:, :-1], item_table[:, :-1].T) + vectors[:, -1:]
 
     def new_user_scores(self, user: NewUser) -> Tensor:
-        """The scores of all items for a new user, float32 ``(items,)``."""
+        """Return the scores of all items for a new user, float32 ``(items,)``."""
         user_table, item_table = self._tables()
         vector = user_table[0] if user.vector is None else user.vector.to(user_table.device)
         return item_table[:, :-1] @ vector[:-1] + item_table[:, -1] + vector[-1]
 
     def item_profiles(self) -> Tensor:
-        """The items' factors, implicit sums included, float32 ``(items, factors)``."""
+        """Return the items' factors, implicit terms included, float32 ``(items, factors)``."""
         return self._tables()[1][:, :-1].cpu()
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[Any] | Table) -> NewUser:
-        """A new user from what they rated: the vector that explains it best, with everything else as it is.
+        """Return a new user described by ratings: the vector that explains them best, with all else fixed.
 
-        It takes milliseconds: a few ridge regressions on the vectors of the items rated.
+        It takes milliseconds: a few ridge regressions on the vectors of the rated items.
 
         Args:
-            ratings: a dictionary of items and ratings; a table with the columns of items and ratings; for a ranking
-                learner a list of items chosen. Unknown items are left out.
+            ratings: a dictionary of items and ratings; a table with the columns of items and ratings; for a learner of
+                rankings a list of chosen items. Unknown items are left out.
 
         Returns:
-            To be given to `predict` and `recommend` in place of a user.
+            What `predict` and `recommend` take in place of a user.
 
         Raises:
-            DataError: no item is known, one stands twice, or a rating is missing.
-            ConfigError: items without ratings, for a model of ratings.
+            DataError: no item is known, one occurs twice, or a rating is missing.
+            ConfigError: items without ratings, for a learner of ratings.
         """
         items, values = self._known_ratings(ratings)
         if values is None and self.target is not None:
@@ -229,59 +248,65 @@ class CollabLearner(Learner, Recommender):
         return NewUser(items, values, fold(self.model, self.codec, items, values))
 
     def shown(self, scores: Tensor, user: Any) -> Tensor:
-        """Predicted ratings in their own unit; for a ranking learner the scores themselves."""
+        """Return predicted ratings in their unit; of a learner of rankings the scores themselves."""
         if self.target is None or not len(scores):
             return scores
         return self.target.prediction(self.model.bounded(scores)[:, None]).cpu()
 
-    def evaluate_ranking(self, table: Table, k: int = 10) -> dict[str, float]:
-        """How well `recommend` finds what the users of a table chose; see `headstart.collab.ranking`.
+    def evaluate_ranking(self, table: Table, k: int = LENGTH) -> dict[str, float]:
+        """Return how well `recommend` finds what the users of a table chose; see `headstart.collab.evaluation`.
 
         Args:
-            table: with users and items; pairs of the training rows in it are not relevant.
-            k: length of the recommendations.
+            table: a table of users and items; pairs that are also training rows are not relevant.
+            k: number of recommended items.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table))), k)
+        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
 
     # ---- taste
 
     def item_bias(self) -> pl.DataFrame:
-        """What each item is rated above what the users' taste (the factors) explains, the best first.
+        """Return how much higher each item is rated than the users' taste (the factors) explains, the best first.
 
         Returns:
-            The item, its facts, ``ratings`` (how many training rows) and ``bias``: by how much an average user's
-            rating is raised, in the ratings' unit; for a ranking learner in units of the score.
+            The item, the facts on it, ``ratings`` (its number of training rows) and ``bias``: by how much it raises an
+            average user's rating, in the ratings' unit; of a learner of rankings in units of the score.
         """
         biases = self._tables()[1][1:, -1].cpu()
         shown = self.shown(biases, None) - self.shown(torch.zeros(1), None)
-        ids = torch.arange(1, len(self.codec.items))
-        frame = self._items_frame(ids).with_columns(
-            pl.Series("ratings", self.seen.counts(len(self.codec.items))[1:].numpy()), pl.Series("bias", shown.numpy())
+        counts = self.seen.item_counts(len(self.codec.items))[1:]
+        frame = self._items_frame(torch.arange(1, len(self.codec.items))).with_columns(
+            pl.Series("ratings", counts.numpy()), pl.Series("bias", shown.numpy())
         )
         return frame.sort("bias", descending=True, maintain_order=True)
 
     def embeddings(self, of: Literal["item", "user"]) -> pl.DataFrame:
-        """The vectors of all known items or users: their id, the facts on them, and ``factor_1`` and so on, Float32."""
-        if of not in ("item", "user"):
-            raise ConfigError(f"embeddings: of must be 'item' or 'user'; got {of!r}")
-        vocab, name = (self.codec.items, self.codec.item) if of == "item" else (self.codec.users, self.codec.user)
-        vectors = self._tables()[of == "item"][1:, :-1].cpu().numpy()
-        factors = [pl.Series(f"factor_{number + 1}", vectors[:, number]) for number in range(vectors.shape[1])]
-        ids = np.arange(1, len(vocab))
-        facts = (self.codec.item_facts if of == "item" else self.codec.user_facts).frame(ids)
-        return pl.DataFrame([vocab.decode(ids).alias(name), *facts.get_columns(), *factors])
-
-    def map(self, n: int = 60, *, method: Literal["pca", "tsne"] = "pca") -> Plot:
-        """A picture of taste: the most rated items in two dimensions, those liked alike near each other.
+        """Return the vectors of all known items or users: id, facts, and ``factor_1`` and so on, Float32.
 
         Args:
-            n: how many items.
-            method: principal components; or t-SNE, with scikit-learn installed.
+            of: ``"item"`` or ``"user"``.
+        """
+        if of not in ("item", "user"):
+            raise ConfigError(f"embeddings: of must be 'item' or 'user'; got {of!r}")
+        known, name = (self.codec.items, self.codec.item) if of == "item" else (self.codec.users, self.codec.user)
+        vectors = self._tables()[of == "item"][1:, :-1].cpu().numpy()
+        factors = [pl.Series(f"factor_{number + 1}", vectors[:, number]) for number in range(vectors.shape[1])]
+        ids = np.arange(1, len(known))
+        facts = (self.codec.item_facts if of == "item" else self.codec.user_facts).frame(ids)
+        return pl.DataFrame([known.decode(ids).alias(name), *facts.get_columns(), *factors])
+
+    def map(self, n: int = 60, *, method: Literal["pca", "tsne"] = "pca") -> Plot:
+        """Draw the most rated items in two dimensions, close to each other if the same users like them.
+
+        Args:
+            n: number of items, at least 3.
+            method: principal components; or t-SNE, which needs scikit-learn.
 
         Raises:
-            ConfigError: scikit-learn is wanted and not installed, or there are under three items.
+            ConfigError: scikit-learn is needed and not installed, or there are under three items.
         """
-        counts = self.seen.counts(len(self.codec.items))
+        from headstart.collab.taste import taste_map  # matplotlib takes a moment to import
+
+        counts = self.seen.item_counts(len(self.codec.items))
         counts[0] = -1
         ids = counts.argsort(descending=True, stable=True)[: min(n, len(counts) - 1)]
         names = self.codec.item_facts.names(self.codec.items, ids.numpy())
@@ -290,68 +315,22 @@ class CollabLearner(Learner, Recommender):
         return taste_map(self.item_profiles()[ids].numpy(), names, counts[ids].numpy(), lift.numpy(), method)
 
     def crosstab(self, n_users: int = 15, n_items: int = 15) -> pl.DataFrame:
-        """The ratings of the busiest users for the most rated items: a row per user, a column per item.
+        """Return the ratings of the busiest users for the most rated items: a row per user, a column per item.
 
-        Null where there is no training row; for choices without ratings 1.
+        A cell is null if there is no training row, and 1 for a choice without a rating.
 
         Args:
-            n_users: how many users.
-            n_items: how many items.
+            n_users: number of users.
+            n_items: number of items.
         """
+        from headstart.collab.taste import crosstab
+
         return crosstab(self.codec, self.seen, n_users, n_items)
-
-    # ---- keeping
-
-    def save(self, folder: str | Path) -> Path:
-        """As `Learner.save`; what the training users chose goes along, so that it is not recommended to them again."""
-        folder = Path(folder)
-        if self.engine.is_main:
-            tensors = {**self.model.state_dict(), "seen": torch.stack([self.seen.users, self.seen.items]).int()}
-            if self.seen.ratings is not None:
-                tensors["ratings"] = self.seen.ratings
-            write_folder(folder, "learner", self.record(), tensors)
-        self.engine.wait()
-        return folder
-
-    def load(self, folder: str | Path) -> None:
-        """As `Learner.load`: the weights alone; what the users have chosen stays this learner's."""
-        record, tensors = read_folder(Path(folder), "learner")
-        if record.get("application") != self.application:
-            raise ArtifactError(
-                f"{folder} holds a learner of the application {record.get('application')!r}, not 'collab'"
-            )
-        _without_seen(tensors)
-        load_weights(self.model, tensors, Path(folder))
-
-    def record(self) -> Json:
-        """What ``learner.json`` says of this learner."""
-        return super().record() | {
-            "model": {"class": type(self.model).__name__, **self.design},
-            "loss": "default" if self.loss is _own_loss(self.design) else "custom",
-            "codec": self.codec.to_json(),
-        }
-
-    @classmethod
-    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> CollabLearner:
-        """The learner that `save` wrote, without data: it predicts; set ``data`` to go on training."""
-        learner = cls.__new__(cls)
-        tensors = dict(tensors)
-        with reading(folder):
-            learner.codec = RatingsCodec.from_json(record["codec"])
-            learner.design = dict(record["model"])
-            learner.design.pop("class")
-            pairs, ratings = _without_seen(tensors)
-            learner.seen = Seen.of(pairs, ratings, len(learner.codec.users))
-            model = _make_model(learner.design, learner.codec, pairs, seed=0)
-        load_weights(model, tensors, folder)
-        target = learner.codec.target if record["target"] is not None else None
-        Learner.__init__(learner, model, None, loss=_own_loss(learner.design), engine=engine, target=target)
-        learner.take_over(record, folder)
-        return learner
 
     # ---- inside
 
     def _tables(self) -> tuple[Tensor, Tensor]:
+        """Factors and bias of all users, ``(users, factors + 1)``, and of all items."""
         with torch.no_grad():
             users, items = self.model.tables()
         return users.detach(), items.detach()
@@ -359,37 +338,6 @@ class CollabLearner(Learner, Recommender):
     def _predict_one(self, row: Mapping[str, Any]) -> float:
         user, item = self.codec.encode_one(row)
         device = self.engine.device
-        with torch.inference_mode():
+        with torch.inference_mode(), self.engine.autocast():
             outputs = self.model(user.to(device), item.to(device))
             return float(outputs if self.target is None else self.target.prediction(outputs))
-
-
-def _make_model(design: Json, codec: RatingsCodec, seen: Tensor, seed: int) -> DotProductBias:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        users, items, factors = len(codec.users), len(codec.items), design["factors"]
-        if design["implicit"]:
-            return ImplicitDotProductBias(
-                users, items, seen, factors, output_range=design["output_range"], dropout=design["dropout"]
-            )
-        return DotProductBias(users, items, factors, output_range=design["output_range"], dropout=design["dropout"])
-
-
-def _own_loss(design: Json) -> Loss | None:
-    """The loss of a ranking learner; None: the target's."""
-    return None if design["ranking_loss"] is None else RANKING_LOSSES[design["ranking_loss"]]
-
-
-def _output_range(codec: RatingsCodec) -> list[float] | None:
-    """The sigmoid's ends: the target's range, stretched; the mean lies inside even if all ratings are at one end."""
-    assert codec.target is not None
-    bounds = codec.target.output_range()
-    if bounds is None:
-        return None
-    low, high = bounds[0][0], bounds[1][0]
-    return [low - STRETCH * (high - low), high + STRETCH * (high - low)]
-
-
-def _without_seen(tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Takes what is not the model's out of the tensors of a saved folder."""
-    return tensors.pop("seen").long(), tensors.pop("ratings", None)

@@ -1,6 +1,6 @@
-"""Losses that learn a ranking: the item chosen shall score above items drawn at random.
+"""Losses of a ranking: the chosen item shall score above items drawn at random.
 
-Outputs are ``(rows, 1 + drawn)``, the chosen item's score first.
+Outputs are ``(rows, 1 + negatives)``, the chosen item's score first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["bpr_loss", "softmax_loss"]
 
 
 def softmax_loss(outputs: Any, batch: Batch) -> Tensor:
-    """Cross-entropy of the chosen item among those drawn.
+    """Return the cross-entropy of the chosen item among the drawn ones, a mean over the rows.
 
     **Source:** Wu et al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation" (2022), equation 3.
     """
@@ -25,7 +25,7 @@ def softmax_loss(outputs: Any, batch: Batch) -> Tensor:
 
 
 def bpr_loss(outputs: Any, batch: Batch) -> Tensor:
-    """Minus the log probability that the chosen item beats one drawn, the mean over those drawn.
+    """Return minus the log probability that the chosen item beats a drawn one, a mean over drawn items and rows.
 
     **Source:** Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback" (2009), section 4.1.
     """

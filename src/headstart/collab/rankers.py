@@ -1,301 +1,377 @@
-"""`EASE` and `IALS`: recommenders with a solution in closed form, for who has chosen what; quick, and hard to beat."""
+"""`EASE` and `IALS`: recommenders with a solution in closed form, of who has chosen what; quick, and hard to beat."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self, TypedDict, Unpack
 
-import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.data import RatingsData
-from headstart.collab.evaluation import evaluate_ranking, judging_rows
+from headstart.collab.evaluation import LENGTH, evaluate_ranking, usable_pairs
 from headstart.collab.models.dot_product import member_sums
 from headstart.collab.recommender import Recommender
-from headstart.collab.seen import NewUser, Seen
-from headstart.core.artefact import Json, finite, reading, write_folder
+from headstart.collab.seen import NewUser
+from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.values import Json, Range, Value, from_json, options_of, replaced, unknown_option
 from headstart.frames.door import Table, read_table, to_source
-from headstart.version import __version__
+from headstart.training.saved import MODEL, own_tensors, save_values
 
-__all__ = ["EASE", "IALS"]
+__all__ = ["EASE", "IALS", "EASEDesign", "EASEOptions", "IALSDesign", "IALSOptions"]
 
 MOST_ITEMS = 25_000
-"""Items up to which EASE is offered: its weights are a square of them, 2.5 GB for this many."""
+"""Largest number of items for EASE, whose weights are a square of them: 2.5 GB, and 7.5 GB while it solves."""
+
+BYTES_PER_PAIR = 12
+"""Memory that EASE needs while it solves: a float64 and a float32 for each pair of items."""
 
 PADDED = 4_000_000
 """Numbers that are gathered at a time in a sweep of iALS."""
 
 
-class _Ranker(Recommender):
-    """What the two have in common: made from data, judged on its validation rows, saved and loaded."""
+class Ranker(Recommender):
+    """What both rankers have in common: solved from data, evaluated on the validation rows, saved and loaded.
 
-    application: str
+    Args:
+        data: from `RatingsData.from_table`; ratings count as chosen, however low. Or a `RatingsCodec`, for a ranker
+            whose solution is loaded.
+        design: all options; None: the defaults.
+        options: fields of the design by name.
+
+    Attributes:
+        design: all options.
+        solution: the solved tensors, by name.
+        metrics: of the validation rows; empty if none of them is a new pair of a known user.
+    """
+
+    application: ClassVar[str]
+    design_type: ClassVar[type[Value]]
+    parts: ClassVar[tuple[str, ...]]
+    """Names of the tensors of the solution."""
+
+    design: Any
+    solution: Mapping[str, Tensor]
     metrics: dict[str, float]
 
-    def __init__(self, data: RatingsData) -> None:
-        self.codec, self.seen = data.codec, Seen.of(data.seen, data.ratings, len(data.codec.users))
+    def __init__(self, data: RatingsData | RatingsCodec, *, design: Any = None, **options: Any) -> None:
+        fields = {option.name for option in options_of(self.design_type)}
+        for name in options:
+            if name not in fields:
+                raise unknown_option(name, type(self).__name__, self.design_type)
+        self.design = replaced(design or self.design_type(), options)
         self.metrics = {}
-        self._solve()
-        if data.valid_pairs is not None and bool(judging_rows(self, data.valid_pairs).any()):
+        if isinstance(data, RatingsCodec):
+            self.codec, self.engine = data, Engine("cpu")
+            return
+        self.engine = data.engine
+        self.codec = data.codec
+        self.solution = self.solved()
+        if data.valid_pairs is not None and usable_pairs(self, data.valid_pairs).any():
             self.metrics = evaluate_ranking(self, data.valid_pairs)
 
     @abstractmethod
-    def _solve(self) -> None:
-        """Learns from ``seen``."""
-
-    @abstractmethod
-    def _settings(self) -> Json:
-        """The options, by name."""
-
-    @abstractmethod
-    def _state(self) -> dict[str, Tensor]:
-        """What was learnt."""
-
-    @abstractmethod
-    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes back what `_state` gave."""
+    def solved(self) -> dict[str, Tensor]:
+        """Return the solution for ``codec.seen``: tensors by name."""
 
     def predict(self, pairs: Table) -> Any:
-        """The score of each pair of a table, as ``prediction``; for the unknown what suits most users.
+        """Return the score of each pair of a table; of unknown users how many users chose the item.
 
-        Scores rank items for one user; they are no ratings. An unknown item has the lowest score of all.
+        Scores order the items of one user; they are no ratings. An unknown item has the user's lowest score.
+
+        Args:
+            pairs: a table with the columns of users and items, in any order, others ignored.
+
+        Returns:
+            A table of the same library with a column ``prediction``, Float32, a row per row.
         """
         frame = read_table(pairs)
-        users, items = self.codec.encode(frame)
+        users, items = self.codec.encode(frame).inputs
         scores = torch.zeros(len(frame))
-        distinct, places = torch.unique(users, return_inverse=True)
+        distinct, inverse = torch.unique(users, return_inverse=True)
         before = 0
         for chunk in self._chunks(distinct):
-            of_items = self.user_scores(chunk)
+            of_items = self.user_scores(chunk)  # (users, items)
             of_items[:, 0] = of_items.amin(1)
-            rows = ((places >= before) & (places < before + len(chunk))).nonzero()[:, 0]
-            scores[rows] = of_items[places[rows] - before, items[rows]]
+            rows = ((inverse >= before) & (inverse < before + len(chunk))).nonzero()[:, 0]
+            scores[rows] = of_items[inverse[rows] - before, items[rows]]
             before += len(chunk)
-        return to_source(pl.DataFrame({"prediction": scores.numpy()}), pairs)
+        return to_source(self.codec.decode(scores), pairs)
 
-    def evaluate(self, table: Table, k: int = 10) -> dict[str, float]:
-        """How well `recommend` finds what the users of a table chose; pairs of the training rows are not relevant."""
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table))), k)
+    def evaluate(self, table: Table, k: int = LENGTH) -> dict[str, float]:
+        """Return how well `recommend` finds what the users of a table chose; see `headstart.collab.evaluation`.
+
+        Args:
+            table: a table of users and items; pairs that are also training rows are not relevant.
+            k: number of recommended items.
+        """
+        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[Any] | Table) -> NewUser:
-        """A new user, from the items they chose; ratings are not looked at, but for the reasons given."""
+        """Return a new user described by chosen items; ratings matter only for the reasons of recommendations.
+
+        Args:
+            ratings: a list of items, or items with ratings as a dictionary or a table. Unknown items are left out.
+        """
         items, values = self._known_ratings(ratings)
         return NewUser(items, values, None)
 
     def save(self, folder: str | Path) -> Path:
-        """Saves to a folder: ``learner.json`` and ``weights.safetensors``, whole or not at all.
+        """Save to a folder: ``learner.json`` and ``weights.safetensors``, whole or not at all.
 
         Raises:
             ArtifactError: the folder cannot be written, or holds other files.
         """
-        tensors = {**self._state(), "seen": torch.stack([self.seen.users, self.seen.items]).int()}
-        if self.seen.ratings is not None:
-            tensors["ratings"] = self.seen.ratings
-        write_folder(Path(folder), "learner", self.record(), tensors)
+        tensors = {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()}
+        rest = {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []}
+        values = {"codec": self.codec, "design": self.design}
+        self.engine.on_main(lambda: save_values(Path(folder), self.application, values, tensors, rest))
         return Path(folder)
 
-    def record(self) -> Json:
-        """What ``learner.json`` says."""
-        return {
-            "application": self.application,
-            "headstart": __version__,
-            "model": {"class": type(self).__name__, **self._settings()},
-            "metrics": finite(self.metrics),
-            "history": [],
-            "codec": self.codec.to_json(),
-        }
-
     @classmethod
-    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
-        """What `save` wrote. It runs on the processor, whatever the engine's device."""
-        ranker = cls.__new__(cls)
+    def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
+        """Return the ranker that `save` wrote. It runs on the processor, whatever the engine's device.
+
+        Args:
+            record: the content of ``learner.json``.
+            tensors: the content of ``weights.safetensors``.
+            folder: the artefact, for messages.
+            engine: not used.
+
+        Raises:
+            ArtifactError: the record or the tensors are incomplete.
+        """
         with reading(folder):
-            ranker.codec = RatingsCodec.from_json(record["codec"])
-            for name in record["model"].keys() - {"class"}:
-                setattr(ranker, name, record["model"][name])
-            ranker.metrics = {name: float("nan") if v is None else v for name, v in record["metrics"].items()}
-            ranker.seen = Seen.of(tensors["seen"].long(), tensors.get("ratings"), len(ranker.codec.users))
-            ranker._restore(tensors)
+            codec = from_json(RatingsCodec, record["codec"], tensors)
+            ranker = cls(codec, design=from_json(cls.design_type, record["design"]))
+            solution = own_tensors(tensors)
+            ranker.solution = {name: solution[name] for name in cls.parts}
+            ranker.metrics = {name: math.nan if v is None else v for name, v in record["metrics"].items()}
         return ranker
 
     def _popularity(self) -> Tensor:
-        """What suits most users, between 0 and 1, float32 ``(items,)``."""
-        counts = self.seen.counts(len(self.codec.items)).float()
+        """Return the number of users of each item, as a share of the largest, float32 ``(items,)``."""
+        counts = self.seen.item_counts(len(self.codec.items)).float()
         return counts / counts.max().clamp(min=1)
 
 
-class EASE(_Ranker):
-    """Each item's score is a weighted sum over the items chosen; the weights solve one regression, no item on itself.
+@dataclass(frozen=True, kw_only=True)
+class EASEDesign(Value):
+    """Options of `EASE`.
+
+    Attributes:
+        penalty: ridge penalty on the weights, in training rows; higher for fewer rows per item.
+    """
+
+    penalty: Annotated[float, Range(above=0)] = 400.0
+
+
+class EASEOptions(TypedDict, total=False):
+    """The fields of `EASEDesign` as keyword arguments."""
+
+    penalty: float
+
+
+class EASE(Ranker):
+    """Scores each item by a weighted sum over the chosen items; the weights solve one ridge regression per item.
 
     **Source:** Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (2019), equation 8.
 
     Args:
-        data: from `RatingsData.from_table`; ratings count as chosen, whatever their height.
-        penalty: the ridge on the weights, in rows; larger for fewer ratings per item.
+        data: from `RatingsData.from_table`; ratings count as chosen, however low. Or a `RatingsCodec`, for a ranker
+            whose solution is loaded.
+        design: all options; None: the defaults of `EASEDesign`.
+        options: its fields by name: ``EASE(data, penalty=200)``.
 
     Raises:
-        ConfigError: the penalty is not above 0, or there are over 25,000 items.
+        ConfigError: an option is out of its range, or there are over 25,000 items.
     """
 
     application = "ease"
-    weights: Tensor
+    design_type = EASEDesign
+    parts = ("weights",)
+    design: EASEDesign
 
-    def __init__(self, data: RatingsData, *, penalty: float = 400.0) -> None:
-        if not penalty > 0:
-            raise ConfigError(f"penalty must be above 0; got {penalty!r}")
-        if len(data.codec.items) > MOST_ITEMS:
-            raise ConfigError(
-                f"EASE holds a number for each pair of items, and {len(data.codec.items) - 1:,} items are more than"
-                f" {MOST_ITEMS:,}; leave rare items out with where=, or use IALS"
-            )
-        self.penalty = float(penalty)
-        super().__init__(data)
+    def __init__(
+        self, data: RatingsData | RatingsCodec, *, design: EASEDesign | None = None, **options: Unpack[EASEOptions]
+    ) -> None:
+        super().__init__(data, design=design, **options)
+
+    @property
+    def weights(self) -> Tensor:
+        """How much each chosen item adds to each item's score: float32 ``(chosen, items)``."""
+        return self.solution["weights"]
 
     def user_scores(self, users: Tensor) -> Tensor:
-        """Sums of the weights of the items chosen, float32 ``(users, items)``; for the unknown user popularity."""
-        places, chosen = self.seen.of_users(users)
+        """Return sums of the chosen items' weights, float32 ``(users, items)``; popularity for the unknown user."""
+        rows, chosen = self.seen.of_users(users)
         starts = torch.zeros(len(users) + 1, dtype=torch.int32)
-        starts[1:] = torch.bincount(places, minlength=len(users)).cumsum(0)
+        starts[1:] = torch.bincount(rows, minlength=len(users)).cumsum(0)
         scores = member_sums(starts, chosen.int(), self.weights)
         scores[users == 0] = self._popularity()
         return scores
 
     def new_user_scores(self, user: NewUser) -> Tensor:
-        """The same for a new user, float32 ``(items,)``."""
+        """Return the sums for a new user, float32 ``(items,)``."""
         return self.weights[user.items].sum(0) if len(user.items) else self._popularity()
 
     def item_profiles(self) -> Tensor:
-        """Who chose each item, as the weights see it: their rows, each direction counting the same."""
+        """Return the items' weights, both directions added, float32 ``(items, items)``."""
         return self.weights + self.weights.T
 
     def influences(self, items: Tensor, of: Tensor) -> Tensor:
-        """Exactly what each chosen item adds to the score of each recommended one."""
+        """Return exactly what each chosen item adds to the score of each recommended one."""
         return self.weights[of][:, items].T
 
-    def _solve(self) -> None:
+    def solved(self) -> dict[str, Tensor]:
+        """Return the weights, of which no item has one for itself."""
         items = len(self.codec.items)
-        together = torch.zeros(items, items)  # how many users chose both
+        if items > MOST_ITEMS:
+            raise ConfigError(
+                f"EASE holds a number for each pair of items, and {items - 1:,} items are more than {MOST_ITEMS:,}:"
+                f" solving it takes {BYTES_PER_PAIR * items**2 / 1e9:,.1f} GB; leave rare items out with where=, or use"
+                " IALS"
+            )
+        together = torch.zeros(items, items)  # number of users who chose both
         for users in self._chunks(torch.arange(1, len(self.codec.users))):
-            places, chosen = self.seen.of_users(users)
+            indices, chosen = self.seen.of_users(users)
             rows = torch.zeros(len(users), items)
-            rows[places, chosen] = 1.0
-            together += rows.T @ rows
-        gram = together.double().numpy()
-        gram[np.diag_indices(items)] += self.penalty
-        inverse = np.linalg.inv(gram)
-        weights = -inverse / np.diag(inverse)
-        weights[np.diag_indices(items)] = 0.0
-        self.weights = torch.from_numpy(weights.astype(np.float32))
-
-    def _settings(self) -> Json:
-        return {"penalty": self.penalty}
-
-    def _state(self) -> dict[str, Tensor]:
-        return {"weights": self.weights}
-
-    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        self.weights = tensors["weights"]
+            rows[indices, chosen] = 1.0
+            together.addmm_(rows.T, rows)
+        matrix = together.double().T  # column by column, as LAPACK needs it to work in place
+        matrix.diagonal().add_(self.design.penalty)
+        torch.linalg.cholesky(matrix, out=matrix)
+        torch.cholesky_inverse(matrix, out=matrix)
+        matrix.div_(-matrix.diagonal().clone())
+        return {"weights": together.copy_(matrix).fill_diagonal_(0.0)}
 
 
-class IALS(_Ranker):
-    """Factors of users and items whose product is 1 for what was chosen and 0, with less weight, for all else.
+@dataclass(frozen=True, kw_only=True)
+class IALSDesign(Value):
+    """Options of `IALS`.
 
-    Users and items are solved for in turn, each exactly, with torch's batched Cholesky factorisation.
+    Attributes:
+        factors: width of the vectors of users and items.
+        penalty: ridge penalty on each vector.
+        frequency: exponent by which the penalty grows with the number of rows: it is multiplied by
+            (rows / mean number of rows)^frequency.
+        alpha: weight of what was chosen, beside the weight 1 that everything has.
+        sweeps: number of times that users and items are solved for.
+        seed: seed of the first item vectors.
+    """
+
+    factors: Annotated[int, Range(low=1)] = 64
+    penalty: Annotated[float, Range(above=0)] = 10.0
+    frequency: Annotated[float, Range(low=0, high=1)] = 0.5
+    alpha: Annotated[float, Range(above=0)] = 0.5
+    sweeps: Annotated[int, Range(low=1)] = 10
+    seed: Annotated[int, Range(low=0)] = 0
+
+
+class IALSOptions(TypedDict, total=False):
+    """The fields of `IALSDesign` as keyword arguments."""
+
+    factors: int
+    penalty: float
+    frequency: float
+    alpha: float
+    sweeps: int
+    seed: int
+
+
+class IALS(Ranker):
+    """Learns factors of users and items whose product is 1 for what was chosen and 0, with less weight, for all else.
+
+    Users and items are solved for in turn, each exactly, by torch's batched Cholesky factorisation.
 
     **Source:** Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), equations 4 and
     5; the penalty that grows with the number of rows is that of Rendle et al., "Revisiting the Performance of iALS on
     Item Recommendation Benchmarks" (2022), section 3.2.
 
     Args:
-        data: from `RatingsData.from_table`; ratings count as chosen, whatever their height.
-        factors: width of the vectors.
-        penalty: the ridge on each vector.
-        frequency: the penalty is multiplied by (number of rows / mean number)^frequency.
-        alpha: what was chosen weighs 1 + alpha, all else 1.
-        sweeps: how often both sides are solved.
-        seed: of the first item factors.
+        data: from `RatingsData.from_table`; ratings count as chosen, however low. Or a `RatingsCodec`, for a ranker
+            whose solution is loaded.
+        design: all options; None: the defaults of `IALSDesign`.
+        options: its fields by name: ``IALS(data, factors=128)``.
 
     Raises:
         ConfigError: an option is out of its range.
     """
 
     application = "ials"
-    user_factors: Tensor
-    item_factors: Tensor
+    design_type = IALSDesign
+    parts = ("user_factors", "item_factors")
+    design: IALSDesign
 
     def __init__(
-        self,
-        data: RatingsData,
-        *,
-        factors: int = 64,
-        penalty: float = 10.0,
-        frequency: float = 0.5,
-        alpha: float = 0.5,
-        sweeps: int = 10,
-        seed: int = 0,
+        self, data: RatingsData | RatingsCodec, *, design: IALSDesign | None = None, **options: Unpack[IALSOptions]
     ) -> None:
-        for name, value in (("factors", factors), ("sweeps", sweeps)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
-        if not (penalty > 0 and alpha > 0 and 0 <= frequency <= 1):
-            raise ConfigError(
-                f"penalty and alpha must be above 0, frequency from 0 to 1; got {penalty!r}, {alpha!r}, {frequency!r}"
-            )
-        self.factors, self.penalty, self.frequency, self.alpha = factors, float(penalty), float(frequency), float(alpha)
-        self.sweeps, self.seed = sweeps, seed
-        super().__init__(data)
+        super().__init__(data, design=design, **options)
+
+    @property
+    def user_factors(self) -> Tensor:
+        """The users' vectors, float32 ``(users, factors)``."""
+        return self.solution["user_factors"]
+
+    @property
+    def item_factors(self) -> Tensor:
+        """The items' vectors, float32 ``(items, factors)``."""
+        return self.solution["item_factors"]
 
     def user_scores(self, users: Tensor) -> Tensor:
-        """Products of the factors, float32 ``(users, items)``; for the unknown user popularity."""
+        """Return products of the factors, float32 ``(users, items)``; popularity for the unknown user."""
         scores = self.user_factors[users] @ self.item_factors.T
         scores[users == 0] = self._popularity()
         return scores
 
     def new_user_scores(self, user: NewUser) -> Tensor:
-        """The same for a new user, whose factors are solved for, float32 ``(items,)``."""
+        """Return the scores of a new user, whose factors are solved for, float32 ``(items,)``."""
         if not len(user.items):
             return self._popularity()
         starts = torch.tensor([0, len(user.items)])
-        mean = len(self.seen.users) / max(1, len(self.codec.users) - 1)
-        return self.item_factors @ self._solved(self.item_factors, starts, user.items, mean)[0]
+        mean = len(self.seen) / max(1, len(self.codec.users) - 1)
+        return self.item_factors @ self._owners(self.item_factors, starts, user.items, mean)[0]
 
     def item_profiles(self) -> Tensor:
-        """The items' factors, float32 ``(items, factors)``."""
+        """Return the items' factors, float32 ``(items, factors)``."""
         return self.item_factors
 
-    def _solve(self) -> None:
-        users, items = len(self.codec.users), len(self.codec.items)
-        generator = torch.Generator().manual_seed(self.seed)
-        self.item_factors = torch.randn(items, self.factors, generator=generator) * 0.1 / self.factors**0.5
-        self.item_factors[0] = 0.0
-        order = self.seen.items.argsort(stable=True)
+    def solved(self) -> dict[str, Tensor]:
+        """Return the factors of users and items."""
+        seen, users, items = self.seen, len(self.codec.users), len(self.codec.items)
+        generator = torch.Generator().manual_seed(self.design.seed)
+        item_factors = torch.randn(items, self.design.factors, generator=generator) * 0.1 / self.design.factors**0.5
+        item_factors[0] = 0.0
         item_starts = torch.zeros(items + 1, dtype=torch.int64)
-        item_starts[1:] = self.seen.counts(items).cumsum(0)
-        item_users, rows = self.seen.users[order], len(self.seen.users)
-        for _ in range(self.sweeps):
-            user_mean, item_mean = rows / max(1, users - 1), rows / max(1, items - 1)
-            self.user_factors = self._solved(self.item_factors, self.seen.starts, self.seen.items, user_mean)
-            self.item_factors = self._solved(self.user_factors, item_starts, item_users, item_mean)
+        item_starts[1:] = seen.item_counts(items).cumsum(0)
+        item_users = seen.users[seen.items.argsort(stable=True)]
+        user_mean, item_mean = len(seen) / max(1, users - 1), len(seen) / max(1, items - 1)
+        for _ in range(self.design.sweeps):
+            user_factors = self._owners(item_factors, seen.starts, seen.items, user_mean)
+            item_factors = self._owners(user_factors, item_starts, item_users, item_mean)
+        return {"user_factors": user_factors, "item_factors": item_factors}
 
-    def _solved(self, others: Tensor, starts: Tensor, members: Tensor, mean: float) -> Tensor:
-        """The factors of one side, given the other's: float32 ``(owners, factors)``, zeros for who has no rows.
+    def _owners(self, others: Tensor, starts: Tensor, members: Tensor, mean: float) -> Tensor:
+        """Return the factors of owners (users or items), given those of the others: float32 ``(owners, factors)``.
+
+        An owner without rows has zeros.
 
         Args:
-            others: factors of the other side.
-            starts: where each owner's members begin, ``(owners + 1,)``.
-            members: ids of the other side.
-            mean: rows per owner.
+            others: the others' factors, float32 ``(others, factors)``.
+            starts: where each owner's members begin, int64 ``(owners + 1,)``.
+            members: ids of others, int64.
+            mean: mean number of rows per owner.
         """
         counts = starts.diff()
         gram = others.T @ others
-        found = torch.zeros(len(counts), others.shape[1])
+        factors = torch.zeros(len(counts), others.shape[1])
         order = counts.argsort(descending=True, stable=True)
         order = order[: int((counts > 0).sum())]
         at = 0
@@ -303,23 +379,13 @@ class IALS(_Ranker):
             longest = int(counts[order[at]])
             owners = order[at : at + max(1, PADDED // (longest * others.shape[1]))]
             at += len(owners)
-            place = torch.arange(longest)
-            inside = place < counts[owners][:, None]  # (owners, longest)
-            rows = (starts[owners][:, None] + place).clamp(max=len(members) - 1)
+            position = torch.arange(longest)
+            inside = position < counts[owners][:, None]  # (owners, longest)
+            rows = (starts[owners][:, None] + position).clamp(max=len(members) - 1)
             vectors = others[members[rows]] * inside[..., None]  # (owners, longest, factors)
-            ridge = self.penalty * (counts[owners] / mean) ** self.frequency
-            matrix = gram + self.alpha * torch.bmm(vectors.mT, vectors)
+            ridge = self.design.penalty * (counts[owners] / mean) ** self.design.frequency
+            matrix = gram + self.design.alpha * torch.bmm(vectors.mT, vectors)
             matrix = matrix + ridge[:, None, None] * torch.eye(others.shape[1])
-            right = (1 + self.alpha) * vectors.sum(1)
-            found[owners] = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(matrix))[..., 0]
-        return found
-
-    def _settings(self) -> Json:
-        names = ("factors", "penalty", "frequency", "alpha", "sweeps", "seed")
-        return {name: getattr(self, name) for name in names}
-
-    def _state(self) -> dict[str, Tensor]:
-        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
-
-    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        self.user_factors, self.item_factors = tensors["user_factors"], tensors["item_factors"]
+            right = (1 + self.design.alpha) * vectors.sum(1)
+            factors[owners] = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(matrix))[..., 0]
+        return factors

@@ -1,4 +1,4 @@
-"""`Recommender`: what every recommender can do, whatever it learns: recommend, give reasons, find similar items."""
+"""`Recommender`: what every recommender does, whatever it learns: recommend, give reasons, find similar items."""
 
 from __future__ import annotations
 
@@ -31,35 +31,46 @@ class Recommender(ABC):
     """Ranks items for users.
 
     Attributes:
-        codec: what users and items are called.
-        seen: what the users of the training rows have chosen.
+        codec: the users and items of the training rows, and who has chosen what.
     """
 
     codec: RatingsCodec
-    seen: Seen
+
+    @property
+    def seen(self) -> Seen:
+        """What the users of the training rows have rated or chosen."""
+        return Seen.none(len(self.codec.users)) if self.codec.seen is None else self.codec.seen
 
     @abstractmethod
     def user_scores(self, users: Tensor) -> Tensor:
-        """The scores of all items, the higher the better: float32 ``(users, items)``.
+        """Return the scores of all items, the higher the better, float32 ``(users, items)``.
 
         Args:
-            users: ids, int64 ``(users,)``; 0 is for the unknown.
+            users: ids, int64 ``(users,)``; 0 is the unknown user.
         """
 
     @abstractmethod
     def new_user_scores(self, user: NewUser) -> Tensor:
-        """The scores of all items for a new user, float32 ``(items,)``."""
+        """Return the scores of all items for a new user, float32 ``(items,)``."""
 
     @abstractmethod
     def item_profiles(self) -> Tensor:
-        """A vector for each item id, float32 ``(items, width)``: alike for items that are liked alike."""
+        """Return a vector for each item id, float32 ``(items, width)``: similar for items liked by the same users."""
 
     @abstractmethod
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[Any] | Table) -> NewUser:
-        """A new user, from what they rated or chose, in milliseconds and without training."""
+        """Return a new user described by rated or chosen items, in milliseconds and without training."""
 
     def influences(self, items: Tensor, of: Tensor) -> Tensor:
-        """How much each chosen item speaks for each recommended one: ``(recommended, chosen)``; here by likeness."""
+        """Return how much each chosen item speaks for each recommended one; here their similarity.
+
+        Args:
+            items: ids of recommended items, int64 ``(recommended,)``.
+            of: ids of chosen items, int64 ``(chosen,)``.
+
+        Returns:
+            float32 ``(recommended, chosen)``.
+        """
         profiles = self._unit_profiles()
         return profiles[items] @ profiles[of].T
 
@@ -73,20 +84,20 @@ class Recommender(ABC):
         exclude: Iterable[Any] | None = None,
         because: bool = False,
     ) -> pl.DataFrame:
-        """The best items for one user.
+        """Return the best items for one user.
 
         Args:
-            user: as the table calls them, or what `fold_in` gave. For an unknown one it warns, and gives what suits
-                most users.
-            n: how many items, at most.
-            exclude_seen: leave out what the user has chosen in the training rows.
-            only: recommend none but these items; unknown ones are ignored.
-            exclude: leave these out as well.
-            because: say for each which item that the user liked speaks for it the most.
+            user: a user id as in the training table, or a `NewUser` from `fold_in`. For an unknown id a warning says
+                so, and the items are those that suit most users.
+            n: largest number of items.
+            exclude_seen: leave out the items that the user has in the training rows.
+            only: recommend only these items; unknown ones are ignored.
+            exclude: leave these items out besides.
+            because: name for each item the one that the user liked and that speaks for it the most.
 
         Returns:
-            A row per item, the best first; of equally good ones, the one whose id sorts first: the item, the facts
-            known of it, ``score`` (for ratings: the predicted rating), and ``because``.
+            A row per item, the best first, and of equally good items the one whose id sorts first: the item, the facts
+            on it, ``score`` (for ratings the predicted rating), and ``because``.
 
         Raises:
             ConfigError: ``n`` is below 1.
@@ -129,19 +140,19 @@ class Recommender(ABC):
         because: bool = False,
         out: str | Path | None = None,
     ) -> pl.DataFrame:
-        """The best items for all users of the training rows, or for some.
+        """Return the best items for all users of the training rows, or for some.
 
         Args:
-            n: how many items for each.
-            users: which users; None: all known.
+            n: largest number of items per user.
+            users: user ids; None: all known.
             exclude_seen: as for `recommend`.
             only: as for `recommend`.
             exclude: as for `recommend`.
             because: as for `recommend`; slower.
-            out: a .csv or .parquet file to write the table to.
+            out: a .csv or .parquet file to write the table to; None: none.
 
         Returns:
-            Columns for the user, ``rank`` (from 1), the item, its title where there is one, ``score``, ``because``.
+            Columns for the user, ``rank`` (from 1), the item, its title if there are titles, ``score``, ``because``.
 
         Raises:
             DataError: a user is unknown, or the file cannot be written.
@@ -158,14 +169,14 @@ class Recommender(ABC):
         for chunk in self._chunks(ids):
             scores = self.user_scores(chunk).cpu()
             if exclude_seen:
-                places, chosen = self.seen.of_users(chunk)
-                scores[places, chosen] = -torch.inf
+                rows, chosen = self.seen.of_users(chunk)
+                scores[rows, chosen] = -torch.inf
             scores[:, barred] = -torch.inf
             items, values = top(scores, n)
             kept = values > -torch.inf
             if because:
-                for user, row, good in zip(chunk.tolist(), items, kept, strict=True):
-                    reasons += self._reasons(row[good], *self.seen.of_user(user))
+                for user, row, mask in zip(chunk.tolist(), items, kept, strict=True):
+                    reasons += self._reasons(row[mask], *self.seen.of_user(user))
             rank = torch.arange(1, items.shape[1] + 1).expand_as(items)
             parts.append((torch.stack([chunk[:, None].expand_as(items)[kept], rank[kept]]), items[kept], values[kept]))
         keys = torch.cat([part[0] for part in parts], 1) if parts else torch.zeros(2, 0, dtype=torch.int64)
@@ -185,11 +196,14 @@ class Recommender(ABC):
         return frame
 
     def similar_items(self, item: Any, n: int = 10) -> pl.DataFrame:
-        """The items most like one, by the cosine of their vectors: from 1, the same taste, to -1, the opposite.
+        """Return the items most similar to one, by the cosine of their vectors: 1 for the same taste, -1 for opposites.
 
         Args:
-            item: as the table calls it.
-            n: how many, at most.
+            item: an item id as in the training table.
+            n: largest number of items.
+
+        Returns:
+            A row per item, the most similar first: the item, the facts on it, and ``similarity``.
 
         Raises:
             DataError: no training row has this item.
@@ -204,29 +218,34 @@ class Recommender(ABC):
         return self._items_frame(items[0]).with_columns(pl.Series("similarity", values[0].numpy()))
 
     def ranked(self, users: Tensor, n: int) -> Tensor:
-        """The best ``n`` unseen items of each user: ids, int64 ``(users, n)``, 0 where there are no more.
+        """Return the best unseen items of each user: item ids, int64 ``(users, n)``, 0 where there are no more.
 
         Args:
             users: ids, int64 ``(users,)``.
-            n: how many.
+            n: number of items.
         """
-        found: list[Tensor] = []
+        parts: list[Tensor] = []
         for chunk in self._chunks(users):
             scores = self.user_scores(chunk).cpu()
-            places, chosen = self.seen.of_users(chunk)
-            scores[places, chosen] = -torch.inf
+            rows, chosen = self.seen.of_users(chunk)
+            scores[rows, chosen] = -torch.inf
             scores[:, 0] = -torch.inf
             items, values = top(scores, n)
-            found.append(F.pad(torch.where(values > -torch.inf, items, 0), (0, n - items.shape[1])))
-        return torch.cat(found) if found else torch.zeros(0, n, dtype=torch.int64)
+            parts.append(F.pad(torch.where(values > -torch.inf, items, 0), (0, n - items.shape[1])))
+        return torch.cat(parts) if parts else torch.zeros(0, n, dtype=torch.int64)
 
     def shown(self, scores: Tensor, user: Any) -> Tensor:
-        """Scores as a user shall see them."""
+        """Return scores as users shall see them, in the ratings' unit where ratings are predicted.
+
+        Args:
+            scores: of items for one user, or for several, ``(items,)``.
+            user: the user, or None.
+        """
         return scores
 
     def describe(self) -> list[str]:
-        """What it was trained on, in a few lines."""
-        codec, rows = self.codec, len(self.seen.users)
+        """Return a few lines on the training rows, for people."""
+        codec, rows = self.codec, len(self.seen)
         what = "rows of who chose what" if codec.target is None else f"ratings in the column {codec.rating!r}"
         facts = ", ".join(codec.item_facts.columns)
         lines = [
@@ -248,12 +267,12 @@ class Recommender(ABC):
             yield users[start : start + size]
 
     def _barred(self, only: Iterable[Any] | None, exclude: Iterable[Any] | None) -> Tensor:
-        """Which item ids are not to be recommended, bool ``(items,)``."""
+        """Whether each item id is not to be recommended, bool ``(items,)``."""
         barred = torch.full((len(self.codec.items),), only is not None)
         if only is not None:
-            barred[torch.from_numpy(self.codec.some_items(only, "only"))] = False
+            barred[torch.from_numpy(self.codec.known_items(only, "only"))] = False
         if exclude is not None:
-            barred[torch.from_numpy(self.codec.some_items(exclude, "exclude"))] = True
+            barred[torch.from_numpy(self.codec.known_items(exclude, "exclude"))] = True
         barred[0] = True  # the unknown
         return barred
 
@@ -277,7 +296,7 @@ class Recommender(ABC):
         return F.normalize(self.item_profiles().cpu(), dim=1)
 
     def _known_ratings(self, given: Any) -> tuple[Tensor, Tensor | None]:
-        """Ids and ratings of a new user's items: from a dictionary, a list, or a table; the unknown are left out."""
+        """Ids and ratings of a new user's items, from a dictionary, a list, or a table; unknown items are left out."""
         values: Sequence[float] | None = None
         if isinstance(given, Mapping):
             items, values = pl.Series(self.codec.item, list(given), strict=False), list(given.values())
@@ -307,26 +326,26 @@ class Recommender(ABC):
 
 
 def top(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The ``n`` highest scores of each row, descending; of equal ones the lower column first, also at the border.
+    """Return the highest scores of each row, descending; of equal scores that of the lower column, also at the end.
 
     Args:
         scores: float ``(rows, columns)``.
-        n: how many; at most all columns come.
+        n: number of scores.
 
     Returns:
-        Columns, int64, and scores, both ``(rows, min(n, columns))``.
+        Column indices, int64, and scores, both ``(rows, min(n, columns))``.
     """
     n = min(n, scores.shape[1])
     values, columns = scores.topk(n, dim=1)
-    # Which of several equal scores topk takes is not defined: rows where one is left over are sorted whole.
+    # Which of several equal scores topk takes is not defined: rows in which one is left out are sorted whole.
     unclear = (scores >= values[:, -1:]).sum(1) > n
     order = columns.argsort(1)
     columns, values = columns.gather(1, order), values.gather(1, order)
     order = values.argsort(dim=1, descending=True, stable=True)
     columns, values = columns.gather(1, order), values.gather(1, order)
     if unclear.any():
-        whole, places = scores[unclear].sort(dim=1, descending=True, stable=True)
-        columns[unclear], values[unclear] = places[:, :n], whole[:, :n]
+        whole, indices = scores[unclear].sort(dim=1, descending=True, stable=True)
+        columns[unclear], values[unclear] = indices[:, :n], whole[:, :n]
     return columns, values
 
 
@@ -335,10 +354,6 @@ def _nothing() -> tuple[Tensor, Tensor]:
 
 
 def check_count(value: int, name: str = "n") -> None:
-    """That a number of items makes sense.
-
-    Raises:
-        ConfigError: not a whole number of at least 1.
-    """
+    """Raise `ConfigError` if a number of items is not a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")

@@ -1,6 +1,6 @@
-"""Splits by user: random pairs, and the last ratings of each user; the others are in `headstart.frames.splits`.
+"""Splits by user: random pairs, and the last ratings of each user; for others see `headstart.frames.splits`.
 
-Both give the same pairs to each side however the table's rows are ordered.
+Both choose the same pairs whatever the order of the table's rows.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["by_last_of_user", "by_pairs"]
 
 
 def by_pairs(user: str, item: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
-    """A random share of the ratings validates, whatever the order of the rows.
+    """Return a split in which a random share of the rows validates, whatever their order.
 
     Args:
         user: column of user ids.
         item: column of item ids.
         fraction: share of validation rows, between 0 and 1.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Raises:
         ConfigError: the fraction is not between 0 and 1.
@@ -36,7 +36,7 @@ def by_pairs(user: str, item: str, fraction: float = 0.2, *, seed: int = 0) -> S
         check_columns(frame, [user, item], "by_pairs")
         ordered = frame.select(pl.arg_sort_by(user, item, maintain_order=True)).to_series().to_numpy()
         chosen = np.random.default_rng(seed).permutation(len(frame))[: round(len(frame) * fraction)]
-        return _sides(len(frame), ordered[chosen])
+        return _split_of(len(frame), ordered[chosen])
 
     return split
 
@@ -44,16 +44,16 @@ def by_pairs(user: str, item: str, fraction: float = 0.2, *, seed: int = 0) -> S
 def by_last_of_user(
     user: str, time: str | None, item: str, *, count: int | None = None, fraction: float | None = None
 ) -> Splitter:
-    """The last ratings of each user validate; of ratings at the same moment, those with the greater item id.
+    """Return a split in which the last rows of each user validate; of those at the same time, the greater item ids.
 
-    A user whose every rating would validate keeps one to train on.
+    A user whose every row would validate keeps one to train on.
 
     Args:
         user: column of user ids.
-        time: column of moments: numbers or dates; None: by item id alone.
+        time: column of times: numbers or dates; None: by item id alone.
         item: column of item ids.
-        count: how many ratings of each user validate; or
-        fraction: which share of each user's, rounded up; 0.2 if neither is given.
+        count: number of validation rows per user; or
+        fraction: share of each user's rows, rounded up, between 0 and 1; 0.2 if neither is given.
 
     Raises:
         ConfigError: both are given, or one is out of its range.
@@ -73,12 +73,12 @@ def by_last_of_user(
         rows = pl.len().over(user).cast(pl.Int64)
         wanted = pl.lit(count, pl.Int64) if count is not None else (rows * share - 1e-9).ceil().cast(pl.Int64)
         chosen = ordered.filter(from_end <= pl.min_horizontal(wanted, rows - 1))
-        return _sides(len(frame), chosen["headstart_row"].to_numpy())
+        return _split_of(len(frame), chosen["headstart_row"].to_numpy())
 
     return split
 
 
-def _sides(rows: int, valid: NDArray[np.integer[Any]]) -> Split:
+def _split_of(rows: int, valid: NDArray[np.integer[Any]]) -> Split:
     mask = np.zeros(rows, dtype=bool)
     mask[valid] = True
     return Split(np.flatnonzero(~mask), np.flatnonzero(mask))

@@ -1,4 +1,4 @@
-"""Pictures of taste: the map of items in two dimensions, and the lesson's table of busy users and much rated items."""
+"""Taste as a map of items in two dimensions, and as a table of the busiest users and the most rated items."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import Seen
 from headstart.core.errors import ConfigError
-from headstart.targets.errors_by_row import principal_components
 from headstart.training.plots import Plot, label_points
+from headstart.training.projection import principal_components
 
 __all__ = ["crosstab", "project", "taste_map"]
 
@@ -26,33 +26,34 @@ LONGEST = 30
 
 
 def crosstab(codec: RatingsCodec, seen: Seen, n_users: int, n_items: int) -> pl.DataFrame:
-    """The ratings of the users with the most rows for the items with the most; see `CollabLearner.crosstab`."""
+    """Return the ratings of the users with most rows for the items with most rows; see `CollabLearner.crosstab`."""
     if n_users < 1 or n_items < 1:
         raise ConfigError(f"n_users and n_items must be at least 1; got {n_users} and {n_items}")
-    items = _busiest(seen.counts(len(codec.items)), n_items)
+    items = _busiest(seen.item_counts(len(codec.items)), n_items)
     users = _busiest(seen.starts.diff(), n_users)
-    table = torch.full((len(codec.users), len(codec.items)), float("nan"))
-    table[seen.users, seen.items] = torch.ones(len(seen.users)) if seen.ratings is None else seen.ratings
-    shown = table[users][:, items].numpy()
+    row_of, column_of = _indices(users, len(codec.users)), _indices(items, len(codec.items))
+    pairs = (row_of[seen.users] >= 0) & (column_of[seen.items] >= 0)
+    ratings = torch.ones(int(pairs.sum())) if seen.ratings is None else seen.ratings[pairs]
+    table = torch.full((len(users), len(items)), float("nan"))
+    table[row_of[seen.users[pairs]], column_of[seen.items[pairs]]] = ratings
+    shown = table.numpy()
     names = codec.item_facts.names(codec.items, items.numpy())
-    twice = {name for name in names if names.count(name) > 1}
+    repeated = {name for name in names if names.count(name) > 1}
     values = codec.items.decode(items.numpy()).to_list()
-    heads = [f"{name} ({value})" if name in twice else name for name, value in zip(names, values, strict=True)]
-    columns = [pl.Series(head, shown[:, place]).fill_nan(None) for place, head in enumerate(heads)]
+    heads = [f"{name} ({value})" if name in repeated else name for name, value in zip(names, values, strict=True)]
+    columns = [pl.Series(head, shown[:, column]).fill_nan(None) for column, head in enumerate(heads)]
     return pl.DataFrame([codec.users.decode(users.numpy()).alias(codec.user), *columns])
 
 
 def project(vectors: Floats, method: Literal["pca", "tsne"]) -> Floats:
-    """Vectors in two dimensions, ``(rows, 2)``.
-
-    The principal components' signs are fixed by their largest entry, so that the same vectors give the same picture.
+    """Return vectors as points in a plane, ``(rows, 2)``; the same vectors always give the same points.
 
     Args:
         vectors: ``(rows, width)``.
-        method: ``"pca"``, or ``"tsne"`` by scikit-learn.
+        method: ``"pca"``, principal components; or ``"tsne"``, by scikit-learn.
 
     Raises:
-        ConfigError: the method is unknown, scikit-learn is missing, or there are under three rows.
+        ConfigError: the method is unknown, scikit-learn is missing, or there are under three rows or two columns.
     """
     if method not in ("pca", "tsne"):
         raise ConfigError(f"method must be 'pca' or 'tsne'; got {method!r}")
@@ -66,8 +67,8 @@ def project(vectors: Floats, method: Literal["pca", "tsne"]) -> Floats:
     except ImportError as error:
         raise ConfigError("t-SNE needs scikit-learn: pip install scikit-learn, or use method='pca'") from error
     tsne = TSNE(perplexity=min(12.0, (len(vectors) - 1) / 3), init="pca", random_state=0)
-    found: Floats = tsne.fit_transform(centred)
-    return found
+    points: Floats = tsne.fit_transform(centred)
+    return points
 
 
 def taste_map(
@@ -77,21 +78,21 @@ def taste_map(
     lift: Floats,
     method: Literal["pca", "tsne"],
 ) -> Plot:
-    """Items as points: near each other if they are liked alike, larger the more they are rated, coloured by their bias.
+    """Draw items as points: close if the same users like them, larger the more they are rated, coloured by their bias.
 
     Args:
-        vectors: float ``(items, factors)``, the most rated first.
-        names: what to write beside each.
-        counts: how often each was rated.
-        lift: each item's bias, in the ratings' unit.
+        vectors: float ``(items, factors)``, the most rated item first.
+        names: label of each item.
+        counts: number of ratings of each item, int ``(items,)``.
+        lift: bias of each item, in the ratings' unit, float ``(items,)``.
         method: as for `project`.
     """
-    places = project(vectors, method)
+    points = project(vectors, method)
     plot = Plot(figsize=(12, 8.5), layout="constrained")
     axis = plot.subplots()
     reach = max(float(np.abs(lift).max()), 1e-6)
     drawn = axis.scatter(
-        places[:, 0], places[:, 1], s=25 + 150 * counts / max(1, counts.max()), c=lift, cmap="RdYlBu_r",
+        points[:, 0], points[:, 1], s=25 + 150 * counts / max(1, counts.max()), c=lift, cmap="RdYlBu_r",
         norm=TwoSlopeNorm(0.0, -reach, reach), edgecolors="white", linewidths=0.8, zorder=3,
     )  # fmt: skip
     axis.margins(0.09, 0.06)
@@ -103,16 +104,23 @@ def taste_map(
     bar.set_label("rated above (+) or below (-) what taste explains", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
-    label_points(plot, axis, places, [_short(name) for name in names])
+    label_points(plot, axis, points, [_short(name) for name in names])
     return plot
 
 
 def _short(name: str) -> str:
-    """A title that fits: without its year, and cut at a word's end."""
+    """Return a title without its year, cut at the end of a word if it is long."""
     name = name.rpartition(" (")[0] if name.endswith(")") and name[-5:-1].isdigit() else name
     return name if len(name) <= LONGEST else name[:LONGEST].rpartition(" ")[0] + " ..."
 
 
+def _indices(chosen: torch.Tensor, count: int) -> torch.Tensor:
+    """The index of each of ``count`` ids among the chosen ones, int64 ``(count,)``; -1 for the others."""
+    indices = torch.full((count,), -1)
+    indices[chosen] = torch.arange(len(chosen))
+    return indices
+
+
 def _busiest(counts: torch.Tensor, n: int) -> torch.Tensor:
-    """The ids with the most rows, of 1 to n."""
+    """Return the ids from 1 on with most rows."""
     return counts[1:].argsort(descending=True, stable=True)[:n] + 1

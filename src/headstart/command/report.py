@@ -1,58 +1,136 @@
-"""What the commands print of a training or an evaluation."""
+"""What the commands print of a training, an evaluation and a saved model. Importing this imports no torch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-__all__ = ["metrics_of", "print_metrics", "report"]
+from headstart.applications import APPLICATIONS
+from headstart.core.record import finite
+
+__all__ = ["described", "metrics_in", "print_history", "print_metrics", "report"]
+
+MOST = 12
+"""Entries of a list that are printed; of a longer one these, and their number."""
+
+LONGEST = 400
+"""Characters of a text that are printed; a learnt tokenizer is much longer."""
 
 
-def report(
-    history: Sequence[dict[str, float]],
-    out: Path,
-    seconds: float,
-    *,
-    as_json: bool,
-    user: str | None = None,
-    rows: str = "TABLE",
-    then: str | None = None,
-) -> None:
-    """The last epoch's metrics, as lines or as one JSON object with all epochs.
+def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool) -> None:
+    """Print the metrics of the weights that were kept, as lines or as one JSON object with all epochs.
 
     Args:
-        history: the epochs' figures.
-        out: where the model was saved.
-        seconds: that it took.
-        as_json: one JSON object.
-        user: one to recommend to; None: not a recommender.
-        rows: what the model predicts, in the command that is suggested next.
-        then: the command to go on with; None: by the user.
+        learner: trained; or a ranker, which is solved and has metrics alone.
+        out: folder of the saved model.
+        seconds: duration of reading, training and saving.
+        then: the command that a user would type next, without ``headstart``.
+        as_json: print one JSON object.
     """
-    from headstart.core.artefact import finite
-
-    metrics = metrics_of(history[-1])
+    history: Any = learner.history if "train" in APPLICATIONS[learner.application].does else []
+    metrics = metrics_in(learner.figures if history else learner.metrics)
+    kept = history.kept() if history else None
     if as_json:
-        epochs = [finite(figures) for figures in history]
-        typer.echo(json.dumps({"metrics": metrics, "epochs": epochs, "seconds": round(seconds, 3), "out": str(out)}))
-    else:
-        print_metrics(metrics)
-        then = then or (f"predict {out} {rows}" if user is None else f"recommend {out} --user {user}")
-        typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
+        epochs = [finite(epoch) for epoch in history]
+        record = {"metrics": metrics, "epochs": epochs, "kept": kept, "seconds": round(seconds, 3), "out": str(out)}
+        typer.echo(json.dumps(record))
+        return
+    print_metrics(metrics)
+    if kept is not None:
+        why = f"the best by {learner.first_figure()}" if "kept" in history[kept - 1] else "the last"
+        typer.echo(f"kept epoch {kept} of {len(history)}, {why}", err=True)
+    typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 
 
-def metrics_of(figures: dict[str, float]) -> dict[str, float | None]:
-    """The metrics among an epoch's figures; None for what is not finite."""
-    from headstart.core.artefact import finite
-    from headstart.targets.metrics import NO_METRICS
+def metrics_in(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the metrics among an epoch's figures; None for what is not finite."""
+    from headstart.training.progress import FIGURES_BESIDE_METRICS
 
-    return finite({name: value for name, value in figures.items() if name not in NO_METRICS})
+    return finite({name: value for name, value in figures.items() if name not in FIGURES_BESIDE_METRICS})
 
 
-def print_metrics(metrics: dict[str, float | None]) -> None:
-    """A line for each."""
+def print_metrics(metrics: Mapping[str, float | None], *, before: str = "") -> None:
+    """Print a line for each metric, with some text before each."""
     for name, value in metrics.items():
-        typer.echo(f"{name:<18} {'not defined' if value is None else format(value, '.6g')}")
+        typer.echo(f"{before}{name:<18} {'not defined' if value is None else format(value, '.6g')}")
+
+
+def print_history(history: Sequence[Mapping[str, float | None]]) -> None:
+    """Print a table with a line per epoch; ``*`` marks the epoch whose weights were kept."""
+    heads = list(dict.fromkeys(name for figures in history for name in figures))
+    rows = [heads, *([_cell(name, figures.get(name)) for name in heads] for figures in history)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    for row in rows:
+        typer.echo("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def described(record: Mapping[str, Any]) -> list[str]:
+    """Return a line for each field of a value's JSON record; tensors and what is empty have none."""
+    lines = []
+    for name, content in record.items():
+        text = "" if name == "type" else _words(content)
+        if text:
+            lines.append(f"{name.replace('_', ' '):<20} {text}")
+    return lines
+
+
+def _words(content: Any, *, inside: bool = False) -> str:
+    """Return a part of a record in words, on one line."""
+    if content is None or isinstance(content, bool):
+        return {None: "-", True: "yes", False: "no"}[content]
+    if isinstance(content, float):
+        return format(content, "g")
+    if isinstance(content, Mapping):
+        return _mapping_in_words(content, inside=inside)
+    if isinstance(content, list):
+        parts = [part for part in (_words(part, inside=True) for part in content) if part]
+        named = bool(content) and isinstance(content[0], Mapping)  # columns are named one by one, values counted
+        if len(parts) > MOST and not named:
+            return f"{', '.join(parts[:MOST])}, ... ({len(parts):,} in all)"
+        return ", ".join(parts) or ("" if inside else "-")
+    text = str(content)
+    return text if len(text) <= LONGEST else f"{text[:40]}... ({len(text):,} characters)"
+
+
+def _mapping_in_words(content: Mapping[str, Any], *, inside: bool) -> str:
+    if set(content) == {"tensor"}:
+        return ""
+    if set(content) == {"values"}:
+        return _counted(content["values"])
+    if "name" in content:  # a column: its name, and what is known of it
+        aside = [content["reason"]] if "reason" in content else list(_entries(content, ("name", "type")))
+        return f"{content['name']} ({', '.join(aside)})" if aside else str(content["name"])
+    if content and all(isinstance(part, str) for part in content.values()) and "type" not in content:
+        return ", ".join(f"{name} ({part})" for name, part in content.items())
+    kind = str(content.get("type", "")).lower()
+    entries = ", ".join(_entries(content, ("type",)))
+    if not kind:
+        return f"({entries})" if inside else entries or "-"
+    return f"{kind} ({entries})" if entries else kind
+
+
+def _entries(content: Mapping[str, Any], leave_out: Iterable[str]) -> Iterable[str]:
+    for name, part in content.items():
+        text = "" if name in leave_out or part is None else _words(part, inside=True)
+        if text:
+            yield f"{name.replace('_', ' ')} {text}"
+
+
+def _counted(values: Sequence[Any]) -> str:
+    if len(values) <= MOST:
+        return ", ".join(str(value) for value in values)
+    return f"{len(values):,} values"
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    if name == "kept":
+        return "*" if value else ""
+    if name in ("epoch", "fit"):
+        return str(int(value) + 1)
+    return f"{value:.0f}" if 9_999.5 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -1,1 +1,1 @@
-"""The parts that every application shares."""
+"""Foundations that all applications share: errors, values, batches, the engine and artefacts."""

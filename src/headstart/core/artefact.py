@@ -1,6 +1,6 @@
-"""Artefacts on disk: a folder with one JSON file and one safetensors file, written whole or not at all.
+"""Artefacts on disk: a folder with one JSON file and one safetensors file, written completely or not at all.
 
-There is no pickle: reading a stranger's folder runs none of their code.
+No pickle is involved, so reading a folder from an untrusted source executes none of its code.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from headstart.core.errors import ArtifactError
+from headstart.core.record import FORMAT, finite, read_record, record_sha256
+from headstart.core.values import Json
 
 __all__ = [
     "FORMAT",
-    "Json",
     "check_writable",
     "finite",
     "load_weights",
@@ -39,28 +40,23 @@ __all__ = [
     "write_folder",
 ]
 
-FORMAT = 1
-"""The version of the folder's layout. A newer one is refused with a message, an older one is read."""
-
-Json = dict[str, Any]
-
 
 def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Writes ``name``.json and weights.safetensors into ``folder``, replacing an earlier save as one step.
+    """Write ``name``.json and weights.safetensors to ``folder``, replacing an earlier save atomically.
 
-    Both files are written to a temporary folder beside it and flushed to the disk, then the two folders change places;
-    a crash at any moment leaves either the old folder or the new one whole.
+    Both files are written to a temporary folder in the same parent and flushed to disk; then the two folders are
+    swapped. A crash at any moment leaves either the old folder or the new one, each of them complete.
 
     Args:
-        folder: where to; made if it is not there, together with its parents.
-        name: the JSON file's name without its ending: ``learner`` or ``checkpoint``.
-        record: what JSON can hold, with finite numbers.
-        tensors: the weights. Tensors that share their memory are stored once.
+        folder: destination; created together with its parents if it does not exist.
+        name: name of the JSON file without its extension: ``learner`` or ``checkpoint``.
+        record: contents of the JSON file; its numbers must be finite.
+        tensors: tensors by name. Tensors that share memory are stored once.
 
     Raises:
-        ArtifactError: the folder cannot be written, or holds files that are not a save of this kind.
+        ArtifactError: the folder cannot be written, or contains files that do not belong to a save of this kind.
     """
-    folder = folder.resolve()  # through a link, what it points at is replaced and the link stays
+    folder = folder.resolve()  # a symbolic link is kept: its target is replaced
     _check_replaceable(folder, name)
     stored, aliases = _without_shared(tensors)
     temporary: Path | None = None
@@ -70,17 +66,19 @@ def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Ma
         temporary.chmod(0o777 & ~_umask())
         weights = temporary / "weights.safetensors"
         save_file(stored, weights)
-        whole = {"format": FORMAT, **record, "aliases": aliases, "weights_sha256": _sha256(weights)}
-        whole["record_sha256"] = record_sha256(whole)
-        text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
+        complete = {"format": FORMAT, **record, "aliases": aliases, "weights_sha256": _sha256(weights)}
+        complete["record_sha256"] = record_sha256(complete)
+        text = json.dumps(complete, indent=2, ensure_ascii=False, allow_nan=False)
         (temporary / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        for path in (*temporary.iterdir(), temporary):
+        for path in temporary.iterdir():
+            path.chmod(0o666 & ~_umask())  # safetensors grants access to the owner only: a service could not read it
             _flush(path)
+        _flush(temporary)
         _swap(temporary, folder)
         _flush(folder.parent)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
-            f"cannot save to {folder}: {error}. Is the place writable, with room on the disk?"
+            f"cannot save to {folder}: {error}; check that the folder is writable and that the disk has free space"
         ) from error
     finally:
         if temporary is not None:
@@ -88,58 +86,63 @@ def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Ma
 
 
 def read_folder(folder: Path, name: str) -> tuple[Json, dict[str, Tensor]]:
-    """What `write_folder` wrote: the record and the tensors, on the processor.
+    """Read a folder that `write_folder` wrote.
+
+    Args:
+        folder: the artefact.
+        name: name of the JSON file without its extension: ``learner`` or ``checkpoint``.
+
+    Returns:
+        The record, and the tensors by name, on the CPU.
 
     Raises:
-        ArtifactError: the folder is not there, not of this kind, damaged, or from a newer version of headstart.
+        ArtifactError: the folder does not exist, is not of this kind, is damaged, or was written by a newer version of
+            headstart.
     """
-    path, weights = folder / f"{name}.json", folder / "weights.safetensors"
-    if not folder.is_dir():
-        raise ArtifactError(f"there is no folder {folder}; give the folder that save() or --out wrote")
-    if not path.is_file():
-        raise ArtifactError(f"{folder} holds no {name}.json, so nothing of that kind was saved there")
+    record, weights = read_record(folder, name), folder / "weights.safetensors"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); it was cut short or altered: restore it") from error
-    if not isinstance(record, dict) or type(record.get("format")) is not int:
-        raise ArtifactError(f"{path} has no format version, so headstart did not write it")
-    if record["format"] > FORMAT:
-        raise ArtifactError(
-            f"{path} has format {record['format']}, and this headstart reads up to {FORMAT}: upgrade headstart"
-        )
-    if record.pop("record_sha256", None) != record_sha256(record):
-        raise ArtifactError(f"{path} is not as it was saved: it was altered; restore it")
-    if not weights.is_file():
-        raise ArtifactError(f"{folder} has no weights.safetensors; the save was not copied whole")
-    try:
-        content = weights.read_bytes()  # once, so that what is checked is what is loaded
+        content = weights.read_bytes()  # read once, so that the bytes that are checked are the bytes that are loaded
         if hashlib.sha256(content).hexdigest() != record.get("weights_sha256"):
             raise ArtifactError(
-                f"{weights} is not the file that was saved with {name}.json: it was cut short or altered: restore it"
+                f"{weights} is not the file that was saved with {name}.json: it was cut short or altered; restore it"
             )
         tensors = load(content)
         tensors |= {alias: tensors[stored] for alias, stored in record.pop("aliases", {}).items()}
     except (OSError, SafetensorError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{weights} cannot be read ({error}); it was cut short or altered: restore it") from error
+        raise ArtifactError(f"{weights} cannot be read ({error}): it was cut short or altered; restore it") from error
     return record, tensors
 
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Turns what an altered record makes fail (a missing key, a wrong type) into an `ArtifactError`."""
+    """Raise `ArtifactError` for errors that an altered record causes, such as a missing key or a wrong type.
+
+    Args:
+        folder: the artefact, named in the message.
+
+    Returns:
+        A context manager; the record is used inside it.
+
+    Raises:
+        ArtifactError: the code inside raised `KeyError`, `TypeError`, `ValueError`, `IndexError` or `AttributeError`.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ArtifactError(f"the record in {folder} is incomplete or altered ({what}); restore it") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"the record in {folder} is incomplete or altered ({cause}); restore it") from error
 
 
 def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
-    """Loads a state dictionary strictly.
+    """Load a state dictionary into a model, strictly.
+
+    Args:
+        model: the model to change.
+        tensors: its state dictionary.
+        origin: the folder that the tensors come from, named in the message.
 
     Raises:
-        ArtifactError: a tensor is missing, unknown or of another shape.
+        ArtifactError: a tensor is missing, unexpected or has a different shape.
     """
     try:
         model.load_state_dict(dict(tensors), strict=True)
@@ -149,16 +152,19 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: 
 
 
 def pack(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
-    """Turns nested state (an optimizer's, say) into JSON, moving its tensors into ``tensors`` under dotted names.
+    """Convert nested state, such as an optimizer's, to JSON and collect its tensors in ``tensors`` under dotted names.
 
     Args:
-        value: dictionaries (with text or whole numbers as keys), lists, tuples, tensors, text, numbers, booleans and
-            None, nested as they like.
-        tensors: receives each tensor found.
-        name: the name of the whole, with which the tensors' names begin.
+        value: any nesting of dictionaries (with strings or integers as keys), lists, tuples, tensors, strings, numbers,
+            booleans and None.
+        tensors: receives each tensor, moved to the CPU.
+        name: prefix of the tensors' names.
+
+    Returns:
+        What `unpack` turns back into ``value``.
 
     Raises:
-        ArtifactError: something that neither JSON nor safetensors can hold.
+        ArtifactError: a part of the state can be stored neither as JSON nor as a tensor.
     """
     if isinstance(value, Tensor):
         while name in tensors:  # {"a": {"b": ...}, "a.b": ...}
@@ -166,9 +172,9 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         tensors[name] = value.detach().cpu().contiguous()
         return {"tensor": name}
     if isinstance(value, dict):
-        strange = [key for key in value if not isinstance(key, str | int)]
-        if strange:
-            raise ArtifactError(f"{name} has the key {strange[0]!r}; keys of state may be text and whole numbers")
+        unsupported = [key for key in value if not isinstance(key, str | int)]
+        if unsupported:
+            raise ArtifactError(f"{name} has the key {unsupported[0]!r}; keys of state may be text and whole numbers")
         return {"items": [[key, pack(part, tensors, f"{name}.{key}")] for key, part in value.items()]}
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
@@ -181,7 +187,12 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `pack` packed."""
+    """Return the state that `pack` converted to JSON.
+
+    Args:
+        value: what `pack` returned.
+        tensors: the tensors that it collected.
+    """
     if not isinstance(value, dict):
         return value
     [(kind, content)] = value.items()
@@ -195,26 +206,19 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """That `write_folder` could write there: asked before long work, so that it is not done in vain.
+    """Raise `ArtifactError` if `write_folder` could not write to a folder; call it before long computations.
+
+    Args:
+        folder: destination of a later `write_folder`.
+        name: name of the JSON file without its extension.
 
     Raises:
-        ArtifactError: as `write_folder` would.
+        ArtifactError: the folder cannot be written, or contains files that do not belong to a save of this kind.
     """
     _check_replaceable(folder, name)
     nearest = next(path for path in (folder.absolute().parent, *folder.absolute().parent.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ArtifactError(f"cannot save to {folder}: {nearest} is no folder that can be written; give another one")
-
-
-def record_sha256(record: Json) -> str:
-    """A digest of what a record says, whatever its layout: against damage and slips, not against forgery."""
-    said = {name: value for name, value in record.items() if name != "record_sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures as JSON can hold them: None for what is not finite."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        raise ArtifactError(f"cannot save to {folder}: {nearest} is not a writable folder; give another one")
 
 
 def _check_replaceable(folder: Path, name: str) -> None:
@@ -232,17 +236,17 @@ def _check_replaceable(folder: Path, name: str) -> None:
 
 
 def _without_shared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors fit to be stored, and for each tied one the name under which its twin is."""
+    """Return tensors that can be stored, and for each tied tensor the name under which its twin is stored."""
     stored: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     first: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
-        place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
-        if tensor.numel() and place in first:
-            aliases[name] = first[place]
+        memory = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and memory in first:
+            aliases[name] = first[memory]
         else:
-            first[place] = name
-            # A view (of a larger tensor) is copied: the file holds what the name means, not what lies behind it.
+            first[memory] = name
+            # A view is copied: the file contains the view, not the whole tensor behind it.
             stored[name] = tensor.detach().cpu().contiguous().clone()
     return stored, aliases
 
@@ -261,7 +265,7 @@ def _flush(path: Path) -> None:
 
 
 def _swap(new: Path, old: Path) -> None:
-    """Puts ``new`` where ``old`` is; ``old``, if there was one, ends under the name of ``new``."""
+    """Move ``new`` to ``old``; if ``old`` exists, it takes the name of ``new``, or is removed."""
     if not old.exists():
         new.rename(old)
         return
@@ -271,7 +275,7 @@ def _swap(new: Path, old: Path) -> None:
             renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
             if renameat2(current_folder, os.fsencode(new), current_folder, os.fsencode(old), exchange) == 0:
                 return
-    # Elsewhere two renames: between them the old folder stands whole under its temporary name.
+    # Otherwise rename twice: in between, the old folder is complete under its temporary name.
     aside = new.with_name(f"{new.name}.old")
     old.rename(aside)
     try:

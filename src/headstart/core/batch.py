@@ -1,4 +1,4 @@
-"""`Batch`: what one step of training, or of prediction, works on; and `Loss`, what the loop minimises on it."""
+"""`Batch`: the tensors of one step of training or prediction; `Loss`: the function that training minimises."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Batch", "Loss", "checked_loss", "output_of", "weighted_mean"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The inputs of one step, and what the loss needs beside them.
+    """The inputs of one step, and what the loss needs besides.
 
-    The model is called as ``model(*batch.inputs)``; which tensor is the target is said here and guessed nowhere.
+    The model is called as ``model(*batch.inputs)``. The target is declared here, so that no code has to guess it.
 
     Attributes:
-        inputs: the model's arguments; the first axis of each is the batch.
-        rows: the number of terms in the loss's mean: rows, tokens or pairs. The loop weighs batches by it.
-        target: what the loss compares with, or None for a loss that needs none (pairs of items, say).
-        weight: float, ``(batch,)``: the weight of each row in the loss, mean 1 over the training rows; None: all equal.
-        rate: factor on this step's learning rate, for windows of varying length (AWD-LSTM, section 5).
-        index: int64, ``(batch,)``: the rows' numbers in their table, by which predictions come back in its order.
+        inputs: arguments of the model, each ``(batch, ...)``.
+        rows: number of terms in the mean loss: rows, tokens or pairs. Training weights batches by it.
+        target: what the loss compares outputs with, ``(batch, ...)``; None for a loss without a target, such as BPR's.
+        weight: float, ``(batch,)``: weight of each row in the loss, with mean 1 over the training rows; None: all 1.
+        rate: factor on the learning rate of this step, for windows of varying length (AWD-LSTM, section 5).
+        index: int64, ``(batch,)``: position of each row in its table, by which predictions are put in order.
     """
 
     inputs: tuple[Tensor, ...]
@@ -37,9 +37,9 @@ class Batch:
     index: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on ``device``; itself if they are there already."""
-        held = (*self.inputs, self.target, self.weight, self.index)
-        if all(tensor is None or tensor.device == device for tensor in held):
+        """Return the batch with its tensors on ``device``; the same object if they are already there."""
+        tensors = (*self.inputs, self.target, self.weight, self.index)
+        if all(tensor is None or tensor.device == device for tensor in tensors):
             return self
 
         def move(tensor: Tensor | None) -> Tensor | None:
@@ -55,17 +55,17 @@ class Batch:
 
 
 Loss = Callable[[Any, Batch], Tensor]
-"""``loss(outputs, batch)``: a scalar, the mean over ``batch.rows``; outputs are what the model returned."""
+"""``loss(outputs, batch)``, where ``outputs`` is what the model returned: a scalar, the mean over ``batch.rows``."""
 
 
 def checked_loss(loss: Loss | None) -> Loss | None:
-    """The loss, if it is one of ours.
+    """Return the loss if it can be called as ``loss(outputs, batch)``.
 
     Raises:
-        ConfigError: one of torch's own, which take a target instead of a batch.
+        ConfigError: it is not a function, or is one of torch's losses, which take a target instead of a batch.
     """
-    home = getattr(loss, "__module__", None) or ""
-    if loss is not None and (not callable(loss) or home.startswith("torch.nn")):
+    module = getattr(loss, "__module__", None) or ""
+    if loss is not None and (not callable(loss) or module.startswith("torch.nn")):
         raise ConfigError(
             f"loss is called as loss(outputs, batch); for {loss!r} give"
             " lambda outputs, batch: torch_loss(outputs, batch.target)"
@@ -74,11 +74,16 @@ def checked_loss(loss: Loss | None) -> Loss | None:
 
 
 def weighted_mean(losses: Tensor, batch: Batch) -> Tensor:
-    """The mean of each row's loss, ``(rows,)``, times its weight if there are weights (whose own mean is 1)."""
+    """Return the mean of the rows' losses, each multiplied by its weight if the batch has weights.
+
+    Args:
+        losses: float, ``(batch,)``.
+        batch: its weights have mean 1 over the training rows.
+    """
     return losses.mean() if batch.weight is None else (losses * batch.weight).mean()
 
 
 def output_of(outputs: Any) -> Tensor:
-    """What a model returned, or the first of it, if it returned a tuple."""
-    found: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
-    return found
+    """Return a model's output: the first element if it returned a tuple."""
+    output: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return output

@@ -1,53 +1,61 @@
-"""`Engine`: where the work runs. Device, precision, other processes, memory. The only user of `torch.distributed`."""
+"""`Engine`: device, precision, processes and memory. The only module that imports `torch.distributed`."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import ctypes
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ArtifactError, ConfigError
 
-__all__ = ["Engine", "Precision", "seed_of"]
+__all__ = ["Engine", "Precision", "seed_of", "seeded"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class Engine:
-    """A device, a precision, and the other processes of this run.
+    """The device, the precision and the processes of a run.
 
-    Under ``torchrun`` each process makes one engine: it joins the group (NCCL on GPUs, gloo on processors), takes the
-    GPU of its local rank and wraps models in DDP. Alone, the same methods cost nothing.
+    Under ``torchrun`` each process creates one engine, which joins the process group (NCCL on GPUs, Gloo on CPUs),
+    takes the GPU of its local rank and wraps models in `DistributedDataParallel`. In a single process, the methods that
+    communicate return at once.
 
     Args:
-        device: ``"auto"`` (a GPU where there is one), or a torch device such as ``"cpu"``, ``"cuda:1"``, ``"mps"``.
-        precision: ``"fp32"``; ``"bf16"`` or ``"fp16"`` run the forward pass under autocast, fp16 with a loss scale.
-        compile: compile the model with ``torch.compile``: worth its wait for long training on a GPU.
-        sync_batch_norm: normalise over the whole batch of all processes instead of each one's share (GPUs only).
-        keep_memory: on a Linux processor, tell the allocator to keep big freed blocks instead of handing them back to
-            the kernel at every free: 1.2 to 3 times the speed for text and images, up to 40 % more memory. The
-            environment variable ``HEADSTART_KEEP_MEMORY=0`` turns it off as well.
+        device: ``"auto"`` (a GPU if there is one), or a torch device such as ``"cpu"``, ``"cuda:1"`` or ``"mps"``.
+        compile: whether to compile models with ``torch.compile``, which pays off in long training on a GPU.
+        sync_batch_norm: whether batch norm normalises over the batches of all processes instead of each process's own
+            share; GPUs only.
+        keep_memory: whether the allocator keeps large freed blocks instead of returning them to the kernel, which makes
+            text and images 1.2 to 3 times as fast on Linux CPUs and takes up to 40 % more memory. The environment
+            variable ``HEADSTART_KEEP_MEMORY=0`` also turns it off.
+
+    Attributes:
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        device: the torch device.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``; see `at`.
+        scaler: the loss scaler, enabled in fp16 only.
 
     Raises:
-        ConfigError: the device is not here, or the precision is unknown or not possible on it.
+        ConfigError: the device is unknown or not available, or ``sync_batch_norm`` is set without GPUs.
     """
 
     def __init__(
         self,
         device: str | torch.device = "auto",
-        precision: Precision = "fp32",
         *,
         compile: bool = False,
         sync_batch_norm: bool = False,
@@ -56,42 +64,69 @@ class Engine:
         self.rank = int(os.environ.get("RANK", "0"))
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.device = _find_device(device)
-        if precision not in ("fp32", "bf16", "fp16"):
+        if sync_batch_norm and self.device.type != "cuda":
+            raise ConfigError("sync_batch_norm needs GPUs: torch synchronises batch norm on cuda devices only")
+        self.precision: Precision = "fp32"
+        self.compile = compile
+        self.sync_batch_norm = sync_batch_norm
+        self.keep_memory = keep_memory and os.environ.get("HEADSTART_KEEP_MEMORY", "1") != "0"
+        self.scaler = self._new_scaler()
+
+    def at(self, precision: Precision) -> Engine:
+        """Return the engine at a precision; the same object if it already has that precision.
+
+        Args:
+            precision: ``"fp32"``; or ``"bf16"`` or ``"fp16"``, which run the forward pass under autocast, ``"fp16"``
+                with loss scaling.
+
+        Raises:
+            ConfigError: the precision is unknown, or not supported on this device.
+        """
+        if precision not in get_args(Precision):
             raise ConfigError(f"precision must be 'fp32', 'bf16' or 'fp16'; got {precision!r}")
         if precision == "fp16" and self.device.type != "cuda":
             raise ConfigError(f"precision 'fp16' needs an NVIDIA or AMD GPU; on {self.device.type} use 'bf16'")
-        if sync_batch_norm and self.device.type != "cuda":
-            raise ConfigError("sync_batch_norm needs GPUs: torch synchronises batch norm on cuda devices only")
-        self.precision = precision
-        self.compile = compile
-        self.sync_batch_norm = sync_batch_norm
-        self.scaler = self._new_scaler()
-        if keep_memory and self.device.type == "cpu" and os.environ.get("HEADSTART_KEEP_MEMORY", "1") != "0":
+        if precision == self.precision:
+            return self
+        engine = copy.copy(self)
+        engine.precision = precision
+        engine.scaler = engine._new_scaler()
+        return engine
+
+    def begin(self) -> None:
+        """Apply the engine's settings to this process: keep freed memory, select the GPU, join the process group.
+
+        Everything that trains, extracts features or communicates calls it; repeated calls have no effect. Constructing
+        an engine changes nothing in the process.
+        """
+        if self.keep_memory and self.device.type == "cpu":
             _keep_freed_memory()
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)  # what the processes' own exchange goes by
         if self.world_size > 1 and not dist.is_initialized():
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)  # the device that NCCL uses
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-            atexit.register(_leave_group)  # else its threads may be torn down under it, and end the process badly
+            atexit.register(_leave_group)  # or its threads may crash the process at exit
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that prints and writes."""
+        """Whether this is the main process, which alone prints and writes files."""
         return self.rank == 0
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """The module to call in a fit: on the device, compiled on request, wrapped in DDP among processes.
+        """Move a model to the device and return the module to train with.
 
-        Synchronised batch norms replace the model's own, so its groups are to be taken afterwards.
+        The model may be compiled and wrapped in `DistributedDataParallel`. Synchronised batch norms replace those of
+        the model, so parameter groups must be taken after this call.
         """
-        self.scaler = self._new_scaler()  # each fit begins with the loss scale of a first one
+        self.begin()
+        self.scaler = self._new_scaler()  # each fit starts with the initial loss scale
         model.to(self.device)
         if self.sync_batch_norm and self.world_size > 1:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's
         prepared: nn.Module = model
         if self.world_size > 1 and any(parameter.requires_grad for parameter in model.parameters()):
-            # Carried states and batch norm statistics are each rank's own, so no buffer is broadcast, ever. The option
-            # that newer releases prefer still broadcasts them once, whatever their shapes.
+            # Hidden states and batch norm statistics belong to each rank, so buffers must never be broadcast. The
+            # option that newer releases prefer still broadcasts them once, whatever their shapes.
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
                 prepared = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
@@ -103,76 +138,94 @@ class Engine:
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The forward pass in the engine's precision."""
+        """Return a context in which the forward pass runs at the engine's precision."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
     def accumulator(self) -> Tensor:
-        """A zero on the device, in the best precision it has, to sum up what nobody reads until the end."""
+        """Return a scalar zero on the device for sums, in float64 where the device supports it, else in float32."""
         return torch.zeros((), dtype=torch.float32 if self.device.type == "mps" else torch.float64, device=self.device)
 
     def step_rows(self, rows: int) -> float | Tensor:
-        """What the gradients of a batch's mean loss, times its rows, are divided by, to add up to the step's mean.
+        """Return the divisor that makes accumulated gradients those of the mean loss over all rows of the step.
 
         Args:
-            rows: of all batches of this step on this process; the other processes' are added here.
+            rows: number of rows in all batches of this step on this process; the rows of the other processes are added.
 
         Returns:
-            All rows, over the number of processes, since DDP divides by it too. A tensor among processes: the sum stays
-            on the device and nothing waits for it.
+            The rows of all processes, divided by the number of processes, because DDP also averages over processes.
+            With several processes, a scalar tensor on the device, so that reading it does not stall the step.
         """
         if self.world_size == 1:
             return float(rows)
-        return self.sum(torch.tensor(float(rows), device=self.device)) / self.world_size
+        filled = torch.full(
+            (), float(rows), device=self.device
+        )  # filled on the device: a copy from the host would wait
+        return self.sum(filled) / self.world_size
 
     def exchange(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-        """Around forward and backward: the processes exchange gradients only at the ``last`` batch of a step."""
+        """Return a context for the forward and backward pass of a batch.
+
+        Args:
+            model: what `prepare` returned.
+            last: whether this is the last batch of the step; only then the processes exchange gradients.
+        """
         if last or not isinstance(model, nn.parallel.DistributedDataParallel):
             return contextlib.nullcontext()
         return model.no_sync()
 
     def backward(self, loss: Tensor, factor: float | Tensor) -> None:
-        """Gradients of ``loss`` times ``factor``; in fp16 scaled besides."""
+        """Compute the gradients of ``loss`` (a scalar) times ``factor``; in fp16 also times the loss scale."""
         scaled = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
         scaled = self.scaler.scale(scaled) if self.scaler.is_enabled() else scaled
         scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: list[Tensor], clip: float | None) -> None:
-        """One step of the optimizer, its gradients clipped to the norm ``clip``; then clears the gradients."""
+    def step(self, optimizer: torch.optim.Optimizer, parts: list[list[Tensor]], clip: float | None) -> None:
+        """Take an optimizer step and clear the gradients.
+
+        Args:
+            optimizer: the optimizer.
+            parts: all parameters that it trains; the gradients of each list are clipped together.
+            clip: maximum norm of the gradients of each list; None: no clipping.
+        """
         if clip is not None:
             self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(parameters, clip)
+            for parameters in parts:
+                nn.utils.clip_grad_norm_(parameters, clip)
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
         else:
             optimizer.step()
-        for parameter in parameters:  # as zero_grad(set_to_none=True) does, without its book-keeping
-            parameter.grad = None
+        for parameters in parts:
+            for parameter in parameters:  # like zero_grad(set_to_none=True), but without its overhead
+                parameter.grad = None
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum of a tensor over all processes."""
+        """Sum a tensor over all processes, in place, and return it."""
         if self.world_size > 1:
+            self.begin()
             dist.all_reduce(tensor)
         return tensor
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """All processes' tensors joined along the first axis, by rank; the first axis may differ between them."""
+        """Concatenate the tensors of all processes along the first axis, whose length may differ, in rank order."""
         if self.world_size == 1:
             return tensor
+        self.begin()
         length = torch.tensor([len(tensor)], device=self.device)
         lengths = [torch.zeros_like(length) for _ in range(self.world_size)]
         dist.all_gather(lengths, length)
-        most = int(max(lengths))
-        padded = torch.zeros(most, *tensor.shape[1:], dtype=tensor.dtype, device=self.device)
+        longest = int(max(lengths))
+        padded = torch.zeros(longest, *tensor.shape[1:], dtype=tensor.dtype, device=self.device)
         padded[: len(tensor)] = tensor
         parts = [torch.zeros_like(padded) for _ in range(self.world_size)]
         dist.all_gather(parts, padded)
         return torch.cat([part[: int(size)] for part, size in zip(parts, lengths, strict=True)])
 
     def agree(self, model: nn.Module) -> None:
-        """Gives every process the mean of their running statistics (batch norm's), before they evaluate or save."""
+        """Average the running statistics of batch norms over all processes, before evaluating or saving."""
         if self.world_size == 1:
             return
         for module in model.modules():
@@ -181,49 +234,82 @@ class Engine:
                     if statistic is not None:
                         self.sum(statistic).div_(self.world_size)
 
+    def on_main(self, action: Callable[[], None]) -> None:
+        """Do something on the main process alone, such as writing a file; return on every process once it is done.
+
+        Args:
+            action: what the main process does.
+
+        Raises:
+            ArtifactError: the main process raised it; all processes do.
+        """
+        failure: str | None = None
+        if self.is_main:
+            try:
+                action()
+            except ArtifactError as error:
+                if self.world_size == 1:
+                    raise
+                failure = str(error)
+        failure = self.from_main(failure)
+        if failure is not None:
+            raise ArtifactError(failure)
+
     def from_main(self, value: Any) -> Any:
-        """The main process's value (anything JSON can hold), on every process."""
+        """Return the main process's value, which must be JSON serialisable, on every process."""
         if self.world_size == 1:
             return value
+        self.begin()
         text = [json.dumps(value) if self.is_main else ""]
         dist.broadcast_object_list(text, src=0, device=self.device)
         return json.loads(text[0])
 
     def from_all(self, value: Any) -> list[Any]:
-        """Every process's value (anything JSON can hold), by rank, on every process."""
+        """Return the values of all processes in rank order, on every process; they must be JSON serialisable."""
         if self.world_size == 1:
             return [value]
+        self.begin()
         texts: list[Any] = [None] * self.world_size
         dist.all_gather_object(texts, json.dumps(value))
         return [json.loads(text) for text in texts]
 
     def wait(self) -> None:
-        """Returns once every process has come here."""
+        """Wait until all processes have reached this call."""
         if self.world_size > 1:
+            self.begin()
             dist.barrier()
 
     @contextlib.contextmanager
     def random_stream(self, *numbers: int) -> Iterator[None]:
-        """A random stream of its own, from these numbers and the rank; the caller's is untouched afterwards."""
-        devices: Iterable[int] = []
+        """Run a block with random generators seeded by ``numbers`` and the rank, then restore the caller's state."""
+        state, seed = self.random_state(), seed_of(*numbers, self.rank)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed all other devices too
         if self.device.type == "cuda":
-            devices = [self.device.index if self.device.index is not None else torch.cuda.current_device()]
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed_of(*numbers, self.rank))
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
+        try:
             yield
+        finally:
+            self.set_random_state(state)
 
     def random_state(self) -> dict[str, Tensor]:
-        """Where the random streams of the processor and of the device stand."""
+        """Return the states of the random generators of the CPU and of the device, by device type."""
         states = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.device)
+        elif self.device.type == "mps":
+            states["mps"] = torch.mps.get_rng_state()
         return states
 
     def set_random_state(self, states: dict[str, Tensor]) -> None:
-        """Puts the random streams back where `random_state` saw them."""
+        """Restore the random generators to the states that `random_state` returned."""
         torch.set_rng_state(states["cpu"])
         if self.device.type == "cuda" and "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
+        elif self.device.type == "mps" and "mps" in states:
+            torch.mps.set_rng_state(states["mps"])
 
 
 def _leave_group() -> None:
@@ -231,8 +317,19 @@ def _leave_group() -> None:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the CPU's random generator for a block, for instance to initialise weights, then restore its state."""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
 def seed_of(*numbers: int) -> int:
-    """One seed from several small numbers, so that neighbouring ones give unrelated streams.
+    """Return one seed (63 bits) for several small numbers; similar numbers give unrelated random streams.
 
     **Source:** the finalizer of SplitMix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014).
     """
@@ -243,7 +340,7 @@ def seed_of(*numbers: int) -> int:
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
         state ^= state >> 31
-    return state >> 1  # torch.Generator takes 63 bits without a sign
+    return state >> 1  # torch.Generator takes 63-bit seeds
 
 
 def _find_device(device: str | torch.device) -> torch.device:
@@ -253,40 +350,46 @@ def _find_device(device: str | torch.device) -> torch.device:
             return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
         device = "cuda"
     try:
-        found = torch.device(device)
+        torch_device = torch.device(device)
     except (RuntimeError, TypeError):
         raise ConfigError(f"device {device!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'") from None
-    if found.type not in ("cpu", "cuda", "mps"):
+    if torch_device.type not in ("cpu", "cuda", "mps"):
         raise ConfigError(f"device {device!r} is not supported; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device 'cuda' was asked for, but torch finds no GPU here; use device='cpu' or 'auto'")
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device 'mps' was asked for, but this is no Mac with Metal; use device='cpu' or 'auto'")
-    if found.type != "cuda":
-        return found
-    found = torch.device("cuda", local_rank) if found.index is None else found
-    if found.index >= torch.cuda.device_count():
-        raise ConfigError(f"there is no GPU {found.index}: torch finds {torch.cuda.device_count()}; use another")
-    return found
+    if torch_device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device 'cuda' needs a GPU that torch supports, but torch finds none; use device='cpu' or 'auto'"
+        )
+    if torch_device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device 'mps' needs a Mac with Metal, but this is none; use device='cpu' or 'auto'")
+    if torch_device.type != "cuda":
+        return torch_device
+    if torch_device.index is None:
+        torch_device = torch.device("cuda", local_rank)
+    if torch_device.index >= torch.cuda.device_count():
+        raise ConfigError(
+            f"there is no GPU {torch_device.index}: torch finds {torch.cuda.device_count()} GPUs, numbered from 0;"
+            " use another device"
+        )
+    return torch_device
 
 
 @dataclass
 class _Allocator:
-    """Whether this process's allocator has been told already: once is enough, and it cannot be taken back."""
+    """Whether this process's allocator is already configured; the setting is permanent."""
 
-    told: bool = False
+    configured: bool = False
 
 
 _allocator = _Allocator()
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to keep big freed blocks: torch asks for the same sizes at every step, and page faults cost more."""
-    if _allocator.told or not sys.platform.startswith("linux"):
+    """Make glibc keep large freed blocks: torch allocates the same sizes at every step, and page faults are slow."""
+    if _allocator.configured or not sys.platform.startswith("linux"):
         return
     m_trim_threshold, m_mmap_threshold = -1, -3  # from glibc's malloc.h
-    with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tell
+    with contextlib.suppress(OSError, AttributeError):  # another C library, without this setting
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(ctypes.c_int(m_mmap_threshold), ctypes.c_int(2**31 - 1))
         mallopt(ctypes.c_int(m_trim_threshold), ctypes.c_int(2**31 - 1))
-    _allocator.told = True
+    _allocator.configured = True

@@ -1,15 +1,15 @@
-"""What goes wrong, and how it is said.
+"""Exceptions and warnings.
 
     HeadstartError
-    ├── DataError        (also a ValueError)  the data are not what the work needs
-    ├── ConfigError      (also a ValueError)  an argument, an option or a combination of them
-    ├── ArtifactError                         a saved folder that cannot be read, or not be written
-    └── NotFittedError                        asked of something that has not been trained yet
+    ├── DataError        (also a ValueError)  the data do not meet the requirements
+    ├── ConfigError      (also a ValueError)  an argument, an option or a combination of them is invalid
+    ├── ArtifactError                         a saved folder cannot be read or written
+    └── NotFittedError                        the operation needs a trained model
 
-    HeadstartWarning     (a UserWarning)      the work goes on, but you should know
+    HeadstartWarning     (a UserWarning)      something to know; the operation continues
 
-A message says what was wrong, what arrived, what was expected and what to do, and it names the column, file or
-argument. On the command line each of these is one line on stderr and exit code 2.
+A message states what is wrong, what arrived, what was expected and what to do, and names the column, file or argument.
+The command line prints an error as one line on stderr and exits with code 2.
 """
 
 from __future__ import annotations
@@ -29,44 +29,44 @@ __all__ = [
 
 
 class HeadstartError(Exception):
-    """The root of all errors that headstart raises on purpose."""
+    """Base class of all exceptions that headstart raises deliberately."""
 
 
 class DataError(HeadstartError, ValueError):
-    """The data are not what the work needs: a missing column, a wrong type, no rows."""
+    """The data do not meet the requirements: a missing column, a wrong type, no rows."""
 
 
 class ConfigError(HeadstartError, ValueError):
-    """An argument or option is out of its range, unknown, or does not go with another."""
+    """An argument or option is out of range, unknown, or incompatible with another."""
 
 
 class ArtifactError(HeadstartError):
-    """A saved model or checkpoint is missing, damaged, from a newer version, or cannot be written."""
+    """A saved model or checkpoint is missing, damaged, too new, or cannot be written."""
 
 
 class NotFittedError(HeadstartError):
-    """A trained model was asked for something that only exists after training."""
+    """The operation needs something that exists only after training."""
 
 
 class HeadstartWarning(UserWarning):
-    """Something the user should know, though the work goes on."""
+    """Something that the user should know; the operation continues."""
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Ends a message about an unknown name: the nearest known one, else the list of them.
+    """Return the end of a message about an unknown name: the closest known name, or else the list of known names.
 
     Args:
-        name: what arrived; a number (a column of a pandas table) counts as its text.
-        known: the names that would have been right.
+        name: the unknown name; a number, such as a column of a pandas table, is compared as text.
+        known: the valid names.
 
     Returns:
         A sentence such as ``did you mean 'Sales'?`` or ``there are: 'Date', 'Store'``.
     """
     names = [str(candidate) for candidate in known]
-    lower = {candidate.lower(): candidate for candidate in names}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {lower[near[0]]!r}?"
+    by_lower_case = {candidate.lower(): candidate for candidate in names}
+    closest = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=0.6)
+    if closest:
+        return f"did you mean {by_lower_case[closest[0]]!r}?"
     if not names:
         return "there are none"
     shown = ", ".join(repr(candidate) for candidate in names[:20])

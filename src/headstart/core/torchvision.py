@@ -1,4 +1,4 @@
-"""torchvision, which timm and transformers import, beside whatever torch is installed."""
+"""Import of torchvision, which timm and transformers need, with any installed build of torch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+"""Signatures of the operators that torchvision 0.28 registers kernels for at import."""
 
 _ALIVE: list[Any] = []
-"""What torch must not collect: the definitions below hold as long as their library object does."""
+"""References that keep operator definitions alive: torch drops them when their library object is collected."""
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, also where its compiled part does not fit the torch that is installed.
+    """Import torchvision even if its compiled library does not match the installed torch.
 
-    The torchvision of the package index is compiled for CUDA; beside a torch for processors its library does not load,
-    and its import then fails with "operator torchvision::nms does not exist", because it describes operators that its
-    library would have defined. Declaring their signatures is enough for the import to succeed; nobody here calls them.
-    Where torchvision imports by itself, nothing is done.
+    The torchvision on the Python package index is linked with CUDA, even in the release that belongs to the installed
+    torch (0.28 for 2.13). With a CPU build of torch its library does not load, and the import fails with "operator
+    torchvision::nms does not exist", because torchvision registers kernels for operators that the library would have
+    defined. Declaring the signatures of these operators is enough for the import to succeed; timm and transformers need
+    its image functions and never call the operators. Nothing is declared if torchvision can be imported without help.
+
+    Returns:
+        The module ``torchvision``.
 
     Raises:
-        ImportError: it is not installed.
-        RuntimeError: it cannot be imported for another reason.
+        ImportError: torchvision is not installed.
+        RuntimeError: torchvision cannot be imported for another reason.
     """
     try:
         return importlib.import_module("torchvision")
@@ -38,7 +43,7 @@ def import_torchvision() -> ModuleType:
         if "torchvision::" not in str(error):
             raise
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left
+        del sys.modules[name]  # left over from the failed import
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's
     for signature in OPERATORS:
         library.define(signature)  # type: ignore[no-untyped-call]  # torch's

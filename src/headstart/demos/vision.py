@@ -1,4 +1,4 @@
-"""``headstart demo vision``: transfer learning on the best pictures that are to be had on this machine.
+"""``headstart demo vision``: transfer learning on the best images that are to be had on this machine.
 
 dogs-vs-cats      where HEADSTART_DATA has it
 fashion-mnist     where HEADSTART_DATA has it, or there is a network
@@ -20,17 +20,17 @@ from rich.table import Table
 
 from headstart import datasets
 from headstart.core.errors import DataError
-from headstart.demos.report import print_end
+from headstart.demos.report import print_end, print_kept
 
-__all__ = ["vision_demo"]
+__all__ = ["demo"]
 
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 TRAIN, VALID = 2000, 500
-"""Pictures of fashion-mnist that the demo uses: enough to see what transfer learning does, in a minute."""
+"""Images of fashion-mnist that the demo uses: enough to see what transfer learning does, in a minute."""
 
 PIECE, PIECES, CANDIDATES = 96, 60, 4
-"""Side of the pieces of a photo in pixels, how many come from each half of it, and out of how many each is chosen."""
+"""Side of the pieces of a photo in pixels, their number from each half of it, and out of how many each is chosen."""
 
 
 @dataclass(frozen=True)
@@ -41,55 +41,56 @@ class _Set:
     usual_accuracy: float
 
 
-def vision_demo(folder: Path, console: Console) -> None:
-    """What is in the picture? A head on a pretrained backbone, from activations that are computed once.
+def demo(folder: Path, console: Console) -> None:
+    """Train a head on a pretrained backbone, from activations that are computed once.
 
     Args:
-        folder: for the model and the pictures of predictions.
-        console: where to tell.
+        folder: for the model and the plots.
+        console: where to print.
     """
     from headstart.vision import ImageLearner
 
-    found = _best_set(console)
-    console.rule(f"Images: {found.title}")
-    data = found.data
-    console.print(f"{len(data.sides.train):,} pictures to learn from, {len(data.sides.valid):,} held out to judge by.")
-    learner = ImageLearner(data, precompute=True)
-    learner.fit_one_cycle(3e-3, 10)
+    chosen = _best_set(console)
+    console.rule(f"Images: {chosen.title}")
+    data = chosen.data
+    console.print(f"{len(data.split.train):,} training and {len(data.split.valid):,} validation images.")
+    learner = ImageLearner(data, precompute=ImageLearner.usual_copies(data))
+    learner.fit_one_cycle()
+    print_kept(console, learner)
     assert learner.activations is not None
     console.print(
         f"The activations of the frozen backbone, {learner.activations.nbytes / 1e6:.1f} MB, are kept: the next run"
         " takes them from there."
     )
-    figures = Table("for the pictures held out", "accuracy", title="Better than guessing?")
-    figures.add_row(found.usual, f"{found.usual_accuracy:.3f}")
-    figures.add_row("headstart: the head alone, 10 epochs", f"{learner.history[-1]['accuracy']:.3f}")
+    figures = Table("for the validation images", "accuracy", title="Better than guessing?")
+    figures.add_row(chosen.usual, f"{chosen.usual_accuracy:.3f}")
+    figures.add_row("headstart: the head alone", f"{learner.figures['accuracy']:.3f}")
     console.print(figures)
 
-    seen = learner.interpret()
+    interpretation = learner.interpret()
     learner.save(folder / "model")
     for name, plot in (
         ("batch.png", learner.show_batch(12)),
-        ("predictions.png", seen.plot_least_certain(12)),
-        ("gradcam.png", seen.plot_top_losses(9)),
-        ("confusion.png", seen.plot_confusion()),
+        ("predictions.png", interpretation.plot_least_certain(12)),
+        ("gradcam.png", interpretation.plot_top_losses(9)),
+        ("confusion.png", interpretation.plot_confusion()),
         ("loss.png", learner.history.plot()),
     ):
         plot.savefig(folder / name, dpi=110)
-    worst = Table("picture", "is", "prediction", "probability", title="The five largest losses")
-    for row in seen.top_losses(5).iter_rows(named=True):
+    worst = Table("image", "is", "prediction", "probability", title="The five largest losses")
+    for row in interpretation.top_losses(5).iter_rows(named=True):
         worst.add_row(Path(row["path"]).name, row["truth"], row["prediction"], f"{row['probability']:.2f}")
     console.print(worst)
     print_end(
         console, folder, {
-            "model": "the model", "batch.png": "pictures it learnt from", "predictions.png": "the least certain",
+            "model": "the model", "batch.png": "training images", "predictions.png": "the least certain",
             "gradcam.png": "its largest losses, and where it looked", "confusion.png": "what it takes for what",
             "loss.png": "loss by epoch",
         },
-        "pictures in a folder for each class", [
+        "images in a folder for each class", [
             f"headstart info {folder / 'model'}",
             "headstart train vision FOLDER --out MODEL",
-            "headstart predict MODEL PICTURES --out predictions.csv",
+            "headstart predict MODEL IMAGES --out predictions.csv",
         ],
     )  # fmt: skip
 
@@ -114,8 +115,8 @@ def _fashion(folder: Path) -> _Set:
     from headstart.vision import ImageData
 
     train, valid = (
-        (_idx(folder / f"{side}-images-idx3-ubyte.gz"), _idx(folder / f"{side}-labels-idx1-ubyte.gz"))
-        for side in ("train", "t10k")
+        (_idx(folder / f"{part}-images-idx3-ubyte.gz"), _idx(folder / f"{part}-labels-idx1-ubyte.gz"))
+        for part in ("train", "t10k")
     )
     some = np.random.default_rng(0).permutation(len(train[1]))[:TRAIN]
     data = ImageData.from_arrays(
@@ -126,7 +127,7 @@ def _fashion(folder: Path) -> _Set:
 
 
 def _idx(path: Path) -> NDArray[np.uint8]:
-    """An array in the format of MNIST's files: a magic number whose last byte counts the axes, lengths, values."""
+    """Return an array in MNIST's format: a magic number whose last byte counts the axes, lengths, values."""
     content = gzip.decompress(path.read_bytes())
     axes = content[3]
     lengths = np.frombuffer(content, dtype=">u4", count=axes, offset=4)
@@ -134,27 +135,27 @@ def _idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _pieces() -> _Set:
-    """Which photo is a piece of? It learns from the left half of each, and is judged on the right half."""
+    """Return pieces of photos: of the left half of each to train on, of the right half to validate with."""
     from headstart.vision import ImageData
 
     random = np.random.default_rng(0)
-    sides: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
+    parts: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
     labels: tuple[list[str], list[str]] = ([], [])
     photos = _photos()
     for name, photo in photos.items():
         middle = photo.shape[1] // 2
-        for side, half in enumerate((photo[:, :middle], photo[:, middle:])):
+        for part, half in enumerate((photo[:, :middle], photo[:, middle:])):
             for _ in range(PIECES):
-                sides[side].append(_piece(half, random))
-                labels[side].append(name)
+                parts[part].append(_piece(half, random))
+                labels[part].append(name)
     data = ImageData.from_arrays(
-        np.stack(sides[0]), labels[0], valid=(np.stack(sides[1]), labels[1]), size=128, batch_size=32
+        np.stack(parts[0]), labels[0], valid=(np.stack(parts[1]), labels[1]), size=128, batch_size=32
     )
     return _Set("which photo is this a piece of?", data, "guessing", 1 / len(photos))
 
 
 def _piece(photo: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """The one with the most to see of some random pieces: nobody can tell one photo's sky from another's."""
+    """Return the most varied of some random pieces: nobody can tell one photo's sky from another's."""
     pieces = []
     for _ in range(CANDIDATES):
         top, left = (int(random.integers(0, length - PIECE + 1)) for length in photo.shape[:2])
@@ -174,8 +175,8 @@ def _photos() -> dict[str, NDArray[np.uint8]]:
     if sklearn is not None and sklearn.origin is not None:
         home = Path(sklearn.origin).parent / "datasets" / "images"
         files |= {name: home / f"{name}.jpg" for name in ("china", "flower") if (home / f"{name}.jpg").is_file()}
-    found = {}
+    photos = {}
     for name, path in files.items():
-        with Image.open(path) as picture:
-            found[name] = np.asarray(picture.convert("RGB"))
-    return {name: photo for name, photo in found.items() if min(photo.shape[0], photo.shape[1] // 2) >= PIECE}
+        with Image.open(path) as image:
+            photos[name] = np.asarray(image.convert("RGB"))
+    return {name: photo for name, photo in photos.items() if min(photo.shape[0], photo.shape[1] // 2) >= PIECE}

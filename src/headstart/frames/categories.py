@@ -1,4 +1,4 @@
-"""`Categories`: values and their ids. Id 0 is for the missing and the never seen; the known are 1 to n."""
+"""`Categories`: values and their ids. Id 0 is for missing and unseen values; the known ones have 1 to n."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from headstart.core.errors import DataError
 __all__ = ["Categories", "Kind", "Value", "canonical", "canonical_value", "is_missing", "kind_of"]
 
 Value: TypeAlias = str | int | bool
-"""What a category can be. Fractions are numbers, not names."""
+"""A category: text, a whole number or a boolean. Fractions are numbers, not names."""
 
 Kind = Literal["text", "integer", "boolean"]
 
 _WORDS: dict[Kind, str] = {"text": "text", "integer": "whole numbers", "boolean": "true or false"}
 LARGEST_EXACT = 2**53
-"""Floats from here on do not hold each whole number."""
+"""Floats of this size and more do not represent each whole number."""
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -40,12 +40,12 @@ class Categories:
     values: tuple[Value, ...]
 
     def __len__(self) -> int:
-        """The number of ids: the known values and 0."""
+        """Return the number of ids: those of the known values, and 0."""
         return len(self.values) + 1
 
     @classmethod
     def fit(cls, series: pl.Series) -> Categories:
-        """The distinct values of a training column, sorted; missing ones are left out.
+        """Learn the distinct values of a training column, sorted, without missing ones.
 
         Raises:
             DataError: the column cannot hold categories (dates, lists, fractions).
@@ -54,10 +54,10 @@ class Categories:
         return cls(kind, tuple(canonical(series, kind).drop_nulls().unique().sort().to_list()))
 
     def encode(self, series: pl.Series) -> NDArray[np.int32]:
-        """Ids, int32 ``(rows,)``: 1 to n, and 0 for the missing and the never seen.
+        """Return ids, int32 ``(rows,)``: 1 to n, and 0 for missing and unseen values.
 
         Raises:
-            DataError: the column's type cannot be understood as this vocabulary's.
+            DataError: a value cannot be read as one of this kind; see `canonical`.
         """
         if not self.values:
             return np.zeros(len(series), dtype=np.int32)
@@ -67,29 +67,21 @@ class Categories:
         return values.replace_strict(known, ids, default=0, return_dtype=pl.Int32).to_numpy()
 
     def encode_one(self, value: Any, name: str) -> int:
-        """The id of one value: what `encode` gives for a column of it.
+        """Return the id of one value: what `encode` returns for a column of it.
 
         Args:
-            value: of Python's own types.
+            value: of Python's types, or a scalar of numpy or pandas.
             name: the column's name, for messages.
+
+        Raises:
+            DataError: the value cannot be read as one of this kind.
         """
         return self._ids.get(canonical_value(value, self.kind, name), 0) if self.values else 0
 
     def decode(self, ids: NDArray[np.integer[Any]]) -> pl.Series:
-        """The values of ids; null for 0."""
+        """Return the values of ids, ``(rows,)``; null for 0."""
         values = pl.Series([None, *self.values], dtype=_dtype(self.kind))
         return values.gather(pl.Series(np.asarray(ids, dtype=np.int64)))
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {"kind": self.kind, "values": list(self.values)}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Categories:
-        """What `to_json` gave."""
-        if record["kind"] not in _WORDS:
-            raise ValueError(f"unknown kind of vocabulary {record['kind']!r}")
-        return cls(record["kind"], tuple(record["values"]))
 
     @cached_property
     def _ids(self) -> dict[Value | None, int]:
@@ -97,12 +89,12 @@ class Categories:
 
 
 def kind_of(series: pl.Series) -> Kind:
-    """What a column's values are, as categories.
+    """Return the kind of categories that a column holds.
 
-    Floats and decimals that are all whole are whole numbers; whole numbers too long for 64 bits are text.
+    Floats and decimals without fractions are whole numbers; whole numbers too long for 64 bits are text.
 
     Raises:
-        DataError: dates, lists, fractions and other things that are no names.
+        DataError: the column holds dates, lists, fractions or others that are not names.
     """
     dtype = series.dtype
     if dtype == pl.Boolean:
@@ -113,19 +105,19 @@ def kind_of(series: pl.Series) -> Kind:
         return "integer"
     if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         return "text"
-    advice = "fractions are no categories: make it continuous" if dtype.is_numeric() else "leave it out or convert it"
+    advice = "fractions are not categories: make it continuous" if dtype.is_numeric() else "leave it out or convert it"
     raise DataError(f"column {series.name!r} cannot be categorical: it holds {dtype}; {advice}")
 
 
 def canonical(series: pl.Series, kind: Kind) -> pl.Series:
-    """A column with the values of one kind: String, Int64 or Boolean, missing ones null.
+    """Return a column with the values of one kind: String, Int64 or Boolean, missing ones null.
 
     A file format may change a column's type without changing its meaning ("0" for 0 in a CSV file), so whole numbers
-    are taken as text and the other way round where each value can be read so. Whole numbers too long for 64 bits
-    become null where whole numbers are asked for, since no training row can have had them.
+    are read as text and the other way round if every value allows it. Whole numbers too long for 64 bits become null
+    among whole numbers, since no training row can have had them.
 
     Raises:
-        DataError: a value that cannot; the message names it.
+        DataError: a value cannot be read as one of this kind; the message names it.
     """
     dtype = series.dtype
     if dtype == _dtype(kind):
@@ -138,24 +130,33 @@ def canonical(series: pl.Series, kind: Kind) -> pl.Series:
         if not whole.all():
             raise _wrong_kind(series.name, kind, series.filter(~whole)[0])
         series = series.cast(pl.Int64)
-    looks_like_dates = dtype == pl.Date and kind == "text"  # a file with but some of the texts may
+    looks_like_dates = dtype == pl.Date and kind == "text"  # as a file that has only some of the texts may
     if dtype in (pl.Categorical, pl.Enum) or looks_like_dates:
         series = series.cast(pl.String)
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)):
         raise _wrong_kind(series.name, kind, dtype)
     if kind == "boolean" and dtype != pl.Null:
         lowered = series.cast(pl.String).str.to_lowercase()
-        found = lowered.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+        converted = lowered.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     else:
-        found = series.cast(_dtype(kind), strict=False)
-    lost = found.is_null() & series.is_not_null()
+        converted = series.cast(_dtype(kind), strict=False)
+    lost = converted.is_null() & series.is_not_null()
     if lost.any():
         raise _wrong_kind(series.name, kind, series.filter(lost)[0])
-    return found
+    return converted
 
 
 def canonical_value(value: Any, kind: Kind, name: str) -> Value | None:
-    """What `canonical` makes of one value; None for a missing one."""
+    """Return what `canonical` makes of one value; None for a missing one.
+
+    Args:
+        value: of Python's types, or a scalar of numpy or pandas.
+        kind: of the categories.
+        name: the column's name, for messages.
+
+    Raises:
+        DataError: the value cannot be read as one of this kind.
+    """
     if is_missing(value):
         return None
     if isinstance(value, np.generic):
@@ -175,7 +176,7 @@ def canonical_value(value: Any, kind: Kind, name: str) -> Value | None:
     if kind == "text":
         return str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, str):
-        # polars is the judge of which texts are whole numbers, here as in `canonical`.
+        # polars decides which texts are whole numbers, here as in `canonical`.
         number = pl.Series([value]).cast(pl.Int64, strict=False)[0]
         if number is None:
             raise _wrong_kind(name, kind, value)
@@ -184,7 +185,7 @@ def canonical_value(value: Any, kind: Kind, name: str) -> Value | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a single value says that there is none: None, NaN, or pandas' NA and NaT."""
+    """Return whether a single value stands for a missing one: None, NaN, or pandas' NA and NaT."""
     if isinstance(value, float | np.floating | np.datetime64):
         return bool(value != value)
     return value is None or type(value).__name__ in ("NAType", "NaTType")  # by name: pandas is never imported
@@ -195,7 +196,7 @@ def _may_have_fractions(dtype: pl.DataType) -> bool:
 
 
 def _whole(series: pl.Series) -> pl.Series:
-    """For each number whether it is whole, and exact as a float; null where it is missing."""
+    """Whether each number is whole, and exact as a float; null where it is missing."""
     values = series.cast(pl.Float64).fill_nan(None)
     return values.is_finite() & (values == values.round(0)) & (values.abs() < LARGEST_EXACT)
 
@@ -204,6 +205,6 @@ def _dtype(kind: Kind) -> pl.DataType:
     return {"text": pl.String(), "integer": pl.Int64(), "boolean": pl.Boolean()}[kind]
 
 
-def _wrong_kind(name: str, kind: Kind, found: Any) -> DataError:
-    what = f"the value {found!r}" if not isinstance(found, pl.DataType) else f"the type {found}"
+def _wrong_kind(name: str, kind: Kind, given: Any) -> DataError:
+    what = f"the type {given}" if isinstance(given, pl.DataType) else f"the value {given!r}"
     return DataError(f"column {name!r}: expected {_WORDS[kind]}, as in the training rows, but got {what}; convert it")

@@ -1,4 +1,4 @@
-"""The polars door: any table comes in as a polars frame, and goes back as the library it came from."""
+"""Conversion of any table to a polars frame, and of frames back to the library that the table came from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,33 +30,38 @@ __all__ = [
 ]
 
 Table: TypeAlias = Any
-"""A pandas, polars or pyarrow table, or a path to a CSV or Parquet file; no type, since pandas is never imported."""
+"""A pandas, polars or pyarrow table, or a path to a CSV or Parquet file. `Any`, because pandas is never imported."""
 
 MISSING_IN_CSV = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-"""What counts as missing in a CSV file: what pandas reads so, less the rarest."""
+"""Texts that mean a missing value in a CSV file: those of pandas, except the rarest."""
 
 ROWS_TO_INFER = 10_000
-"""Rows of a CSV file from which its types are inferred; all rows, where these do not show them."""
+"""Number of rows of a CSV file from which its types are inferred; all rows if these do not suffice."""
 
 
-def read_table(source: Table, name: str = "table") -> pl.DataFrame:
-    """A polars frame of any table. The user's own is not changed, and not copied where Arrow allows.
+def read_table(source: Table, name: str = "table", *, text: Collection[str] = ()) -> pl.DataFrame:
+    """Read any table as a polars frame.
+
+    The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
+    such as 2015-06-20 become dates.
 
     Args:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
-            ends in .csv, .csv.gz, .tsv or .parquet. A pandas index is left out, as it is no column.
-        name: what messages call it.
+            ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
+        name: name of the table in messages.
+        text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
+            table does not have are ignored.
 
     Raises:
-        DataError: the file is missing, empty or unreadable; two columns have one name; a column mixes types.
-        ConfigError: not a table.
+        DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
+        ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name))
+    return _with_read_dates(_read_any(source, name, text), text)
 
 
-def _read_any(source: Table, name: str) -> pl.DataFrame:
+def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
     if isinstance(source, str | Path):
-        return _read_file(Path(source), name)
+        return _read_file(Path(source), name, text)
     if isinstance(source, pl.LazyFrame):
         try:
             return source.collect()
@@ -84,19 +89,19 @@ def _read_any(source: Table, name: str) -> pl.DataFrame:
         ) from error
 
 
-def _with_read_dates(frame: pl.DataFrame) -> pl.DataFrame:
-    """Text that is a date such as 2015-06-20 in every row becomes dates, as polars does with CSV files."""
-    read: list[pl.Series] = []
-    for series in frame.select(pl.col(pl.String)):
+def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
+    """Convert text columns in which every value is a date such as 2015-06-20, as polars does when it reads CSV."""
+    dates: list[pl.Series] = []
+    for series in frame.select(pl.col(pl.String).exclude(text)):
         first = series.drop_nulls().head(1)
         if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
             with contextlib.suppress(pl.exceptions.PolarsError):
-                read.append(series.str.to_date("%Y-%m-%d", strict=True))
-    return frame.with_columns(read) if read else frame
+                dates.append(series.str.to_date("%Y-%m-%d", strict=True))
+    return frame.with_columns(dates) if dates else frame
 
 
 def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
-    """What pandas' types hide: whole numbers that a gap has made floats, and whole numbers declared as categories."""
+    """Restore types that pandas hides: integers that missing values turned into floats, and integer categories."""
     changed: list[pl.Series] = []
     for series in frame:
         if str(source[series.name].dtype) == "category" and series.dtype.is_integer():
@@ -109,7 +114,12 @@ def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
 
 
 def to_source(frame: pl.DataFrame, source: Table) -> Table:
-    """The frame as a table of the library that ``source`` came in; polars for a path."""
+    """Convert a frame to the library of ``source``, with its pandas index; a path stands for polars.
+
+    Args:
+        frame: one row for each row of ``source``.
+        source: what `read_table` received.
+    """
     if _is_pandas(source):
         pandas_frame = frame.to_pandas()
         pandas_frame.index = source.index
@@ -120,11 +130,14 @@ def to_source(frame: pl.DataFrame, source: Table) -> Table:
 
 
 def with_new_columns(source: Table, columns: Sequence[pl.Series]) -> Table:
-    """The user's table with further columns, row by row; all that was there keeps its type. Polars for a path.
+    """Return the user's table with additional columns; the columns that it has keep their types.
 
     Args:
-        source: what `read_table` took; it is not changed.
-        columns: of as many rows, with names that the table does not have.
+        source: what `read_table` received; it is not changed.
+        columns: one value for each row; names that the table does not have.
+
+    Returns:
+        A table of the same library as ``source``; a polars frame for a path.
     """
     if _is_pandas(source):
         added = pl.DataFrame(columns).to_pandas()
@@ -138,11 +151,15 @@ def with_new_columns(source: Table, columns: Sequence[pl.Series]) -> Table:
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Writes CSV or Parquet, by the file's ending, whole or not at all.
+    """Write a frame as CSV or Parquet, completely or not at all.
+
+    Args:
+        frame: the rows.
+        path: a file that ends in .csv or .parquet.
 
     Raises:
-        ConfigError: another ending.
-        DataError: the place cannot be written, or the frame not as CSV.
+        ConfigError: the file's name ends in something else.
+        DataError: the file cannot be written, or a column of lists cannot be stored as CSV.
     """
     check_output(path)
     if path.suffix == ".csv":
@@ -163,51 +180,59 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 
 def sql_name(column: str) -> str:
-    """A column's name as SQL has it: in quotes where it is more than letters, digits and underscores."""
+    """Return a column's name for use in SQL: quoted if it contains more than letters, digits and underscores."""
     return column if re.fullmatch(r"[A-Za-z_]\w*", column) else f'"{column}"'
 
 
 def csv_text(frame: pl.DataFrame) -> str:
-    """The frame as CSV.
+    """Return a frame as CSV text.
 
     Raises:
-        DataError: a column holds lists.
+        DataError: a column contains lists.
     """
     _check_flat(frame, "cannot print this as CSV")
     return frame.write_csv()
 
 
 def check_output(path: Path) -> None:
-    """That a table could be written there, asked before long work.
+    """Raise an error if `write_table` could not write to a path; call it before long computations.
 
     Raises:
         ConfigError: the file's name does not end in .csv or .parquet.
-        DataError: its folder is not there.
+        DataError: the folder does not exist.
     """
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{path} must end in .csv or .parquet, so that its format is known")
     if not path.parent.is_dir():
-        raise DataError(f"cannot write {path}: {path.parent} is no folder; give a folder that exists and is writable")
+        raise DataError(
+            f"cannot write {path}: {path.parent} is not a folder; give a folder that exists and is writable"
+        )
 
 
-def _check_flat(frame: pl.DataFrame, what: str) -> None:
+def _check_flat(frame: pl.DataFrame, problem: str) -> None:
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
     if nested:
-        raise DataError(f"{what}: column {nested[0]!r} holds lists, which CSV cannot; use .parquet")
+        raise DataError(f"{problem}: column {nested[0]!r} contains lists, which CSV cannot represent; use .parquet")
 
 
 def matches(frame: pl.DataFrame, condition: str, argument: str = "where") -> pl.Series:
-    """For each row whether it fulfils a SQL condition such as ``Sales > 0 AND Date >= '2014-08-01'``.
+    """Evaluate a SQL condition such as ``Sales > 0 AND Date >= '2014-08-01'`` for each row.
+
+    Args:
+        frame: the rows.
+        condition: the SQL condition.
+        argument: name of the argument in messages.
 
     Returns:
-        Bool, ``(rows,)``; unknown counts as no.
+        Boolean, ``(rows,)``; False where the condition is null.
 
     Raises:
-        ConfigError: not a condition that polars understands, or not one about these columns.
+        ConfigError: polars does not understand the condition, it refers to other columns, or it does not yield one
+            boolean for each row.
     """
     try:
-        pl.sql_expr(condition)  # one expression and nothing else
-        # As a query, since that reads text beside a date as a date. The line break ends a comment.
+        pl.sql_expr(condition)  # refuses anything but a single expression
+        # A query compares text with a date as a date, unlike an expression. The line break ends a comment.
         fulfilled = frame.sql(f"SELECT ({condition}\n) AS fulfilled FROM self")["fulfilled"]
     except Exception as error:
         known = ", ".join(frame.columns[:20])
@@ -218,22 +243,24 @@ def matches(frame: pl.DataFrame, condition: str, argument: str = "where") -> pl.
     if fulfilled.dtype != pl.Boolean:
         raise ConfigError(f"{argument} must be true or false for each row; {condition!r} gives {fulfilled.dtype}")
     if len(fulfilled) != len(frame):
-        raise ConfigError(f"{argument} must speak of single rows; {condition!r} gives {len(fulfilled)} values in all")
+        raise ConfigError(
+            f"{argument} must have one value for each row; {condition!r} gives {len(fulfilled)} for {len(frame)} rows"
+        )
     return fulfilled.fill_null(value=False)
 
 
 def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Sequence[str]) -> pl.DataFrame:
-    """The rows of a table that fulfil a condition, with null for NaN: one word for missing, also for SQL.
+    """Return the rows of a table that fulfil a condition, with NaN replaced by null, also for the condition.
 
     Args:
         frame: the table.
         where: a SQL condition; None: all rows.
-        name: what messages call the table.
-        needed: columns that it must have.
+        name: name of the table in messages.
+        needed: columns that the table must have.
 
     Raises:
-        DataError: it lacks a column, has no rows, or none that fulfils the condition.
-        ConfigError: the condition is none.
+        DataError: the table lacks a column, has no rows, or has none that fulfils the condition.
+        ConfigError: ``where`` is not a valid condition.
     """
     if not len(frame):
         raise DataError(f"{name} has no rows")
@@ -248,17 +275,22 @@ def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Seque
 
 
 def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
-    """That a table has these columns.
+    """Raise `DataError` if a table lacks a column.
+
+    Args:
+        frame: the table.
+        names: columns that it must have.
+        what: start of the message: name of the table or of the function that needs the columns.
 
     Raises:
-        DataError: it lacks one; the message says which, and the nearest name.
+        DataError: a column is missing; the message names it and the closest existing name.
     """
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
 
 
-def _read_file(path: Path, name: str) -> pl.DataFrame:
+def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
     if not path.exists():
         raise DataError(f"{name}: there is no file {path}")
     if path.is_dir():
@@ -269,20 +301,23 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
         if ending == ".parquet":
             return pl.read_parquet(path, memory_map=False)
         if ending in (".csv", ".tsv"):
-            return _read_csv(path, "," if ending == ".csv" else "\t", name)
+            return _read_csv(path, "," if ending == ".csv" else "\t", name, text)
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"{name}: {path} cannot be read: {_first_line(error)}") from error
-    raise DataError(f"{name}: {path} ends in neither .csv, .tsv nor .parquet, so its format is not known")
+    raise DataError(
+        f"{name}: {path} ends in neither .csv, .tsv nor .parquet, so its format is unknown; rename or convert it"
+    )
 
 
-def _read_csv(path: Path, separator: str, name: str) -> pl.DataFrame:
-    frame_of_names = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
-    header = [value or "" for value in frame_of_names.row(0)]
+def _read_csv(path: Path, separator: str, name: str, text: Collection[str]) -> pl.DataFrame:
+    first_line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    header = [value or "" for value in first_line.row(0)]
     _check_duplicates(header, f"{name}: {path}")
     arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
-    # A type that the first rows do not show ("0" or nothing for 10,000 rows, then "a"): read all before deciding.
+    arguments["schema_overrides"] = {column: pl.String for column in header if column in text}
+    # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
     with contextlib.suppress(pl.exceptions.ComputeError):
         frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)
         if not any(_begins_empty(series) for series in frame):
@@ -291,23 +326,23 @@ def _read_csv(path: Path, separator: str, name: str) -> pl.DataFrame:
 
 
 def _begins_empty(series: pl.Series) -> bool:
-    """Whether a column was taken for text because the rows that were looked at had no values."""
+    """Return whether a column was read as text because the rows that its type was inferred from are all empty."""
     first = series.head(ROWS_TO_INFER)
     return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"{name} has more than one column named {twice[0]!r}; rename or drop all but one")
+    repeated = [column for column, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"{name} has more than one column named {repeated[0]!r}; rename or drop all but one")
 
 
 def _unreadable(source: Table) -> str:
-    """Begins the message on a pandas table that cannot be read: its first column that cannot; empty for others."""
+    """Return the start of the message on an unreadable pandas table: its first unreadable column; else nothing."""
     for name in source.columns if _is_pandas(source) else ():
         try:
             pl.DataFrame(source[[name]])
-        except Exception:  # noqa: BLE001 - whatever it is, the whole table failed with it and is being reported
+        except Exception:  # noqa: BLE001 - whatever it is, the whole table failed with it, which is being reported
             return f"column {name!r}: "
     return ""
 

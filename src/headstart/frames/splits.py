@@ -1,7 +1,8 @@
-"""Splits: which rows train and which validate.
+"""Splits of a table into training and validation rows.
 
-Each function here makes a `Splitter`, which takes a frame and gives its rows' numbers. What is learnt before training
-(categories, means) is learnt from the training rows alone, so a split comes first.
+Most functions here return a `Splitter`, which maps a frame to the numbers of its training and validation rows. The
+split is made first, because everything that is learnt before training (categories, means) is learnt from the training
+rows only.
 """
 
 from __future__ import annotations
@@ -34,18 +35,22 @@ __all__ = [
     "by_time",
     "k_fold",
     "split_rows",
+    "train_on_all",
 ]
 
 Rows: TypeAlias = NDArray[np.int64]
 
+USUAL_FRACTION = 0.2
+"""Default fraction of validation rows."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers, ascending, in no row both.
+    """Numbers of the training and the validation rows, from 0, each in ascending order and without common rows.
 
     Attributes:
         train: int64, ``(training rows,)``.
-        valid: int64, ``(validation rows,)``; may be empty where a user wants none.
+        valid: int64, ``(validation rows,)``; empty if all rows train.
     """
 
     train: Rows
@@ -53,33 +58,49 @@ class Split:
 
 
 Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
-"""Takes a frame, gives the numbers of its training and validation rows."""
+"""Function that maps a frame to the numbers of its training and validation rows."""
 
 
 def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:
-    """Runs a splitter and checks that both sides have rows.
+    """Run a splitter and check that there are training rows and, except with `train_on_all`, validation rows.
+
+    Args:
+        frame: the rows.
+        splitter: the splitter.
 
     Raises:
-        DataError: one side is empty.
-        ConfigError: not a splitter.
+        DataError: there are no training rows, or no validation rows.
+        ConfigError: ``splitter`` is not a function.
     """
     if not callable(splitter):
         raise ConfigError(f"split must come from a function such as by_random(0.2) or by_time; got {splitter!r}")
     split = splitter(frame)
-    for side, rows in (("training", split.train), ("validation", split.valid)):
+    if splitter is train_on_all and len(frame):
+        return split
+    for part, rows in (("training", split.train), ("validation", split.valid)):
         if not len(rows):
-            raise DataError(f"the split leaves no {side} rows of {len(frame)}; check its fraction, date or condition")
+            raise DataError(f"the split leaves no {part} rows of {len(frame)}; check its fraction, date or condition")
     return split
 
 
-def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
-    """A random share of the rows validates.
-
-    On a table with dates it warns: neighbours in time stand on both sides, so the figures come out too good.
+def train_on_all(frame: pl.DataFrame) -> Split:
+    """Train on all rows, without validation rows.
 
     Args:
-        fraction: share of validation rows, between 0 and 1.
-        seed: of the choice.
+        frame: the rows.
+    """
+    return Split(np.arange(len(frame)), np.arange(0))
+
+
+def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on a random fraction of the rows.
+
+    The splitter warns if the table has dates: training and validation rows are then neighbours in time, so the metrics
+    are too optimistic.
+
+    Args:
+        fraction: fraction of validation rows, between 0 and 1, both excluded.
+        seed: random seed of the selection, at least 0.
     """
     _check_fraction(fraction)
 
@@ -98,11 +119,11 @@ def by_random(fraction: float = 0.2, *, seed: int = 0) -> Splitter:
     return split
 
 
-def by_last(fraction: float = 0.2) -> Splitter:
-    """The last share of the rows, in the table's order, validates.
+def by_last(fraction: float = USUAL_FRACTION) -> Splitter:
+    """Validate on the last rows, in the order of the table.
 
     Args:
-        fraction: share of validation rows, between 0 and 1.
+        fraction: fraction of validation rows, between 0 and 1, both excluded.
     """
     _check_fraction(fraction)
 
@@ -121,13 +142,16 @@ def by_time(
     last_days: float | None = None,
     fraction: float | None = None,
 ) -> Splitter:
-    """The latest rows validate. Give one of ``start``, ``last_days`` and ``fraction``.
+    """Validate on the latest rows; give exactly one of ``start``, ``last_days`` and ``fraction``.
 
     Args:
-        column: dates or times, or numbers that grow with time; rows without a value train.
-        start: the first validating moment: a date, an ISO date as text, or a number.
-        last_days: this many days up to the last in the table.
-        fraction: about this share of the rows; rows of one moment stay together.
+        column: dates, times, or numbers that increase with time; rows without a value train.
+        start: date, time or number from which on rows validate; dates also as ISO text such as ``"2015-06-20"``.
+        last_days: number of days, up to the latest in the table, that validate; above 0.
+        fraction: approximate fraction of validation rows, between 0 and 1; rows of the same time stay together.
+
+    Raises:
+        ConfigError: not exactly one of the three is given, or it is out of range.
     """
     if sum(option is not None for option in (start, last_days, fraction)) != 1:
         raise ConfigError("by_time needs exactly one of start, last_days and fraction")
@@ -147,51 +171,54 @@ def by_time(
         if times.null_count() == len(times):
             raise DataError(f"by_time: column {column!r} has no values")
         if start is not None:
-            chosen = times >= _moment(start, times)
+            validates = times >= _moment(start, times)
         elif last_days is not None:
             if not times.dtype.is_temporal():
                 raise DataError(f"by_time: last_days needs dates; column {column!r} holds {times.dtype}: use start")
-            chosen = times > pl.select(pl.lit(times.max()) - pl.duration(days=last_days)).item()
+            validates = times > pl.select(pl.lit(times.max()) - pl.duration(days=last_days)).item()
         else:
             ordered = times.drop_nulls().sort()
-            chosen = times >= ordered[len(ordered) - max(1, round(len(ordered) * (fraction or 0.0)))]
-        return _of_mask(chosen.fill_null(value=False).to_numpy())
+            validates = times >= ordered[len(ordered) - max(1, round(len(ordered) * (fraction or 0.0)))]
+        return _of_mask(validates.fill_null(value=False).to_numpy())
 
     return split
 
 
 def by_column(column: str) -> Splitter:
-    """A column says it: true, 1, "valid", "validation" or "test" validates, anything else trains.
+    """Validate on the rows that a column marks: True, 1, "valid", "validation" or "test"; all others train.
 
     Args:
-        column: booleans, 0 and 1, or text.
+        column: name of a column of booleans, of 0 and 1, or of text.
     """
-    words = ["true", "1", "1.0", "valid", "validation", "test"]  # 1.0: pandas makes floats of 0, 1 and missing
+    words = ["true", "1", "1.0", "valid", "validation", "test"]  # 1.0: pandas stores 0, 1 and missing values as floats
 
     def split(frame: pl.DataFrame) -> Split:
         check_columns(frame, [column], "by_column")
         if frame.schema[column].is_nested():
             raise DataError(f"by_column: column {column!r} holds {frame.schema[column]}; it must be booleans or text")
-        said = frame[column].cast(pl.String).str.to_lowercase()
-        return _of_mask(said.is_in(words).fill_null(value=False).to_numpy())
+        marks = frame[column].cast(pl.String).str.to_lowercase()
+        return _of_mask(marks.is_in(words).fill_null(value=False).to_numpy())
 
     return split
 
 
 def by_condition(condition: str) -> Splitter:
-    """The rows that fulfil a SQL condition validate.
+    """Validate on the rows that fulfil a SQL condition.
 
     Args:
-        condition: such as ``Date >= '2014-08-01' AND Date <= '2014-09-17'``.
+        condition: the condition, such as ``Date >= '2014-08-01' AND Date <= '2014-09-17'``.
     """
     return lambda frame: _of_mask(matches(frame, condition, "valid_where").to_numpy())
 
 
 def by_indices(valid: Sequence[int] | NDArray[np.integer[Any]]) -> Splitter:
-    """The rows with these numbers validate.
+    """Validate on the rows with given numbers.
 
     Args:
-        valid: row numbers from 0, without repetition.
+        valid: integers, ``(validation rows,)``: row numbers from 0, without repetition.
+
+    Raises:
+        ConfigError: ``valid`` is a list of lists of different lengths.
     """
     try:
         chosen = np.asarray(valid)
@@ -204,19 +231,19 @@ def by_indices(valid: Sequence[int] | NDArray[np.integer[Any]]) -> Splitter:
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(frame)):
             raise DataError(f"by_indices: rows go from 0 to {len(frame) - 1}; got {chosen.min()} to {chosen.max()}")
         if len(np.unique(chosen)) != len(chosen):
-            raise DataError("by_indices: a row number stands twice")
+            raise DataError("by_indices: a row number occurs more than once; give each once")
         return _of_mask(_mask(len(frame), chosen))
 
     return split
 
 
-def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
-    """Whole groups validate (persons, shops, scenes), so that none stands on both sides.
+def by_groups(column: str, fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on whole groups, such as persons, shops or scenes, so that no group has training and validation rows.
 
     Args:
-        column: the group of each row; missing values are a group too.
-        fraction: share of the groups.
-        seed: of the choice.
+        column: name of the column with each row's group; missing values form a group.
+        fraction: fraction of the groups that validate, between 0 and 1, both excluded.
+        seed: random seed of the selection, at least 0.
     """
     _check_fraction(fraction)
 
@@ -224,7 +251,7 @@ def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
         check_columns(frame, [column], "by_groups")
         groups = frame[column].unique(maintain_order=True)
         if len(groups) < 2:
-            raise DataError(f"by_groups: column {column!r} holds one group, so it cannot be split")
+            raise DataError(f"by_groups: column {column!r} has fewer than 2 groups, so it cannot be split")
         count = min(len(groups) - 1, max(1, round(len(groups) * fraction)))
         chosen = groups.gather(_permutation(len(groups), seed)[:count])
         return _of_mask(frame[column].is_in(chosen.implode(), nulls_equal=True).to_numpy())
@@ -233,11 +260,11 @@ def by_groups(column: str, fraction: float = 0.2, *, seed: int = 0) -> Splitter:
 
 
 def k_fold(folds: int = 5, *, seed: int = 0) -> list[Splitter]:
-    """Cross-validation: each row validates in exactly one of the splits.
+    """Return the splitters of a cross-validation: each row validates in exactly one of the splits.
 
     Args:
-        folds: how many, at least 2.
-        seed: of the shuffling.
+        folds: number of splits, at least 2.
+        seed: random seed of the shuffling, at least 0.
     """
     if not isinstance(folds, int) or folds < 2:
         raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
@@ -272,13 +299,13 @@ def _of_mask(valid: NDArray[np.bool_]) -> Split:
 
 
 def _moment(start: str | datetime.date | float, times: pl.Series) -> Any:
-    """The start in the type of the times; as a series of one where they have a time zone."""
+    """Convert ``start`` to the type of the times; to a series of length 1 if they have a time zone."""
     if times.dtype.is_numeric():
         if isinstance(start, int | float):
             return start
-        for read in (int, float):  # in this order, since floats round what has more than 15 digits
+        for convert in (int, float):  # integers first, since floats round numbers of more than 15 digits
             with contextlib.suppress(TypeError, ValueError):
-                return read(start)  # type: ignore[arg-type]  # a date is no number, which is the error meant here
+                return convert(start)  # type: ignore[arg-type]  # a date raises TypeError, which is reported below
         raise ConfigError(f"start must be a number, like column {times.name!r}; got {start!r}")
     if isinstance(start, str):
         try:
@@ -299,7 +326,7 @@ def _moment(start: str | datetime.date | float, times: pl.Series) -> Any:
         return pl.Series([moment.astimezone(datetime.UTC)]).dt.convert_time_zone(zone)
     return pl.Series([moment]).dt.replace_time_zone(
         zone, ambiguous="earliest", non_existent="null"
-    )  # the column's own clock
+    )  # in the column's time zone
 
 
 def _check_fraction(fraction: float) -> None:

@@ -1,11 +1,12 @@
 """Tables: from rows and columns to a trained model that predicts numbers or classes."""
 
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr
-from headstart.tabular.learner import LESSON_NETWORK, MEMBERS_NETWORK, TabularLearner
+from headstart.tabular.data import TabularData, suggested_epochs
+from headstart.tabular.design import LESSON_NETWORK, MEMBERS_NETWORK, TabularDesign, TabularTraining
+from headstart.tabular.learner import TabularLearner
 from headstart.tabular.models.network import TabularModel
 
 __all__ = [
-    "LESSON_NETWORK", "MEMBERS_NETWORK", "TableCodec", "TabularData", "TabularLearner", "TabularModel",
-    "suggested_epochs", "suggested_lr",
+    "LESSON_NETWORK", "MEMBERS_NETWORK", "TableCodec", "TabularData", "TabularDesign", "TabularLearner", "TabularModel",
+    "TabularTraining", "suggested_epochs",
 ]  # fmt: skip

@@ -1,10 +1,10 @@
-"""`TableCodec`: all that is learnt from training rows before training; rows to tensors, outputs to answers."""
+"""`TableCodec`: all that is learnt from training rows before training; rows to tensors, outputs to predictions."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,22 +17,29 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.frames.categories import Categories, is_missing
+from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import CATEGORICAL_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of, has_time
 from headstart.tabular.features import FeatureRecipe
-from headstart.targets.target import AnyTarget, target_from_json
+from headstart.tabular.models.numeric import bin_edges
+from headstart.targets.target import AnyTarget
 
-__all__ = ["CategoricalColumn", "ContinuousColumn", "DateColumn", "TableCodec"]
-
+__all__ = ["CategoricalColumn", "CompleteRows", "ContinuousColumn", "DateColumn", "TableCodec"]
 
 LARGEST = float(np.finfo(np.float32).max)
-"""What a standardised number may be: the model's numbers are float32."""
+"""Largest standardised number: the model's numbers are float32."""
 
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """A column of ids: 0 for missing and never seen, 1 to n for the values of the training rows."""
+    """A column of ids: 0 for missing and unseen values, 1 to n for the values of the training rows.
+
+    Attributes:
+        name: the column's name; of a part of a date ``<column>.<part>``.
+        vocab: the values of the training rows.
+        reason: why it is categorical.
+    """
 
     name: str
     vocab: Categories
@@ -41,28 +48,38 @@ class CategoricalColumn:
 
 @dataclass(frozen=True)
 class ContinuousColumn:
-    """A column of numbers, standardised by what the training rows had.
+    """A column of numbers, standardised by mean and standard deviation of the training rows.
 
     Attributes:
-        name: the column's.
-        median: stands in for a missing number, in the column's unit.
-        mean: of the training rows, gaps filled.
-        sd: their standard deviation; 1 if they do not vary.
-        had_gaps: whether training rows had gaps, so that the model sees an indicator ``<column>_na`` beside it.
+        name: the column's name; of a part of a date ``<column>.<part>``.
+        median: median of the training rows, in the column's unit; stands in for a missing number.
+        mean: mean of the training rows, missing numbers filled, in the column's unit.
+        sd: their standard deviation, likewise; 1 if they do not vary.
+        had_missing: whether training rows had missing numbers, so that the model sees an indicator ``<column>_na``.
         reason: why it is continuous.
+        bin_edges: ends of bins of as many training rows each, ascending, in standard deviations from the mean.
+        indicator_edges: the same for the indicator; empty without one.
     """
 
     name: str
     median: float
     mean: float
     sd: float
-    had_gaps: bool
+    had_missing: bool
     reason: str
+    bin_edges: tuple[float, ...] = ()
+    indicator_edges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class DateColumn:
-    """A column of dates, which the model sees as its parts."""
+    """A column of dates, of which the model sees the parts.
+
+    Attributes:
+        name: the column's name.
+        with_time: whether it has times of day, so that the hour is one of the parts.
+        reason: why it holds dates.
+    """
 
     name: str
     with_time: bool
@@ -70,16 +87,46 @@ class DateColumn:
 
 
 @dataclass(frozen=True)
-class TableCodec:
-    """Turns rows into the tensors of a `TabularModel`, and its outputs into answers. Made from training rows alone.
+class CompleteRows:
+    """Rows that have all that a codec reads, so that it is made once for fitting and encoding.
 
     Attributes:
-        dates: whose parts are among the columns below, named ``<column>.<part>``.
-        categorical: in the order of the ids' columns.
-        continuous: in the order of the numbers' columns; the indicators of gaps follow them.
+        frame: the rows with the recipe's features.
+        columns: the columns that are encoded, the parts of dates (``<column>.<part>``) beside the dates.
+        dates: the columns of dates.
+    """
+
+    frame: pl.DataFrame
+    columns: pl.DataFrame
+    dates: tuple[DateColumn, ...]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, columns: SortedColumns) -> CompleteRows:
+        """Return training rows with the parts of their dates.
+
+        Args:
+            frame: training rows, with the recipe's features.
+            columns: which of their columns are what.
+
+        Raises:
+            DataError: a column has the name of a part of a date.
+        """
+        dates = tuple(DateColumn(name, has_time(frame[name]), reason) for name, reason in columns.dates.items())
+        used = frame.select([*columns.categorical, *columns.continuous, *columns.dates])
+        return cls(frame, _with_dates(used, dates), dates)
+
+
+@dataclass(frozen=True)
+class TableCodec:
+    """Turns rows into the tensors of a network, and predictions into columns. Made from training rows alone.
+
+    Attributes:
+        dates: columns of dates, whose parts are among the columns below, named ``<column>.<part>``.
+        categorical: categorical columns, in the order of the tensor of ids.
+        continuous: continuous columns, in the order of the tensor of numbers; the indicators of missing numbers follow.
         target: what is predicted.
-        left_out: columns that are not used, with the reason.
-        recipe: makes features that a table does not have yet; None: there are none such.
+        left_out: columns that are not used, each with the reason.
+        recipe: makes features that a table does not have yet; None: there are none.
     """
 
     dates: tuple[DateColumn, ...]
@@ -92,51 +139,54 @@ class TableCodec:
     @classmethod
     def fit(
         cls,
-        frame: pl.DataFrame,
+        rows: pl.DataFrame | CompleteRows,
         columns: SortedColumns,
         target: AnyTarget,
         recipe: FeatureRecipe | None = None,
     ) -> TableCodec:
-        """Learns categories, medians, means and deviations.
+        """Learn categories, medians, means, standard deviations and bins.
 
         Args:
-            frame: training rows.
-            columns: which are what.
+            rows: training rows with the recipe's features, or the same completed before.
+            columns: which of their columns are what.
             target: fitted on the same rows.
-            recipe: what has made some of the columns, to be kept for new rows.
+            recipe: what made some of the columns, kept for new rows.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
         """
-        dates = tuple(DateColumn(name, has_time(frame[name]), reason) for name, reason in columns.dates.items())
-        used = frame.select([*columns.categorical, *columns.continuous, *columns.dates])
-        parts = _with_dates(used, dates)
-        left_out = dict(columns.left_out)
+        rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
+        read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Categories.fit(frame[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
         ]
-        continuous = [_fit_continuous(frame[name], reason) for name, reason in columns.continuous.items()]
-        for name in parts.columns[used.width :]:
-            if parts[name].n_unique() < 2:
-                left_out[name] = f"the same value ({parts[name][0]}) in all training rows"
+        continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
+        for name in read.columns[len(columns.categorical) + len(columns.continuous) + len(columns.dates) :]:
+            if read[name].n_unique() < 2:
+                left_out[name] = f"the same value ({read[name][0]}) in all training rows"
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
-                categorical.append(CategoricalColumn(name, Categories.fit(parts[name]), "part of a date"))
+                categorical.append(CategoricalColumn(name, Categories.fit(read[name]), "part of a date"))
             else:
-                continuous.append(_fit_continuous(parts[name], "part of a date"))
+                continuous.append(_fit_continuous(read[name], "part of a date"))
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
-        return cls(dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
+        return cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that a table to predict must have, in the training table's terms; or a recipe can make them."""
-        own = [column.name for column in self._inputs]
-        return tuple(name for name in own if name not in self._parts) + tuple(date.name for date in self.dates)
+        """The columns that a table must have, in the training table's terms, unless the recipe makes them."""
+        return self._columns
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that the model sees, parts of dates for themselves."""
-        return tuple(column.name for column in self._inputs)
+        """The columns that the model sees, each part of a date by itself."""
+        return (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
+
+    @property
+    def text_columns(self) -> frozenset[str]:
+        """The columns that held text in the training rows, so that a file's are read as text, too."""
+        target = self.target.columns if any(isinstance(value, str) for value in self.target.classes) else ()
+        return frozenset((*(column.name for column in self.categorical if column.vocab.kind == "text"), *target))
 
     @property
     def cardinalities(self) -> list[int]:
@@ -145,58 +195,126 @@ class TableCodec:
 
     @property
     def numbers(self) -> int:
-        """Width of the tensor of numbers: the continuous columns and the indicators of gaps."""
-        return len(self.continuous) + len(self._with_gaps)
+        """Width of the tensor of numbers: the continuous columns and the indicators of missing numbers."""
+        return len(self.continuous) + len(self.indicators)
 
-    def encode(self, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:
-        """Ids, int32 ``(rows, categorical columns)``, and standardised numbers, float32 ``(rows, numbers)``.
+    @property
+    def bin_edges(self) -> list[tuple[float, ...]]:
+        """Ends of the bins of each column of the tensor of numbers, ascending, in standard deviations from the mean."""
+        indicators = [column.indicator_edges for column in self.continuous if column.had_missing]
+        return [*(column.bin_edges for column in self.continuous), *indicators]
 
-        Columns may come in any order, and others are ignored. A gap in a column that had none in training is filled
-        with the training median, with a warning that counts them. A table without the recipe's features gets them here,
-        and must hold its rows' history; one that has them is taken as it is.
+    @cached_property
+    def indicators(self) -> dict[str, int]:
+        """For each continuous column with an indicator of missing numbers, the indicator's index among the numbers."""
+        names = [column.name for column in self.continuous if column.had_missing]
+        return {name: index for index, name in enumerate(names, start=len(self.continuous))}
+
+    def complete(self, frame: pl.DataFrame) -> CompleteRows:
+        """Return rows with all that is encoded: the recipe's features and the parts of dates.
+
+        Args:
+            frame: rows; without the recipe's features they must hold their history.
+
+        Raises:
+            DataError: a column is missing, or cannot be what it is read as.
+        """
+        return self.with_parts(frame if self.recipe is None else self.recipe.completed(frame))
+
+    def with_parts(self, frame: pl.DataFrame) -> CompleteRows:
+        """Return rows that have the recipe's features already with the parts of their dates.
+
+        Raises:
+            DataError: a column is missing, or holds no dates although it should.
+        """
+        check_columns(frame, self.columns, "the table")
+        return CompleteRows(frame, _with_dates(frame.select(self.columns), self.dates), self.dates)
+
+    def encode(self, rows: pl.DataFrame | CompleteRows, *, with_target: bool = False) -> Encoded[tuple[Tensor, Tensor]]:
+        """Encode rows: ids, and standardised numbers.
+
+        Columns may come in any order, and others are ignored. A missing number in a column that had none in training
+        is filled with the training median, with a note and a warning that count them. A table without the recipe's
+        features gets them here, and must hold its rows' history; one that has them is taken as it is.
+
+        Args:
+            rows: a table, or the same completed before.
+            with_target: whether the target is encoded too.
+
+        Returns:
+            Inputs: ids, int32 ``(rows, categorical columns)``, 0 for missing and unseen values; and numbers, float32
+            ``(rows, numbers)``. Notes: how many rows of each column have a value never seen in training, and how many
+            numbers were filled.
 
         Raises:
             DataError: a column is missing, or holds what it cannot be read as, or a number that is infinite or so far
                 from the training rows' that float32 cannot hold it.
         """
-        frame = self._read(frame)
+        rows = rows if isinstance(rows, CompleteRows) else self.complete(rows)
+        target = None
+        if with_target:
+            check_columns(rows.frame, self.target.columns, "the table (target)")
+            target = self.target.encode(rows.frame)
+        frame = rows.columns
         ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
-        for place, category in enumerate(self.categorical):
-            ids[:, place] = category.vocab.encode(frame[category.name])
+        for index, category in enumerate(self.categorical):
+            ids[:, index] = category.vocab.encode(frame[category.name])
+        notes = [
+            f"{name}: {count:,} of {len(frame):,} rows have a value never seen in training"
+            for name, count in self._unseen(frame, ids).items()
+        ]
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         filled: dict[str, int] = {}
-        for place, column in enumerate(self.continuous):
+        for index, column in enumerate(self.continuous):
             values, missing = _numbers(frame[column.name])
             if missing is not None:
                 values = np.where(missing, column.median, values)
-                if not column.had_gaps:
+                if not column.had_missing:
                     filled[column.name] = int(missing.sum())
             with np.errstate(over="ignore"):
                 standardised = (values - column.mean) / column.sd
             _check_near(float(np.abs(standardised).max(initial=0.0)), column)
-            numbers[:, place] = standardised
-            if column.had_gaps:
-                indicator = len(self.continuous) + self._with_gaps[column.name]
-                numbers[:, indicator] = 0.0 if missing is None else missing
+            numbers[:, index] = standardised
+            if column.had_missing:
+                numbers[:, self.indicators[column.name]] = 0.0 if missing is None else missing
         if filled:
             counted = ", ".join(f"{count} in {name!r}" for name, count in filled.items())
-            warnings.warn(
-                f"missing numbers in columns that had none in training were filled with the training median: {counted}",
-                HeadstartWarning,
-                stacklevel=2,
+            notes.append(
+                f"missing numbers in columns that had none in training were filled with the training median: {counted}"
             )
-        return torch.from_numpy(ids), torch.from_numpy(numbers)
+            warnings.warn(notes[-1], HeadstartWarning, stacklevel=2)
+        return Encoded(inputs=(torch.from_numpy(ids), torch.from_numpy(numbers)), target=target, notes=tuple(notes))
+
+    def unseen(self, rows: CompleteRows, ids: Tensor) -> dict[str, int]:
+        """Return how many rows have a value never seen in training, by categorical column; only columns with such rows.
+
+        Args:
+            rows: the rows.
+            ids: their ids, as `encode` returns them, ``(rows, categorical columns)``.
+        """
+        return self._unseen(rows.columns, ids.numpy())
+
+    def _unseen(self, frame: pl.DataFrame, ids: NDArray[np.int32]) -> dict[str, int]:
+        known = np.count_nonzero(ids, axis=0)
+        counts = {
+            category.name: len(frame) - int(known[index]) - _missing_values(frame[category.name])
+            for index, category in enumerate(self.categorical)
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def encode_one(self, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """What `encode` gives for a table of this one row, by dictionary look-ups; tensors ``(1, ...)``.
+        """Encode one row as `encode` does a table of it, by dictionary look-ups.
 
         Args:
             row: a value per column, None for a missing one; others are ignored.
 
+        Returns:
+            Ids, int32 ``(1, categorical columns)``, and numbers, float32 ``(1, numbers)``.
+
         Raises:
             DataError: as for `encode`.
         """
-        for name in self._names:
+        for name in self._columns:
             if name not in row and self.recipe is not None and name in self.recipe.outputs:
                 raise DataError(
                     f"the row has no {name!r}, which the model's recipe makes of the rows before and after it, and one"
@@ -213,91 +331,24 @@ class TableCodec:
         indicators: list[float] = []
         for column in self.continuous:
             value = _number(row[column.name], column.name)
-            if column.had_gaps:
+            if column.had_missing:
                 indicators.append(float(value is None))
             numbers.append(((column.median if value is None else value) - column.mean) / column.sd)
             _check_near(abs(numbers[-1]), column)
         return torch.tensor([ids], dtype=torch.int32), torch.tensor([numbers + indicators], dtype=torch.float32)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
-        """Predictions (what ``target.prediction`` gives) as columns in the user's terms, a row per row."""
+        """Return predictions, as ``target.prediction`` returns them, as columns in the user's terms, a row per row."""
         return pl.DataFrame(list(self.target.decode(prediction).values()))
 
-    def notes(self, frame: pl.DataFrame, ids: Tensor) -> list[str]:
-        """What of a table the training rows did not know: counts of categories never seen, by column.
-
-        Args:
-            frame: the table.
-            ids: what `encode` made of it, int32 ``(rows, categorical columns)``.
-        """
-        frame = self._read(frame)
-        found: list[str] = []
-        for column, known in zip(self.categorical, (ids != 0).cpu().numpy().T, strict=True):
-            series = frame[column.name]
-            missing = series.is_null() | (series.is_nan() if series.dtype.is_float() else False)
-            unseen = int((~known & ~missing.to_numpy()).sum())
-            if unseen:
-                found.append(f"{column.name}: {unseen:,} of {len(frame):,} rows have a value never seen in training")
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {
-            "dates": [{**vars(column)} for column in self.dates],
-            "categorical": [
-                {"name": column.name, "vocab": column.vocab.to_json(), "reason": column.reason}
-                for column in self.categorical
-            ],
-            "continuous": [{**vars(column)} for column in self.continuous],
-            "target": self.target.to_json(),
-            "left_out": dict(self.left_out),
-            **({} if self.recipe is None else {"recipe": self.recipe.to_json()}),
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> TableCodec:
-        """What `to_json` gave."""
-        return cls(
-            tuple(DateColumn(**column) for column in record["dates"]),
-            tuple(
-                CategoricalColumn(column["name"], Categories.from_json(column["vocab"]), column["reason"])
-                for column in record["categorical"]
-            ),
-            tuple(ContinuousColumn(**column) for column in record["continuous"]),
-            target_from_json(record["target"]),
-            dict(record["left_out"]),
-            FeatureRecipe.from_json(record["recipe"]) if "recipe" in record else None,
-        )
-
-    def _read(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The columns that are encoded, features and parts of dates made where need be."""
-        frame = frame if self.recipe is None else self.recipe.completed(frame)
-        check_columns(frame, self.columns, "the table")
-        return _with_dates(frame.select(self.columns), self.dates)
-
-    @property
-    def _inputs(self) -> tuple[CategoricalColumn | ContinuousColumn, ...]:
-        return (*self.categorical, *self.continuous)
-
     @cached_property
-    def _names(self) -> tuple[str, ...]:
-        return self.columns
-
-    @cached_property
-    def _parts(self) -> frozenset[str]:
-        dates = {date.name for date in self.dates}
-        return frozenset(column.name for column in self._inputs if column.name.rpartition(".")[0] in dates)
-
-    @cached_property
-    def _with_gaps(self) -> dict[str, int]:
-        """Columns with an indicator, and its place among the indicators."""
-        return {
-            name: place
-            for place, name in enumerate(column.name for column in self.continuous if column.had_gaps)
-        }  # fmt: skip
+    def _columns(self) -> tuple[str, ...]:
+        parts = {f"{date.name}.{part}" for date in self.dates for part in (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)}
+        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
 
 
-def _with_dates(frame: pl.DataFrame, dates: Sequence[DateColumn]) -> pl.DataFrame:
+def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:
+    """Return the rows with the parts of their dates as further columns."""
     for date in dates:
         parts = date_parts(frame[date.name], with_time=date.with_time)
         clash = next((name for name in parts if name in frame.columns), None)
@@ -305,6 +356,11 @@ def _with_dates(frame: pl.DataFrame, dates: Sequence[DateColumn]) -> pl.DataFram
             raise DataError(f"column {clash!r} has the name of a part of the date {date.name!r}; rename one of them")
         frame = frame.with_columns(**parts)
     return frame
+
+
+def _missing_values(series: pl.Series) -> int:
+    """Return how many values are null or NaN."""
+    return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
 
 
 def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
@@ -319,7 +375,12 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
         raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
     varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    return ContinuousColumn(series.name, median, mean, sd if varies else 1.0, missing is not None, reason)
+    sd = sd if varies else 1.0
+    standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
+    indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
+    return ContinuousColumn(
+        series.name, median, mean, sd, missing is not None, reason, tuple(bin_edges(standardised)), indicator
+    )
 
 
 def _check_near(largest: float, column: ContinuousColumn) -> None:
@@ -331,7 +392,7 @@ def _check_near(largest: float, column: ContinuousColumn) -> None:
 
 
 def _numbers(series: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    """A column's numbers, float64 ``(rows,)``, and which are missing (null or NaN), or None if none is."""
+    """Return a column's numbers, float64 ``(rows,)``, and which are missing (null or NaN); None if none is."""
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         raise DataError(f"column {series.name!r}: expected numbers, as in the training rows, but got {series.dtype}")
     read = series.cast(pl.Float64, strict=False)
@@ -350,10 +411,10 @@ def _numbers(series: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_] 
 
 
 def _number(value: Any, name: str) -> float | None:
-    """What `_numbers` makes of one value."""
+    """Return what `_numbers` makes of one value; None for a missing one."""
     if is_missing(value):
         return None
-    if isinstance(value, str):  # polars is the judge of which texts are numbers, here as in `_numbers`
+    if isinstance(value, str):  # polars decides which texts are numbers, here as in `_numbers`
         value = float(_numbers(pl.Series(name, [value]))[0][0])
     try:
         number = float(value)

@@ -1,9 +1,9 @@
 """Which columns are categorical, continuous or dates: clear rules, each overridden by naming the column.
 
-1. A column that is named as categorical, continuous or dates is that.
+1. A column that the user names as categorical, continuous or dates is taken as such.
 2. A column without a name, without values, or with the same value in every row, is left out.
-3. Dates and times are dates: they become their parts.
-4. Text, booleans and categories are categorical; text of which most rows have their own value is left out.
+3. Dates, with or without times of day, are dates: they become their parts.
+4. Text, booleans and categories are categorical; text that differs in most rows is left out.
 5. Whole numbers are categorical if none is negative, they have at most 2,000 values and each has 100 rows on average:
    shops, months, weekdays. Otherwise they are continuous.
 6. Floating-point numbers are continuous.
@@ -29,18 +29,18 @@ __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_c
 MOST_WHOLE_VALUES = 2_000
 ROWS_PER_WHOLE_VALUE = 100
 MOST_TEXT_SHARE = 0.5
-"""Text with more distinct values than this share of the rows (and than 100) names single rows."""
+"""Text with more distinct values than this share of the rows (and than 100) identifies single rows."""
 
 
 @dataclass(frozen=True)
 class SortedColumns:
-    """Names of columns, in the table's order, each with the reason for its place.
+    """The columns of a table by what they are taken as, in the table's order, each with the reason.
 
     Attributes:
-        categorical: name to reason.
-        continuous: name to reason.
-        dates: name to reason.
-        left_out: name to reason.
+        categorical: reasons by column.
+        continuous: reasons by column.
+        dates: reasons by column.
+        left_out: reasons by column.
     """
 
     categorical: dict[str, str]
@@ -57,18 +57,18 @@ def sort_columns(
     dates: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> SortedColumns:
-    """Sorts the columns of training rows by the rules at the head of this module.
+    """Sort the columns of training rows by the rules at the head of this module.
 
     Args:
         frame: training rows, without the target.
-        categorical: columns that are so whatever the rules say.
-        continuous: likewise.
-        dates: likewise; dates, or text such as 2015-06-20.
+        categorical: columns to take as categorical, whatever the rules say.
+        continuous: columns to take as continuous, likewise.
+        dates: columns to take as dates, likewise; they may hold text such as 2015-06-20.
         exclude: columns to leave out.
 
     Raises:
-        DataError: a named column is not there, or cannot be what it is named; no column is left to learn from.
-        ConfigError: a column is named twice, or a single name is given where a list is meant.
+        DataError: a named column is missing, or cannot be what it is named; no column is left to learn from.
+        ConfigError: a column is named twice, or a single name is given instead of a list.
     """
     named = {"categorical": categorical, "continuous": continuous, "dates": dates, "exclude": exclude}
     for argument, names in named.items():
@@ -79,30 +79,30 @@ def sort_columns(
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
-    found = SortedColumns({}, {}, {}, {})
+    columns = SortedColumns({}, {}, {}, {})
     for name in frame.columns:
         series = frame[name]
         if name in exclude:
-            found.left_out[name] = "excluded"
+            columns.left_out[name] = "excluded"
         elif name in categorical:
-            found.categorical[name] = "named categorical"
+            columns.categorical[name] = "named categorical"
         elif name in continuous:
             _check_numeric(series)
-            found.continuous[name] = "named continuous"
+            columns.continuous[name] = "named continuous"
         elif name in dates:
             as_moments(series, with_time=has_time(series))
-            found.dates[name] = "named as dates"
+            columns.dates[name] = "named as dates"
         else:
-            place, reason = _place(series)
-            getattr(found, place)[name] = reason
-    if not (found.categorical or found.continuous or found.dates):
-        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(found.left_out.items())[:5])
+            kind, reason = _kind_of(series)
+            getattr(columns, kind)[name] = reason
+    if not (columns.categorical or columns.continuous or columns.dates):
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(columns.left_out.items())[:5])
         raise DataError(f"no column is left to learn from ({reasons or 'the target is the only one'})")
-    return found
+    return columns
 
 
-def _place(series: pl.Series) -> tuple[str, str]:
-    """The field of `SortedColumns` that a column belongs to, and why."""
+def _kind_of(series: pl.Series) -> tuple[str, str]:
+    """Return the field of `SortedColumns` that a column belongs to, and the reason."""
     dtype = series.dtype
     values = series.drop_nulls()
     if dtype.is_float():

@@ -2,46 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Unpack
 
 import polars as pl
+from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, did_you_mean
-from headstart.frames.door import Table, check_columns, read_table, usable_rows
-from headstart.frames.splits import Splitter, by_random, split_rows
-from headstart.tabular.codec import TableCodec
+from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
+from headstart.frames.codec import Encoded
+from headstart.frames.door import Table, check_columns, read_table
+from headstart.frames.splits import Splitter, by_random
+from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import sort_columns
+from headstart.tabular.dates import as_moments
 from headstart.tabular.features import FeatureRecipe
+from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.targets.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 from headstart.training.loaders import Data, TensorLoader
 
-__all__ = ["TabularData", "TargetKind", "suggested_batch_size", "suggested_epochs", "suggested_lr", "table_loader"]
-
-TargetKind: TypeAlias = Literal["number", "count", "label"]
+__all__ = [
+    "TabularData",
+    "TabularDataOptions",
+    "TabularSettings",
+    "repeated_rows",
+    "suggested_batch_size",
+    "suggested_epochs",
+    "table_loader",
+]
 
 EVALUATION_BATCH = 4096
-"""Rows at a time when nothing is learnt: more than in training, since no gradients are kept."""
+"""Rows per batch when nothing is learnt: more than in training, since no gradients are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class TabularSettings(DataSettings):
+    """How a table's columns are used, and what is predicted.
+
+    Attributes:
+        batch_size: training rows per step, over all processes; None: 256, fewer for a table of under 25,600 rows.
+        categorical: columns to take as categories. Default: text, booleans, and whole numbers of few values.
+        continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
+        dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type.
+        exclude: columns not to use.
+        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
+            ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
+            numbers.
+        log_target: predict the logarithm of a positive number: right where relative errors matter.
+        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
+        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
+            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
+        weight: column with each training row's weight in the loss, 0 or more; validation rows all count alike.
+        class_weight: weight of each class in the training loss: ``"balanced"``, each class counts the same; or a weight
+            above 0 by class.
+        recipe: makes features from the history of rows (`headstart.features`), and is saved with the model for new
+            rows. It sees the whole table, with ``valid`` where that is given, before ``where`` and the split: a holiday
+            of the first validation week counts for the last training day. A table that has all its features already is
+            taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
+            validation rows is hidden from it, as that of new rows will be.
+    """
+
+    categorical: tuple[str, ...] = ()
+    continuous: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    target_kind: KindOption | None = None
+    log_target: bool = False
+    y_range: tuple[float, float] | None = None
+    quantiles: tuple[float, ...] | None = None
+    weight: str | None = None
+    class_weight: ClassWeight | None = None
+    recipe: FeatureRecipe | None = None
+
+
+class TabularDataOptions(DataOptions, total=False):
+    """The fields of `TabularSettings` as keyword arguments."""
+
+    categorical: Sequence[str]
+    continuous: Sequence[str]
+    dates: Sequence[str]
+    exclude: Sequence[str]
+    target_kind: KindOption | None
+    log_target: bool
+    y_range: tuple[float, float] | None
+    quantiles: Sequence[float] | None
+    weight: str | None
+    class_weight: ClassWeight | None
+    recipe: FeatureRecipe | None
+
+
+OF_THE_CODEC = (
+    "categorical", "continuous", "dates", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+)  # fmt: skip
+"""Fields of `TabularSettings` that a codec has decided."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TabularData(Data):
     """Training and validation rows of a table, encoded, on the device.
 
     Attributes:
         codec: how rows became tensors.
-        notes: what a user should know of the validation rows: values never seen in training, rows that train too.
-        repeated: validation rows that equal a training row in all columns that are used and in the target.
-        valid_rows: the validation rows as they came, features included, in their order.
+        notes: what a user should know of the validation rows: values never seen in training, missing numbers that were
+            filled, rows that also train.
+        repeated: number of validation rows that equal a training row in all columns that are used and in the target.
+        valid_rows: the validation rows as they came, features included, in their order; None if there are none.
     """
 
+    train: TensorLoader
+    valid: TensorLoader | None
     codec: TableCodec
-    notes: tuple[str, ...] = ()
     repeated: int = 0
-    valid_rows: pl.DataFrame = field(compare=False, repr=False)
+    valid_rows: pl.DataFrame | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -51,129 +126,152 @@ class TabularData(Data):
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
-        categorical: Sequence[str] = (),
-        continuous: Sequence[str] = (),
-        dates: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        where: str | None = None,
-        target_kind: TargetKind | None = None,
-        log_target: bool = False,
-        y_range: tuple[float, float] | None = None,
-        quantiles: Sequence[float] | None = None,
-        weight: str | None = None,
-        class_weight: ClassWeight | None = None,
-        batch_size: int | None = None,
-        seed: int = 0,
-        recipe: FeatureRecipe | None = None,
         codec: TableCodec | None = None,
         engine: Engine | None = None,
+        **options: Unpack[TabularDataOptions],
     ) -> TabularData:
-        """Splits a table, learns the codec from its training rows, and encodes both sides.
+        """Split a table, learn the codec from its training rows, and encode both parts.
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.splits`; None: a random fifth of the rows validates. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
-            categorical: columns that are so whatever the rules of `headstart.tabular.columns` say.
-            continuous: likewise.
-            dates: likewise; dates, or text such as 2015-06-20.
-            exclude: columns not to use.
-            where: a SQL condition on the rows of both sides; others are left out.
-            target_kind: ``"number"``, ``"count"`` (numbers of events, by the Poisson loss), ``"label"``; None: text,
-                booleans and whole numbers with two values are classes, other numbers numbers.
-            log_target: predict the logarithm of a positive number: right where relative errors matter.
-            y_range: lowest and highest prediction, in the target's own unit.
-            quantiles: predict these of a number instead of its mean: ``[0.1, 0.5, 0.9]`` tells how sure to be.
-            weight: a column with each training row's weight in the loss, 0 or more; validation counts all rows alike.
-            class_weight: in the training loss; ``"balanced"``: each class counts the same; or a weight per class.
-            batch_size: training rows per step, over all processes; None: 256, less for a table of under 25,600 rows.
-            seed: of the order of the training rows, and of the default split.
-            recipe: makes features from the history of rows (`headstart.features`), and is kept with the model for new
-                rows. It sees the whole table, with ``valid`` where that is given, before ``where`` and the split: a
-                holiday of the first validation week counts for the last training day. A table that has all its features
-                already is taken as it is.
-            codec: an earlier one, to go on training its model with new rows; None: learnt here.
+            codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
+            options: the fields of `TabularSettings` by name: ``log_target=True, exclude=["Open"]``.
 
         Raises:
-            DataError: a column is missing or unfit, no rows are left, a class is missing on the training side.
-            ConfigError: options that do not go together.
+            DataError: a column is missing or unfit, no rows are left, a class has no training row.
+            ConfigError: an unknown option, or options that do not go together.
         """
-        targets = _target_names(target)
-        _check_apart(targets, weight, categorical=categorical, continuous=continuous, dates=dates, exclude=exclude)
-        needed = [*targets, *([] if weight is None else [weight])]
+        settings = TabularSettings.of(options, "TabularData.from_table")
+        targets = _target_columns(target)
+        _check_apart(settings, targets)
         if codec is not None:
-            _check_fixed(
-                codec, targets, categorical=categorical, continuous=continuous, dates=dates,
-                target_kind=target_kind, log_target=log_target, y_range=y_range, quantiles=quantiles, recipe=recipe,
-            )  # fmt: skip
-            recipe = codec.recipe
+            _check_fixed(codec, targets, settings)
+        recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
-        frame, own_valid = _with_features(table, valid, recipe)
-        train_rows, valid_rows = _sides(frame, own_valid, split or by_random(seed=seed), where, needed, given=split)
+        needed = [*targets, *([] if settings.weight is None else [settings.weight])]
+
+        def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
+            return rows_of(
+                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                needed=needed,
+            )  # fmt: skip
+
+        frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+        rows = parts(*_with_features(frame, other, recipe))
+        if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
+            hidden = [name for name in targets if name in recipe.inputs]
+            rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
-        if codec is None:
-            kind = _target_kind(train_rows, targets, target_kind)
-            fitted = _fit_target(train_rows, targets, kind, log_target=log_target, y_range=y_range, quantiles=quantiles)
+
+        def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
+            fitted = fit_target(
+                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
+                quantiles=settings.quantiles,
+            )  # fmt: skip
             columns = sort_columns(
-                train_rows.drop(needed), categorical=categorical, continuous=continuous, dates=dates, exclude=exclude
-            )
-            codec = TableCodec.fit(train_rows, columns, fitted, recipe)
-            codec = TableCodec.from_json(engine.from_main(codec.to_json())) if engine.world_size > 1 else codec
-        batch_size = suggested_batch_size(len(train_rows)) if batch_size is None else batch_size
-        encoded = codec.target.encode(train_rows)
+                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
+                dates=settings.dates, exclude=settings.exclude,
+            )  # fmt: skip
+            complete = CompleteRows.of(train, columns)
+            learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
+            return learnt, learnt.encode(complete, with_target=True)
+
+        def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
+            complete = known.with_parts(part)
+            encoded = known.encode(complete, with_target=True)
+            if part is rows.valid:
+                _warn_of_unseen_columns(known, complete, encoded.inputs[0])
+            return encoded
+
+        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
+        assert encoded.target is not None
         train = TensorLoader(
-            codec.encode(train_rows), encoded, row_weights(train_rows, encoded, weight, class_weight, codec.target),
-            batch_size=batch_size, shuffle=True, seed=seed, engine=engine,
+            encoded.inputs, encoded.target,
+            row_weights(rows.train, encoded.target, settings.weight, settings.class_weight, codec.target),
+            batch_size=settings.batch_size or suggested_batch_size(len(rows.train)), shuffle=True, seed=settings.seed,
+            engine=engine,
         )  # fmt: skip
-        judged = table_loader(codec, valid_rows, engine, with_target=True)
-        repeated = repeated_rows(train_rows, valid_rows, [*codec.columns, *targets])
-        notes = codec.notes(valid_rows, judged.inputs[0])
+        if rows.valid is None or validation is None:
+            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
+        repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
+        notes = list(validation.notes)
         if repeated:
-            notes.append(f"{repeated:,} of {len(valid_rows):,} validation rows equal a training row, target and all")
+            notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
-            train=train, valid=judged, target=codec.target, engine=engine, codec=codec, notes=tuple(notes),
-            repeated=repeated, valid_rows=valid_rows,
+            train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
+            engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
         )  # fmt: skip
 
 
 def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:
-    """How many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
-    names = list(dict.fromkeys(columns))
-    own = train.select(names)
-    other = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in own.schema.items())
-    return int(other.hash_rows().is_in(own.hash_rows().implode()).sum())
+    """Return how many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
+    known = train.select(list(dict.fromkeys(columns)))
+    rows = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in known.schema.items())
+    return int(rows.hash_rows().is_in(known.hash_rows().implode()).sum())
 
 
 def suggested_batch_size(rows: int) -> int:
-    """A power of two, 16 to 256, that gives an epoch 100 steps or more where there are rows enough."""
+    """Return a power of two, 16 to 256, that gives an epoch 100 steps or more where there are enough rows.
+
+    Args:
+        rows: number of training rows.
+    """
     return max(16, min(256, 1 << (max(1, rows // 100).bit_length() - 1)))
 
 
 def suggested_epochs(steps: int) -> int:
-    """As many as make 3,000 steps of ``steps`` an epoch, but 3 to 10; up to 60 where 10 make not even 1,000.
+    """Return the number of epochs that makes 3,000 steps, but 3 to 10; up to 60 where 10 do not even make 1,000.
 
     Our own rule of thumb: a large table's days or customers are learnt by heart after a few epochs of one cycle, small
     tables need the steps (docs/tables.md).
+
+    Args:
+        steps: steps per epoch.
     """
     return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
 
 
-def suggested_lr() -> float:
-    """The top rate for one cycle of the default network."""
-    return 0.01
-
-
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
-    """All rows of a frame, in their order, to be predicted or judged."""
-    if with_target:
-        check_columns(frame, codec.target.columns, "the table (target)")
-    target = codec.target.encode(frame) if with_target else None
-    return TensorLoader(codec.encode(frame), target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+    """Return all rows of a frame as batches, in their order, to be predicted or evaluated.
+
+    Warn once if rows have values never seen in training, with their number by column; parts of dates aside, since
+    later rows nearly always have a new year or day.
+    """
+    rows = codec.complete(frame)
+    encoded = codec.encode(rows, with_target=with_target)
+    unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
+    if unseen:
+        counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
+        warnings.warn(
+            f"of {len(frame):,} rows some have a value never seen in training, which counts as unknown: {counted}",
+            HeadstartWarning,
+            stacklevel=3,
+        )
+    return _in_order(encoded.inputs, encoded.target, engine)
 
 
-def _target_names(target: str | Sequence[str]) -> list[str]:
+def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) -> None:
+    """Warn of columns, parts of dates aside, of which each validation row has a value never seen in training."""
+    for name, count in codec.unseen(rows, ids).items():
+        if count == len(ids) and name in codec.columns:
+            warnings.warn(
+                f"column {name!r}: every validation row has a value never seen in training, so that nothing learnt of"
+                f" its values can help there: leave it out, exclude=[{name!r}], or split the rows otherwise",
+                HeadstartWarning,
+                stacklevel=3,
+            )
+
+
+def _in_order(inputs: Sequence[Tensor], target: Tensor | None, engine: Engine) -> TensorLoader:
+    return TensorLoader(inputs, target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+
+
+def _target_columns(target: str | Sequence[str]) -> list[str]:
     names = [target] if isinstance(target, str) else target
     if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"target must be a column's name, or several; got {target!r}")
@@ -182,43 +280,47 @@ def _target_names(target: str | Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _check_fixed(codec: TableCodec, targets: Sequence[str], **options: object) -> None:
-    """That what a codec has decided is not asked for otherwise."""
+def _check_fixed(codec: TableCodec, targets: Sequence[str], settings: TabularSettings) -> None:
+    """Raise `ConfigError` if an option is given that the codec has decided."""
     if tuple(targets) != codec.target.columns:
         raise ConfigError(f"the codec's target is {', '.join(codec.target.columns)!r}; got {', '.join(targets)!r}")
-    for name, option in options.items():
-        if option:
-            raise ConfigError(f"{name} is part of the codec, which was given: leave {name} out, or codec")
+    check_settled(settings, OF_THE_CODEC)
 
 
-def _check_apart(targets: Sequence[str], weight: str | None, **lists: Sequence[str]) -> None:
-    """That no column is both what is learnt and what it is learnt from."""
+def _check_apart(settings: TabularSettings, targets: Sequence[str]) -> None:
+    """Raise `ConfigError` if a column is both what is learnt and what it is learnt from."""
+    weight = settings.weight
     if weight in targets:
         raise ConfigError(f"column {weight!r} cannot be both the target and the weight")
-    for name, columns in lists.items():
-        for column in columns:
+    for name in ("categorical", "continuous", "dates", "exclude"):
+        for column in getattr(settings, name):
             if column in targets or column == weight:
                 what = "the weight" if column == weight else "the target"
                 raise ConfigError(f"column {column!r} is {what}, so it cannot be named in {name}: take it out there")
 
 
 def _check_recipe(recipe: FeatureRecipe | None, targets: Sequence[str]) -> None:
-    """That no feature gives the target away."""
-    if not isinstance(recipe, FeatureRecipe | None):
-        raise ConfigError(f"recipe must be a FeatureRecipe; got {type(recipe).__name__}")
+    """Raise `ConfigError` if a feature gives the target away."""
     for name in targets:
         if recipe is not None and name in recipe.ahead:
             raise ConfigError(
                 f"the recipe uses present or later values of the target {name!r}, which are what is to be predicted:"
-                " look back only, AddRolling(..., forward=False, present=False)"
+                " look back only, AddRolling(..., forward=False, present=False, horizon=14)"
+            )
+        if recipe is not None and recipe.without_horizon(name):
+            raise ConfigError(
+                f"the recipe looks back on the target {name!r}, which is not known up to the day that is predicted:"
+                " say how many days ahead you predict, AddRolling(..., horizon=14)"
             )
 
 
 def _with_features(
-    table: Table, valid: Table | None, recipe: FeatureRecipe | None
+    frame: pl.DataFrame, other: pl.DataFrame | None, recipe: FeatureRecipe | None
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Both tables with a recipe's features, made of the two together, since one's rows are the other's history."""
-    frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+    """Return both tables with a recipe's features, made of the two together, since one's rows are the other's history.
+
+    Each table's features are made here once: what follows reads them.
+    """
     if recipe is None:
         return frame, other
     if other is None:
@@ -228,62 +330,59 @@ def _with_features(
     for name, part in (("table", frame), ("valid", other)):
         check_columns(part, recipe.inputs, f"{name} (recipe)")
     inputs = pl.concat([part.select(recipe.inputs) for part in (frame, other)], how="vertical_relaxed")
-    made = recipe.apply(inputs).select(recipe.outputs)
-    return frame.hstack(made[: len(frame)]), other.hstack(made[len(frame) :])
+    features = recipe.apply(inputs).select(recipe.outputs)
+    return frame.hstack(features[: len(frame)]), other.hstack(features[len(frame) :])
 
 
-def _sides(
-    table: pl.DataFrame,
-    valid: pl.DataFrame | None,
-    split: Splitter,
-    where: str | None,
-    needed: Sequence[str],
-    given: Splitter | None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Training and validation rows, as polars frames."""
-    if valid is not None and given is not None:
-        raise ConfigError("give validation rows by split= or by valid=, not by both")
-    frame = usable_rows(table, where, "table", needed)
-    if valid is not None:
-        return frame, usable_rows(valid, where, "valid", needed)
-    rows = split_rows(frame, split)
-    return frame[rows.train], frame[rows.valid]
+ROW = "headstart row"
+"""Name of a column that numbers the rows of both tables while their features are made."""
 
 
-def _target_kind(frame: pl.DataFrame, targets: Sequence[str], asked: TargetKind | None) -> TargetKind:
-    kinds = get_args(TargetKind)
-    if asked is not None and asked not in kinds:
-        raise ConfigError(f"target_kind must be 'number', 'count' or 'label'; {did_you_mean(str(asked), kinds)}")
-    if len(targets) > 1:
-        if asked == "count":
-            raise ConfigError("a count is one target; train a model for each, or use target_kind='number'")
-        if asked == "label":
-            raise ConfigError("several targets must be numbers; for several classes per row use one column of lists")
-        return "number"
-    if asked is not None:
-        return asked
-    series = frame[targets[0]]
-    two_whole = series.dtype.is_integer() and series.drop_nulls().n_unique() == 2
-    return "number" if series.dtype.is_numeric() and not two_whole else "label"
-
-
-def _fit_target(
+def _with_target_hidden(
     frame: pl.DataFrame,
+    other: pl.DataFrame | None,
+    recipe: FeatureRecipe,
     targets: Sequence[str],
-    kind: TargetKind,
-    *,
-    log_target: bool,
-    y_range: tuple[float, float] | None,
-    quantiles: Sequence[float] | None,
-) -> AnyTarget:
-    if kind == "number":
-        number = Number.fit(frame, targets, log=log_target, range=y_range)
-        return number if quantiles is None else Quantiles.of(number, quantiles)
-    if log_target or y_range is not None or quantiles is not None:
-        what = "is a count" if kind == "count" else "holds classes"
-        raise ConfigError(f"log_target, y_range and quantiles are for numbers, but target {targets[0]!r} {what}")
-    if kind == "count":
-        return Count.fit(frame, targets[0])
-    if isinstance(frame.schema[targets[0]], pl.List):
-        return Labels.fit(frame, targets[0])
-    return Label.fit(frame, targets[0])
+    parts: Callable[[pl.DataFrame, pl.DataFrame | None], Rows],
+) -> Rows:
+    """Return the training and validation rows with features that see no target of the validation rows.
+
+    Hidden too are the targets of rows that are neither, such as those of days that ``where`` leaves out, from the first
+    validation day on: nobody will know them either.
+
+    Args:
+        frame: the table, without features.
+        other: the table of validation rows, likewise; None: they are part of the table.
+        recipe: looks back on the targets.
+        targets: the columns to hide.
+        parts: splits tables with features.
+    """
+    size = len(frame)
+    frame = frame.with_columns(pl.int_range(pl.len()).alias(ROW))
+    other = None if other is None else other.with_columns(pl.int_range(size, size + pl.len()).alias(ROW))
+    rows = parts(*_with_features(frame, other, recipe))
+    valid = rows.valid
+    assert valid is not None
+    train = rows.train[ROW].implode()
+
+    def concealed(part: pl.DataFrame) -> pl.DataFrame:
+        columns = []
+        for name in targets:
+            date = recipe.date_of(name)
+            assert date is not None
+            first = as_moments(valid[date], with_time=False).min()
+            earlier = (as_moments(part[date], with_time=False) < first).fill_null(False)
+            known = (part[ROW].is_in(train) | earlier) & ~part[ROW].is_in(valid[ROW].implode())
+            columns.append(pl.when(known).then(pl.col(name)).alias(name))
+        return part.with_columns(columns)
+
+    features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
+    made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
+    return Rows(
+        *(
+            part.drop(recipe.outputs)
+            .join(made, on=ROW, how="left", maintain_order="left")
+            .select(name for name in part.columns if name != ROW)
+            for part in (rows.train, valid)
+        )
+    )

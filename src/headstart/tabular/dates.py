@@ -1,4 +1,4 @@
-"""Dates: reading a column of them, and their parts, which a model sees in their place."""
+"""Dates: how a column of them is read, and their parts, which a model sees instead."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ ISO = (
     r"([1-9][0-9]{3}-[0-9]{2}-[0-9]{2})"
     r"(?:[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9])(:[0-5][0-9](?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
-"""A date, and if need be the time with or without seconds, and the zone. One pattern for columns and for single values,
-so that both read the same; the zone is left out, since the local clock is what people live by."""
+"""A date, with or without a time, its seconds, and its zone. One pattern serves columns and single values, so that both
+read the same; the zone is ignored, since people live by the local clock."""
 
 _ISO_VALUE = re.compile(ISO)
 _ISO_COLUMN = f"^{ISO}$"
 
 
 def as_moments(series: pl.Series, *, with_time: bool) -> pl.Series:
-    """A column as dates, or as dates with a time of day; text in ISO form is read.
+    """Return a column as dates, or as dates with a time of day; text in ISO form is read.
 
     Raises:
-        DataError: a value that is no date; the message names it.
+        DataError: a value is not a date; the message names it.
     """
     dtype = pl.Datetime("us") if with_time else pl.Date()
     if series.dtype == pl.String:
@@ -59,20 +59,20 @@ def as_moments(series: pl.Series, *, with_time: bool) -> pl.Series:
 
 
 def has_time(series: pl.Series) -> bool:
-    """Whether a column of dates, or of dates as text, has times of day."""
+    """Return whether a column of dates, or of dates as text, has times of day."""
     if series.dtype == pl.String:
         return bool(series.str.contains(":").any())
     return series.dtype == pl.Datetime
 
 
 def date_parts(series: pl.Series, *, with_time: bool) -> dict[str, pl.Series]:
-    """A date column's parts, by name (``Date.month``), whole numbers; null where the date is.
+    """Return a date column's parts by name (``Date.month``), whole numbers; null where the date is missing.
 
-    Weeks and years are those of the calendar and of ISO 8601's week count; Monday is day 1 of the week.
+    Years are those of the calendar, weeks those of ISO 8601; Monday is day 1 of the week.
 
     Args:
         series: dates, times, or ISO text.
-        with_time: also the hour.
+        with_time: whether the hour is one of the parts.
     """
     moments = as_moments(series, with_time=with_time).dt
     parts = {
@@ -89,7 +89,13 @@ def date_parts(series: pl.Series, *, with_time: bool) -> dict[str, pl.Series]:
 
 
 def date_parts_of(value: Any, name: str, *, with_time: bool) -> dict[str, int | None]:
-    """What `date_parts` makes of one value: a date, a datetime (Python's, pandas' or numpy's), ISO text or None."""
+    """Return what `date_parts` makes of one value.
+
+    Args:
+        value: a date or a datetime (Python's, pandas' or numpy's), ISO text, or None.
+        name: the column's name.
+        with_time: whether the hour is one of the parts.
+    """
     if is_missing(value):
         names = (*CATEGORICAL_PARTS[: None if with_time else -1], *CONTINUOUS_PARTS)
         return {f"{name}.{part}": None for part in names}
@@ -113,10 +119,10 @@ def date_parts_of(value: Any, name: str, *, with_time: bool) -> dict[str, int | 
 
 
 def _read_iso(text: str, name: str) -> datetime.datetime:
-    found = _ISO_VALUE.fullmatch(text)
+    match = _ISO_VALUE.fullmatch(text)
     try:
-        if found is None:
+        if match is None:
             raise ValueError
-        return datetime.datetime.fromisoformat(f"{found[1]}T{found[2] or '00:00'}{found[3] or ''}")
+        return datetime.datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}{match[3] or ''}")
     except ValueError:  # no date by its form, or the 31st of June
         raise DataError(f"column {name!r}: expected dates such as 2015-06-20, but got {text!r}") from None

@@ -1,12 +1,12 @@
-"""Features that are made of columns before a model sees them, also such as need the history of a row's group.
+"""Features that are made of columns before a model sees them, including those that need the history of a row's group.
 
     add_dateparts   month, week, first day of a quarter, ... of a date
     add_elapsed     days since the last event and until the next: holidays, promotions
     add_rolling     how many events lie in the days or rows before and after
     FeatureRecipe   several of these as one object, which is saved with a model
 
-Each function takes any table (pandas, polars, pyarrow, a path), leaves it as it is, and gives one of the same library
-with further columns; rows may come in any order and keep it.
+Each function takes any table (pandas, polars, pyarrow, a path), leaves it unchanged, and returns one of the same
+library with further columns; rows may come in any order and keep it.
 
 **What is known in advance.** A feature that looks ahead (`add_elapsed`'s days until the next event, `add_rolling`
 forward) and one that counts the present row use values of the row's own day and of later ones. That is right for what
@@ -17,15 +17,14 @@ back only, and leave out the present: ``add_rolling(..., forward=False, present=
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import Table, read_table, with_new_columns
-from headstart.tabular.steps import PARTS, STEPS, AddDateparts, AddElapsed, AddRolling, Events, Step
+from headstart.tabular.steps import PARTS, AddDateparts, AddElapsed, AddRolling, Events, Step
 from headstart.tabular.timeline import Unit
 
 __all__ = [
@@ -41,10 +40,10 @@ __all__ = [
 
 
 def add_dateparts(table: Table, column: str, *, parts: Sequence[str] = PARTS, prefix: str | None = None) -> Table:
-    """Adds a date's parts as columns.
+    """Add the parts of a date as columns.
 
-    A `TabularData` makes year, month, week, day, day of the week and of the year of a date column by itself; this is
-    for the other parts, for other tools, and to leave the date itself out.
+    `TabularData` makes year, month, week, day, day of the week and day of the year of each date column by itself; this
+    function is for the other parts, for other tools, and for models that should not see the date itself.
 
     Args:
         table: any table; it is not changed.
@@ -53,10 +52,10 @@ def add_dateparts(table: Table, column: str, *, parts: Sequence[str] = PARTS, pr
             ``day_of_year``, ``is_month_start``, ``is_month_end``, the same of ``quarter`` and ``year`` (booleans),
             ``elapsed`` (days since 1970-01-01), ``hour``, ``days_left_in_month`` (0 on the last day: salaries and rents
             go by it, and months differ in length).
-        prefix: of the new columns' names; None: the column's name and an underscore (``Date_month``).
+        prefix: beginning of the new columns' names; None: the column's name and an underscore (``Date_month``).
 
     Returns:
-        A table of the same library with a column per part; null where the date is.
+        A table of the same library with a column per part; null where the date is missing.
 
     Raises:
         DataError: no such column, not dates, or a new column's name is taken.
@@ -75,10 +74,10 @@ def add_elapsed(
     until: bool = True,
     names: tuple[str, str] = ("After{event}", "Before{event}"),
 ) -> Table:
-    """Adds the days since the last event and until the next one; 0 on the day of an event itself.
+    """Add the days since the last event and until the next one; 0 on the day of an event itself.
 
-    **Source:** ``get_elapsed`` in fast.ai's notebook of Rossmann's sales. We differ where no event was before or is to
-    come: there it had numbers such as -9e18, later 0, which says "today". Here it is null, or ``cap``. Days until the
+    **Source:** ``get_elapsed`` in fast.ai's notebook of Rossmann's sales. We differ where there is no event before or
+    after: there it had numbers such as -9e18, later 0, which means "today". Here it is null, or ``cap``. Days until the
     next event are positive.
 
     Args:
@@ -86,10 +85,11 @@ def add_elapsed(
         events: columns of booleans or numbers (an event where not 0), or a mapping of names to SQL conditions, such as
             ``{"StateHoliday": "StateHoliday <> '0'"}``. A missing value is no event.
         date: the column of dates or times. A row without one gets null, and its event is left out.
-        group: the column, or columns, of what has its own events (a shop); None: all rows are one.
-        cap: the largest number of days; also stands where there is no event on that side. None: no limit, and null.
-        until: also the days until the next event: only for what is known in advance.
-        names: of the two new columns per event.
+        group: column or columns that identify what has its own events (a shop); None: all rows belong together.
+        cap: largest number of days, which also stands where there is no event in that direction; None: no limit, and
+            null.
+        until: also add the days until the next event: only for what is known in advance.
+        names: names of the two new columns of each event.
 
     Returns:
         A table of the same library; Int32 days, or Float64 for times.
@@ -111,9 +111,10 @@ def add_rolling(
     unit: Unit = "rows",
     forward: bool = True,
     present: bool = True,
+    horizon: int | None = None,
     names: tuple[str, str] = ("{event}_bw", "{event}_fw"),
 ) -> Table:
-    """Adds how many events lie in a window before each row, and in one after it. Numbers are summed.
+    """Add the number of events in a window before each row, and in one after it. Numbers are summed.
 
     **Source:** ``rolling(7, min_periods=1).sum()`` over dates ascending and descending, in fast.ai's notebook of
     Rossmann's sales: the present row counts as one of the seven, and shorter windows at the ends are not filled.
@@ -123,11 +124,14 @@ def add_rolling(
         events: as for `add_elapsed`; numbers count as what they are, missing values as 0.
         date: as for `add_elapsed`.
         group: as for `add_elapsed`.
-        window: how many rows or days, the present one counted if it takes part.
+        window: number of rows or days, the present one counted if it takes part.
         unit: ``"rows"`` (a shop's previous rows, whatever lies between them) or ``"days"``.
-        forward: also the window after the row: only for what is known in advance.
+        forward: also add the window after the row: only for what is known in advance.
         present: whether the row itself takes part; with days all rows of its group and moment.
-        names: of the two new columns per event.
+        horizon: number of days from the end of the window to the row: how far ahead one predicts, for values that are
+            not known later, such as the target. The feature is then null, not 0, where the window is empty or has a
+            missing value. Needs ``forward=False, present=False``. None: the window ends at the row.
+        names: names of the two new columns of each event.
 
     Returns:
         A table of the same library; Int64, or Float64 where the numbers have fractions.
@@ -137,8 +141,9 @@ def add_rolling(
         ConfigError: a window, unit, name or condition that makes no sense.
     """
     step = AddRolling(
-        events, date=date, group=group, window=window, unit=unit, forward=forward, present=present, names=names
-    )
+        events, date=date, group=group, window=window, unit=unit, forward=forward, present=present, horizon=horizon,
+        names=names,
+    )  # fmt: skip
     return _added(table, step)
 
 
@@ -150,13 +155,17 @@ class FeatureRecipe:
     before (and, for what is planned, after) them. That leaks nothing as long as each column that a step looks at ahead
     (`ahead`) is known in advance.
 
-    Args:
+    Attributes:
         steps: `AddDateparts`, `AddElapsed` and `AddRolling`; later ones may use what earlier ones add.
+
+    Raises:
+        ConfigError: no steps, or two that add a column of the same name.
     """
 
     steps: Sequence[Step]
 
     def __post_init__(self) -> None:
+        """Check the steps."""
         if not isinstance(self.steps, Sequence) or not self.steps:
             raise ConfigError(f"a recipe needs a list of steps such as AddElapsed; got {self.steps!r}")
         for step in self.steps:
@@ -177,13 +186,21 @@ class FeatureRecipe:
         """The columns whose present or later values are used, so that they must be known in advance."""
         return self._of_table("ahead")
 
+    def without_horizon(self, column: str) -> bool:
+        """Return whether a step looks back on a column up to the row itself, as if it were always known at once."""
+        return any(column in step.inputs and getattr(step, "horizon", None) is None for step in self.steps)
+
+    def date_of(self, column: str) -> str | None:
+        """Return the column of dates along which a step looks back on a column; None: no step does."""
+        return next((step.date for step in self.steps if isinstance(step, AddRolling) and column in step.inputs), None)
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """The columns that it adds."""
         return tuple(name for step in self.steps for name in step.outputs)
 
     def apply(self, table: Table) -> Table:
-        """A table of the same library with all features, its rows in their order.
+        """Return a table of the same library with all features, its rows in their order.
 
         Args:
             table: any table that holds the rows' history; it is not changed.
@@ -192,52 +209,39 @@ class FeatureRecipe:
             DataError: a column is missing or cannot be what a step needs, or a feature's name is taken.
         """
         frame = read_table(table)
-        made: list[pl.Series] = []
+        added: list[pl.Series] = []
         for step in self.steps:
             _check_free(frame, step.outputs)
-            new = step.make(frame)
-            made += new
-            frame = frame.with_columns(new)
-        return with_new_columns(table, made)
+            columns = step.make(frame)
+            added += columns
+            frame = frame.with_columns(columns)
+        return with_new_columns(table, added)
 
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with all features: as it is if it has them already, else made here.
+        """Return the frame with all features: unchanged if it has them already, otherwise with them added.
 
         Raises:
-            DataError: it has some of them; and as for `apply`.
+            DataError: it has some of them but not all; and as for `apply`.
         """
-        there = [name for name in self.outputs if name in frame.columns]
-        if len(there) == len(self.outputs):
+        present = [name for name in self.outputs if name in frame.columns]
+        if len(present) == len(self.outputs):
             return frame
-        if there:
-            lacking = next(name for name in self.outputs if name not in frame.columns)
+        if present:
+            absent = next(name for name in self.outputs if name not in frame.columns)
             raise DataError(
-                f"the table has the recipe's feature {there[0]!r} but not {lacking!r}: give it with all of them, as"
+                f"the table has the recipe's feature {present[0]!r} but not {absent!r}: give it with all of them, as"
                 " recipe.apply(table) makes it, or with none"
             )
-        made: pl.DataFrame = self.apply(frame)
-        return made
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """What `from_json` takes."""
-        kinds = {step: kind for kind, step in STEPS.items()}
-        settings = ({name: list(said) if isinstance(said, tuple) else said for name, said in vars(step).items()}
-                    for step in self.steps)  # fmt: skip
-        return [{"step": kinds[type(step)], **said} for step, said in zip(self.steps, settings, strict=True)]
-
-    @classmethod
-    def from_json(cls, record: Sequence[Mapping[str, Any]]) -> FeatureRecipe:
-        """What `to_json` gave."""
-        steps = [dict(step) for step in record]
-        return cls([STEPS[step.pop("step")](**step) for step in steps])
+        completed: pl.DataFrame = self.apply(frame)
+        return completed
 
     def _of_table(self, attribute: str) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        made: set[str] = set()
+        names: dict[str, None] = {}
+        added: set[str] = set()
         for step in self.steps:
-            found |= dict.fromkeys(name for name in getattr(step, attribute) if name not in made)
-            made |= set(step.outputs)
-        return tuple(found)
+            names |= dict.fromkeys(name for name in getattr(step, attribute) if name not in added)
+            added |= set(step.outputs)
+        return tuple(names)
 
 
 def _added(table: Table, step: Step) -> Table:

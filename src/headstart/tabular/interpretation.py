@@ -1,12 +1,12 @@
 """What a model of a table has learnt of categories, and where it is wrong: embeddings, errors, confusion.
 
-Each answer is an object with a ``frame()`` (polars) and plots.
+Each result is an object with a ``frame()`` (polars) and plots.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.models.network import TabularModel
-from headstart.tabular.plots import plot_embeddings
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, row_errors
-from headstart.targets.target import AnyTarget, Label, Labels
+from headstart.targets.target import AnyTarget
 from headstart.training.ensemble import Ensemble
-from headstart.training.plots import Plot, plot_confusion, plot_label_counts, plot_residuals
+
+if TYPE_CHECKING:
+    from headstart.training.plots import Plot
 
 __all__ = ["Embeddings", "Framed", "Interpretation", "embedded_features", "embeddings_of"]
 
 
 class Framed:
-    """What shows itself as its frame."""
+    """Base of results that are displayed as their frame."""
 
     def frame(self) -> pl.DataFrame:
-        """The answer as a table."""
+        """Return the result as a table."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -45,18 +45,21 @@ class Embeddings(Framed):
 
     Attributes:
         column: its name.
-        table: the column's values, the first null: missing and never seen; and ``embedding_1``, ``embedding_2``, ...
+        table: the column's values, the first null, which stands for missing and unseen ones; and ``embedding_1``,
+            ``embedding_2``, ...
     """
 
     column: str
     table: pl.DataFrame
 
     def frame(self) -> pl.DataFrame:
-        """A row per value, its coordinates as columns; null is the missing and the never seen."""
+        """Return a row per value, its coordinates as columns; null stands for missing and unseen values."""
         return self.table
 
     def plot(self) -> Plot:
-        """The values in the plane of the two principal components, the outermost ones named first."""
+        """Return the values in the plane of the first two principal components, the outermost ones named first."""
+        from headstart.tabular.plots import plot_embeddings  # matplotlib takes a moment to import
+
         known = self.table[1:]
         values = known[self.column]
         return plot_embeddings(
@@ -71,8 +74,8 @@ class Interpretation(Framed):
     Attributes:
         target: how predictions are read.
         prediction: probabilities ``(rows, classes)`` or numbers.
-        true: what was true, on the same scale.
-        table: the rows, worst first: ``error`` (see `headstart.targets.errors_by_row.row_errors`), the target, the
+        true: the targets, on the same scale.
+        table: the rows, worst first: ``error`` (see `headstart.targets.target.Target.row_errors`), the target, the
             prediction, and all other columns.
     """
 
@@ -83,30 +86,28 @@ class Interpretation(Framed):
 
     @classmethod
     def of(cls, codec: TableCodec, prediction: Tensor, true: Tensor, rows: pl.DataFrame) -> Interpretation:
-        """Puts predictions beside their rows.
+        """Return predictions beside their rows.
 
         Args:
-            codec: whose target reads them.
-            prediction: in the rows' order.
-            true: likewise.
-            rows: with the target's columns.
+            codec: the codec whose target reads them.
+            prediction: as ``target.prediction`` returns them, in the rows' order.
+            true: as ``target.original`` returns them, likewise.
+            rows: the rows, with the target's columns.
         """
         prediction, true = prediction.cpu(), true.cpu()
-        error = pl.Series("error", row_errors(prediction, true, codec.target).numpy())
-        told = rows.select(codec.target.columns)
-        answers = codec.decode(prediction)
-        first = pl.DataFrame(
-            [error, *told, *(answer for answer in answers if answer.name not in (*told.columns, "error"))]
-        )
+        error = pl.Series("error", codec.target.row_errors(prediction, true).numpy())
+        target = rows.select(codec.target.columns)
+        taken = (*target.columns, "error")
+        first = pl.DataFrame([error, *target, *(c for c in codec.decode(prediction) if c.name not in taken)])
         table = first.hstack(rows.drop(first.columns, strict=False))
         return cls(codec.target, prediction, true, table.sort("error", descending=True, maintain_order=True))
 
     def frame(self) -> pl.DataFrame:
-        """All rows, those with the largest error first."""
+        """Return all rows, those with the largest error first."""
         return self.table
 
     def largest_errors(self, n: int = 20) -> pl.DataFrame:
-        """The rows that the model gets most wrong.
+        """Return the rows with the largest errors.
 
         Args:
             n: how many.
@@ -114,77 +115,70 @@ class Interpretation(Framed):
         return self.table.head(n)
 
     def confusion_matrix(self) -> pl.DataFrame:
-        """Which class is taken for which; for several labels per row, hits and misses of each.
+        """Return which class is taken for which; for several classes per row, hits and misses of each.
 
         Raises:
-            ConfigError: the target is a number.
+            ConfigError: the target is made of numbers.
         """
-        if not isinstance(self.target, Label | Labels):
-            raise ConfigError(
-                f"{self._name!r} is a number and has no confusion matrix: plot_residuals() shows its errors"
-            )
-        count = label_counts if isinstance(self.target, Labels) else confusion_matrix
-        return count(self.prediction, self.true, self.target.classes)
+        return self.target.confusion(self.prediction, self.true)
 
     def plot_confusion(self) -> Plot:
-        """The confusion matrix as a picture; for several labels per row, precision and recall of each."""
+        """Return a plot of the confusion matrix; for several classes per row, of precision and recall of each."""
+        from headstart.training.plots import plot_confusion, plot_label_counts  # matplotlib takes a moment to import
+
         counted = self.confusion_matrix()
-        return plot_label_counts(counted) if isinstance(self.target, Labels) else plot_confusion(counted)
+        return plot_label_counts(counted) if self.target.kind == "labels" else plot_confusion(counted)
 
     def plot_residuals(self, column: str | None = None) -> Plot:
-        """Errors against predictions, and their distribution.
+        """Return a plot of residuals against predictions, and of their distribution.
 
         Args:
-            column: of several targets, which one; None: the first.
+            column: which of several targets; None: the first.
 
         Raises:
-            ConfigError: the target is no number, or there is no such one.
+            ConfigError: the target is made of classes, or has no such column.
         """
-        if isinstance(self.target, Label | Labels):
-            raise ConfigError(f"{self._name!r} holds classes and has no residuals: plot_confusion() shows its errors")
-        column = column or self._name
-        if column not in self.target.columns:
-            raise ConfigError(f"{column!r} is not predicted; {did_you_mean(column, self.target.columns)}")
-        answers, columns = self.target.decode(self.prediction), self.target.columns
-        prediction = answers["prediction" if len(columns) == 1 else f"prediction_{column}"].to_numpy()
-        true = self.true.reshape(len(self.true), -1)[:, columns.index(column)].numpy()
-        return plot_residuals(prediction, true, column)
+        from headstart.training.plots import plot_residuals  # matplotlib takes a moment to import
 
-    @property
-    def _name(self) -> str:
-        return self.target.columns[0]
+        frame = self.target.residuals(self.prediction, self.true, column)
+        return plot_residuals(
+            frame["prediction"].to_numpy(), frame["target"].to_numpy(), column or self.target.columns[0]
+        )
 
 
 def embeddings_of(model: nn.Module, codec: TableCodec, column: str) -> Embeddings:
-    """The embeddings of a categorical column, by its values; see `TabularLearner.embeddings`."""
+    """Return the embeddings of a categorical column, by its values; see `TabularLearner.embeddings`."""
     names = [category.name for category in codec.categorical]
     if column not in names:
         raise ConfigError(f"{column!r} is no categorical column of the model; {did_you_mean(column, names)}")
-    place = names.index(column)
-    vectors = _vectors(model, place).detach().float().cpu().numpy()
-    values = codec.categorical[place].vocab.decode(np.arange(len(vectors))).alias(column)
+    index = names.index(column)
+    vectors = _vectors(model, index).detach().float().cpu().numpy()
+    values = codec.categorical[index].vocab.decode(np.arange(len(vectors))).alias(column)
     coordinates = [pl.Series(f"embedding_{axis + 1}", vectors[:, axis]) for axis in range(vectors.shape[1])]
     return Embeddings(column, pl.DataFrame([values, *coordinates]))
 
 
 def embedded_features(model: nn.Module, codec: TableCodec, frame: pl.DataFrame) -> pl.DataFrame:
-    """What the model sees of a table before its hidden layers, as named columns; see `TabularLearner.transform`."""
-    categorical, continuous = codec.encode(frame)
+    """Return what the model sees of a table before its hidden layers; see `TabularLearner.transform`."""
+    ids, continuous = codec.encode(frame).inputs
     columns: list[pl.Series] = []
-    for place, category in enumerate(codec.categorical):
-        vectors = _vectors(model, place).detach().float().cpu()
-        found = vectors.index_select(0, categorical[:, place]).numpy()
-        columns += [pl.Series(f"{category.name}_{axis + 1}", found[:, axis]) for axis in range(found.shape[1])]
+    for index, category in enumerate(codec.categorical):
+        vectors = _vectors(model, index).detach().float().cpu()
+        rows = vectors.index_select(0, ids[:, index]).numpy()  # (rows, size)
+        columns += [pl.Series(f"{category.name}_{axis + 1}", rows[:, axis]) for axis in range(rows.shape[1])]
     numbers = continuous.numpy()
-    for place, column in enumerate(codec.continuous):
-        columns.append(pl.Series(column.name, numbers[:, place] * column.sd + column.mean, dtype=pl.Float32))
-    with_gaps = [column.name for column in codec.continuous if column.had_gaps]
-    for place, name in enumerate(with_gaps, start=len(codec.continuous)):
-        columns.append(pl.Series(f"{name}_na", numbers[:, place]))
+    for index, column in enumerate(codec.continuous):
+        columns.append(pl.Series(column.name, numbers[:, index] * column.sd + column.mean, dtype=pl.Float32))
+    columns += [pl.Series(f"{name}_na", numbers[:, index]) for name, index in codec.indicators.items()]
     return pl.DataFrame(columns)
 
 
-def _vectors(model: nn.Module, place: int) -> Tensor:
-    """A column's embedding ``(ids, size)``; of an ensemble those of all members side by side, each in its own space."""
+def _vectors(model: nn.Module, index: int) -> Tensor:
+    """Return a column's embedding, ``(ids, size)``; of an ensemble those of all members, each in its own space."""
     members = list(model.members) if isinstance(model, Ensemble) else [model]
-    return torch.cat([cast(TabularModel, member).embedding(place) for member in members], 1)
+    vectors = []
+    for member in members:
+        if not isinstance(member, TabularModel):
+            raise ConfigError(f"embeddings are those of the built-in network, but this is a {type(member).__name__}")
+        vectors.append(member.embedding(index))
+    return torch.cat(vectors, 1)

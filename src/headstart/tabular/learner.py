@@ -2,136 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Self, TypeAlias, Unpack
 
+import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from headstart.core.artefact import Json, load_weights, read_folder, reading
+from headstart.core.batch import output_of
 from headstart.core.engine import Engine
-from headstart.core.errors import ArtifactError, ConfigError, did_you_mean
+from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import TabularData, table_loader
+from headstart.tabular.data import TabularData, suggested_epochs, table_loader
+from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
-from headstart.tabular.models.network import TabularModel, embedding_size
-from headstart.tabular.models.numeric import bin_edges
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
-from headstart.targets.metrics import Metric
-from headstart.targets.target import Loss, Number, Quantiles
-from headstart.training.callbacks import Callback
-from headstart.training.display import Verbosity
+from headstart.targets.metrics import Better, Metric, MetricFunction
+from headstart.training.application import ApplicationLearner
 from headstart.training.ensemble import Ensemble
-from headstart.training.learner import Learner
-from headstart.training.loaders import Data, TensorLoader
-from headstart.training.optim import OptimizerFactory, adamw
+from headstart.training.loaders import TensorLoader
+from headstart.training.settings import Plan, Training
 
-__all__ = ["LESSON_NETWORK", "MEMBERS_NETWORK", "NumericEmbedding", "TabularLearner"]
+__all__ = ["NetworkFactory", "TabularLearner"]
 
-NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
+NetworkFactory: TypeAlias = Callable[[TableCodec, TabularDesign, int], nn.Module]
+"""``factory(codec, design, seed)``: makes a network of a user's own, called as ``network(ids, numbers)``."""
 
-RARE = 1e-8
-"""AdamW's eps. At fastai's 1e-5 the embeddings of rare categories, whose gradients are small, hardly learn; the less in
-an ensemble, where each member's gradient is a share of the mean loss's."""
-
-LESSON_NETWORK: dict[str, Any] = {"numeric_embedding": None, "norm_first": False}
-"""The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``."""
-
-MEMBERS_NETWORK: dict[str, Any] = {
-    "hidden": (256, 128), "members": 4, "numeric_embedding": "piecewise_linear", "batch_norm": False, "dropout": 0.3,
-    "embedding_dropout": 0.1,
-}  # fmt: skip
-"""Four networks in one, ``TabularLearner(data, **MEMBERS_NETWORK)``; its usual top rate is 0.003."""
+CUSTOM = "custom"
+"""What ``learner.json`` says of a network from a user's own factory."""
 
 
-class TabularLearner(Learner):
-    """A `TabularModel`, or an ensemble of them, on a table.
-
-    The defaults are the lesson's network but for how numbers enter and where batch norm stands, by the figures of
-    docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
+class TabularLearner(ApplicationLearner):
+    """A network on a table: `TabularModel`, or a user's own, or an ensemble of either.
 
     Args:
-        data: from `TabularData.from_table`.
-        hidden: width of each hidden layer, of each member.
-        members: how many networks in one, which share embeddings and weights (see `TabularModel`).
-        numeric_embedding: how numbers enter: ``"piecewise_linear"``, with bins of as many training rows each;
-            ``"periodic"``; or None, as they are.
-        batch_norm: of each hidden layer, and of numbers that enter as they are.
-        norm_first: batch norm before the ReLU; False: after it, as in the lesson (see `TabularModel`).
-        straight: whether piecewise linear numbers have a linear path to the outputs besides (see `TabularModel`).
-        dropout: after each hidden layer: one probability, or one per layer.
-        embedding_dropout: probability of dropping an embedding's number.
-        embedding_sizes: width of the embedding of some columns; the others get half their number of ids, at most 50.
-        ensemble: how many models, each from weights of its own, whose answers are averaged.
-        loss: as for `Learner`, and the same for all that follows.
-        metrics: names or functions.
-        optimizer: a factory; None: `adamw` with an eps below the gradients of rare categories.
-        weight_decay: of embeddings and weights.
-        clip: largest norm of the gradients.
-        accumulate: batches per step.
-        callbacks: for every fit.
-        seed: of the weights and of dropout.
-        folder: where snapshots are kept.
-        progress: what a fit shows.
+        data: from `TabularData.from_table`; or a `TableCodec`, for a learner that only predicts.
+        design: the network; None: the defaults of `TabularDesign`.
+        training: all that changes what a training step does; None: the defaults of `TabularTraining`.
+        network: ``factory(codec, design, seed)`` that makes a network of your own, called as ``network(ids, numbers)``
+            with ids, int32 ``(rows, categorical columns)``, and standardised numbers, float32 ``(rows, numbers)``; it
+            returns float ``(rows, codec.target.outputs)``. It begins in a random stream of its seed. Its weights are
+            saved, but not its code: make ``TabularLearner(codec, network=factory)`` again, then ``load(folder)``.
+            None: `TabularModel`, by the design.
+        options: the fields of both by name, ``TabularLearner(data, hidden=(1000, 500), clip=1.0)``, and those of
+            `LearnerOptions`: ``loss``, ``metrics``, ``callbacks``, ``folder``, ``progress``, ``engine``.
+
+    Raises:
+        ConfigError: an option is unknown or out of its range, or ``network`` does not make a network.
     """
 
     application = "tabular"
-    model: TabularModel | Ensemble
+    codec_type = TableCodec
+    design_type = TabularDesign
+    training_type = TabularTraining
+    codec: TableCodec
+    design: TabularDesign
 
     def __init__(
         self,
-        data: TabularData,
+        data: TabularData | TableCodec,
         *,
-        hidden: Sequence[int] = (200, 100),
-        members: int = 1,
-        numeric_embedding: NumericEmbedding | None = "piecewise_linear",
-        batch_norm: bool = True,
-        norm_first: bool = True,
-        straight: bool = True,
-        dropout: float | Sequence[float] = 0.1,
-        embedding_dropout: float = 0.0,
-        embedding_sizes: Mapping[str, int] | None = None,
-        ensemble: int = 1,
-        loss: Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
-        optimizer: OptimizerFactory | None = None,
-        weight_decay: float = 0.01,
-        clip: float | None = None,
-        accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
-        seed: int = 0,
-        folder: str | Path = "models",
-        progress: Verbosity = "auto",
+        design: TabularDesign | None = None,
+        training: Training | None = None,
+        network: NetworkFactory | None = None,
+        **options: Unpack[TabularOptions],
     ) -> None:
-        self.codec = data.codec
-        target = data.codec.target
-        self.design: Json = {
-            "cardinalities": data.codec.cardinalities,
-            "continuous": data.codec.numbers,
-            "outputs": target.outputs,
-            "embedding_sizes": _embedding_sizes(data.codec, embedding_sizes or {}),
-            "members": members,
-            **_numeric(data, numeric_embedding),
-            "batch_norm": batch_norm,
-            "norm_first": norm_first,
-            "straight": straight,
-            "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
-            "embedding_dropout": embedding_dropout,
-            "dropout": dropout if isinstance(dropout, int | float) else list(dropout),
-            "output_range": target.output_range() if isinstance(target, Number | Quantiles) else None,
-        }
-        self.ensemble = ensemble
-        super().__init__(
-            _make_model(self.design, ensemble, seed), data, loss=loss, metrics=metrics,
-            optimizer=optimizer or adamw(eps=RARE),
-            weight_decay=weight_decay, clip=clip, accumulate=accumulate, callbacks=callbacks, seed=seed,
-            folder=folder, progress=progress,
-        )  # fmt: skip
+        if network is not None and (not callable(network) or isinstance(network, nn.Module)):
+            raise ConfigError(
+                f"network must be a function (codec, design, seed) that makes a network; got a {type(network).__name__}"
+            )
+        self._network = network
+        super().__init__(data, design=design, training=training, **options)
+
+    @property
+    def members(self) -> int:  # type: ignore[override]  # read here, a plain attribute elsewhere
+        """Number of networks that the built-in network computes side by side; 1 for a network of your own."""
+        return self.design.members if self._network is None else 1
+
+    def make_model(self, seed: int) -> nn.Module:
+        """Return a fresh network of the design, or of the user's own factory."""
+        network = self._network
+        if network is None:
+            return self.design.network(self.codec, seed)
+
+        def member() -> nn.Module:
+            model = network(self.codec, self.design, torch.initial_seed())
+            if not isinstance(model, nn.Module):
+                raise ConfigError(f"network must make a torch.nn.Module; it made a {type(model).__name__}")
+            return model
+
+        return Ensemble.of(member, self.design.ensemble, seed)
+
+    @classmethod
+    def suggest(cls, data: TabularData, design: TabularDesign | None = None) -> Plan:
+        """Return how long and how fast to train on these data.
+
+        Top rates and epochs by the figures of docs/tables.md: 0.01, or 0.003 for a network with members.
+
+        Args:
+            data: the rows.
+            design: the network; None: the default one.
+        """
+        several = design is not None and design.members > 1
+        return Plan(lr=0.003 if several else 0.01, epochs=suggested_epochs(data.train.steps(0)))
+
+    def values(self) -> dict[str, Any]:
+        """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
+        return {**super().values(), **({} if self._network is None else {"network": CUSTOM})}
+
+    @classmethod
+    def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
+        """Return the learner that `save` wrote; see `ApplicationLearner.restored`.
+
+        Raises:
+            ArtifactError: the network was made by a user's own factory, whose code headstart does not have.
+        """
+        if record.get("network") == CUSTOM:
+            raise ArtifactError(
+                f"{folder} holds a network of your own ({record.get('model')}), whose code is not saved: make the"
+                f" learner with the factory, TabularLearner(data, network=...), then learner.load({str(folder)!r})"
+            )
+        return super().restored(record, tensors, folder, engine)
+
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table as a frame, read as the training rows were: text stays text, a code ``01`` stays ``01``.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
+            name: name of the table in messages.
+        """
+        return read_table(table, name, text=self.codec.text_columns)
 
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
-        """Answers for a table, or for one row.
+        """Return predictions for a table, or for one row.
 
         Args:
             rows: a table (columns in any order, others ignored), or one row as a dictionary, which takes the shortest
@@ -149,18 +155,18 @@ class TabularLearner(Learner):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over tables; for one row give a table of one row")
             return self._predict_one(rows)
-        frame = read_table(rows)
+        frame = self.read(rows)
         if not len(frame):
             return to_source(self.codec.decode(self._no_rows()), rows)
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
         return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        """``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, read_table(table), self.engine, with_target=True))
+        """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
+        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
-        """The vectors that the model has learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
+        """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
 
         Of an ensemble those of all members stand side by side, since each member has a space of its own.
 
@@ -168,172 +174,116 @@ class TabularLearner(Learner):
             column: its name; of a date one of its parts, such as ``Date.month``.
 
         Raises:
-            ConfigError: no categorical column.
+            ConfigError: not a categorical column, or the network is the user's own.
         """
         return embeddings_of(self.model, self.codec, column)
 
     def transform(self, rows: Table) -> Any:
-        """Embeddings and numbers as features for another model, such as gradient boosting.
+        """Return embeddings and numbers as features for another model, such as gradient boosting.
 
         Args:
             rows: a table, as for `predict`.
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with gaps filled, then ``<column>_na`` where training had gaps.
+            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
+            rows had missing numbers.
         """
-        return to_source(embedded_features(self.model, self.codec, read_table(rows)), rows)
+        return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 
     def feature_importance(
         self,
         columns: Sequence[str] | None = None,
         *,
-        metric: str | Metric | None = None,
+        metric: str | Metric | MetricFunction | None = None,
+        better: Better | None = None,
         repeats: int = 5,
         rows: int | None = None,
         seed: int = 0,
     ) -> Importance:
-        """How much worse the model predicts validation rows when a column is shuffled: a ``frame()`` and a ``plot()``.
+        """Return how much worse the model predicts validation rows when a column is shuffled.
 
-        Columns that say the same share their importance: shuffling one leaves the other to rely on.
+        Columns that carry the same information share their importance: shuffling one leaves the other to rely on.
 
         **Source:** Breiman, "Random Forests" (2001), section 10; over repeats as in Fisher, Rudin and Dominici, "All
         Models are Wrong, but Many are Useful" (2019).
 
         Args:
             columns: None: all. A date is shuffled with all its parts; a part such as ``Date.month`` can be named.
-            metric: a name or function; ``"valid_loss"``; None: the learner's first metric.
+            metric: a name, a `Metric`, or a function ``f(prediction, target)``; ``"valid_loss"``; None: the learner's
+                first metric.
+            better: ``"higher"`` or ``"lower"``: which values of a metric of your own are better.
             repeats: how often each column is shuffled.
-            rows: at most so many validation rows, drawn by the seed; None: all.
-            seed: of the shuffling.
+            rows: number of validation rows used, drawn by the seed; None: all.
+            seed: seed of the shuffling.
+
+        Returns:
+            An object with a ``frame()`` and a ``plot()``.
 
         Raises:
-            ConfigError: an unknown column or metric, or one of which it is not known whether more is better.
+            ConfigError: an unknown column or metric, or a metric without a direction.
         """
         return feature_importance(
-            self, self.codec, self._valid(), columns=columns, metric=metric, repeats=repeats, rows=rows, seed=seed,
-            progress=self.progress,
+            self, self.codec, self._valid(), columns=columns, metric=metric, better=better, repeats=repeats, rows=rows,
+            seed=seed,
         )  # fmt: skip
 
     def partial_dependence(
         self, column: str, *, values: int = 20, rows: int | None = 2_000, seed: int = 0
     ) -> Dependence:
-        """The mean prediction if all validation rows had one value in a column: a ``frame()`` and a ``plot()``.
+        """Return the mean prediction if all validation rows had one value in a column, for several values.
 
-        Where columns go together (heat and month), some of these rows cannot be: read it with care.
+        Where columns go together (heat and month), some of these rows cannot occur: read it with care.
 
         **Source:** Friedman, "Greedy Function Approximation" (2001), section 8.2.
 
         Args:
             column: a category (its most frequent values are tried), or a number, also a category of whole numbers
                 (quantiles of the validation rows' values are).
-            values: how many values are tried at most.
-            rows: at most so many validation rows, drawn by the seed; None: all.
-            seed: of the draw.
+            values: largest number of values to try.
+            rows: number of validation rows used, drawn by the seed; None: all.
+            seed: seed of the draw.
+
+        Returns:
+            An object with a ``frame()`` and a ``plot()``.
 
         Raises:
-            ConfigError: an unknown column, or a date: one of its parts is meant.
+            ConfigError: an unknown column, or a date, of which a part must be named.
         """
         return partial_dependence(self, self.codec, self._valid(), column, values=values, rows=rows, seed=seed)
 
     def interpret(self, table: Table | None = None) -> Interpretation:
-        """Where the model is wrong: rows with the largest error, residuals, confusion matrix.
+        """Return where the model is wrong: rows with the largest errors, residuals, confusion matrix.
 
         Args:
             table: rows with the target; None: the validation rows.
         """
         if table is None:
-            prediction, true = self.predict_with_targets()
-            return Interpretation.of(self.codec, prediction, true, self._table_data().valid_rows)
-        rows = read_table(table)
-        loader = table_loader(self.codec, rows, self.engine, with_target=True)
-        assert loader.target is not None
-        true = self.codec.target.original(loader.target)
-        return Interpretation.of(self.codec, self.predict_batches(loader), true, rows)
+            loader, rows = self._valid(), self._own_data().valid_rows
+        else:
+            rows = self.read(table)
+            loader = table_loader(self.codec, rows, self.engine, with_target=True)
+        assert loader.target is not None and rows is not None
+        return Interpretation.of(
+            self.codec, self.predict_batches(loader), self.codec.target.original(loader.target), rows
+        )
 
-    def record(self) -> Json:
-        """What ``learner.json`` says of this learner."""
-        return super().record() | {
-            "model": {"class": "TabularModel", "ensemble": self.ensemble, **self.design},
-            "codec": self.codec.to_json(),
-        }
-
-    @classmethod
-    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TabularLearner:
-        """The learner that `save` wrote, without data: it predicts; set ``data`` to go on training."""
-        learner = cls.__new__(cls)
-        with reading(folder):
-            learner.codec = TableCodec.from_json(record["codec"])
-            learner.design = {"norm_first": False, "straight": False, **record["model"]}  # as it was before
-            learner.ensemble = learner.design.pop("ensemble")
-            learner.design.pop("class")
-            model = _make_model(learner.design, learner.ensemble, seed=0)
-        load_weights(model, tensors, folder)
-        Learner.__init__(learner, model, None, engine=engine, target=learner.codec.target)
-        learner.take_over(record, folder)
-        return learner
-
-    def load(self, folder: str | Path) -> None:
-        """Takes the weights of a saved learner with the same codec into this one.
-
-        Raises:
-            ArtifactError: as for `Learner.load`, or the codec is another.
-        """
-        record, _ = read_folder(Path(folder), "learner")
-        if record.get("codec") not in (None, self.codec.to_json()):
-            raise ArtifactError(
-                f"the model in {folder} was trained with another codec (columns, categories, means), so its weights"
-                " mean something else here: headstart.load(folder), or make the data with codec=load(folder).codec"
-            )
-        super().load(folder)
-
-    def _own_data(self) -> Data:
-        return self._table_data()
-
-    def _table_data(self) -> TabularData:
+    def _own_data(self) -> TabularData:
         data = super()._own_data()
-        if not isinstance(data, TabularData) or data.codec != self.codec:
-            raise ConfigError(
-                "learner.data has another codec than the learner, so its ids and numbers mean something else:"
-                " make it with TabularData.from_table(..., codec=learner.codec)"
-            )
+        assert isinstance(data, TabularData)
         return data
 
     def _valid(self) -> TensorLoader:
-        valid = self._table_data().valid
+        valid = super()._valid()
         assert isinstance(valid, TensorLoader)
         return valid
 
     def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        categorical, continuous = self.codec.encode_one(row)
-        device = self.engine.device
+        inputs = (tensor.to(self.engine.device) for tensor in self.codec.encode_one(row))
         with torch.inference_mode(), self.engine.autocast():
-            prediction = self.codec.target.prediction(self.model(categorical.to(device), continuous.to(device)))
+            prediction = self.codec.target.prediction(output_of(self.model(*inputs)))
         return self.codec.target.decode_one(prediction)
 
     def _no_rows(self) -> Tensor:
         outputs = torch.zeros(0, self.codec.target.outputs)
         return self.codec.target.prediction(outputs)
-
-
-def _make_model(design: Json, ensemble: int, seed: int) -> TabularModel | Ensemble:
-    model = Ensemble.of(lambda: TabularModel(**design), ensemble, seed)
-    assert isinstance(model, TabularModel | Ensemble)
-    return model
-
-
-def _numeric(data: TabularData, asked: NumericEmbedding | None) -> Json:
-    if asked not in (None, "piecewise_linear", "periodic"):
-        raise ConfigError(f"numeric_embedding must be 'piecewise_linear', 'periodic' or None; got {asked!r}")
-    assert isinstance(data.train, TensorLoader)
-    numbers = data.train.inputs[1].cpu()
-    bins = [bin_edges(column) for column in numbers.T] if asked == "piecewise_linear" and numbers.shape[1] else None
-    return {"bins": data.engine.from_main(bins), "periodic": asked == "periodic"}
-
-
-def _embedding_sizes(codec: TableCodec, asked: Mapping[str, int]) -> list[int]:
-    names = [column.name for column in codec.categorical]
-    for name in asked:
-        if name not in names:
-            raise ConfigError(f"embedding_sizes: {name!r} is no categorical column; {did_you_mean(name, names)}")
-    return [asked.get(column.name, embedding_size(len(column.vocab))) for column in codec.categorical]

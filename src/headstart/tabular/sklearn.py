@@ -6,22 +6,27 @@ frames keep their columns' types, so that text and dates need no encoder before 
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
-from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError
+from headstart.core.engine import Engine, Precision
+from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.values import Option, options_of, to_json
 from headstart.frames.door import read_table
-from headstart.tabular.data import TabularData, suggested_epochs, suggested_lr, table_loader
+from headstart.frames.splits import train_on_all
+from headstart.tabular.data import TabularData, TabularSettings, table_loader
+from headstart.tabular.design import NumericEmbedding, TabularDesign, TabularTraining
 from headstart.tabular.learner import TabularLearner
+from headstart.training.saved import model_tensors, record_of
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -45,65 +50,133 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 
 TARGET, WEIGHT = "__target__", "__weight__"
 
-OPTIONS = ("hidden", "members", "dropout", "weight_decay", "ensemble")
-"""What goes on to `TabularLearner` where it is given."""
+OF_THE_DATA = ("batch_size", "categorical", "continuous", "dates", "exclude")
+"""Fields of `TabularSettings` that both estimators take."""
+
+OF_THE_TRAINING = ("weight_decay", "clip", "accumulate", "precision")
+"""Fields of `TabularTraining` that both take, beside all fields of `TabularDesign`."""
+
+DOCUMENTED = {
+    "epochs": "length of the one cycle; None: as `TabularLearner` suggests for the number of rows.",
+    "lr": "top learning rate; None: as `TabularLearner` suggests for the network.",
+    "random_state": "seed of the weights, of dropout and of the order of rows, as everywhere in scikit-learn.",
+    "device": '``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.',
+}
+"""The estimators' own parameters, beside those fields."""
+
+
+class TabularParameters(TypedDict, total=False):
+    """The parameters of both estimators: fields of `TabularDesign`, `TabularTraining` and `TabularSettings`, and more.
+
+    Columns of arrays are given by number.
+    """
+
+    epochs: int | None
+    lr: float | None
+    hidden: Sequence[int]
+    members: int
+    numeric_embedding: NumericEmbedding | None
+    batch_norm: bool
+    norm_first: bool
+    straight: bool
+    dropout: float | Sequence[float]
+    category_dropout: float
+    embedding_dropout: float
+    embedding_sizes: Mapping[str, int] | None
+    ensemble: int
+    weight_decay: float
+    clip: float | None
+    accumulate: int
+    precision: Precision
+    batch_size: int | None
+    categorical: Sequence[str | int]
+    continuous: Sequence[str | int]
+    dates: Sequence[str | int]
+    exclude: Sequence[str | int]
+    random_state: Any
+    device: str
+
+
+class RegressorParameters(TabularParameters, total=False):
+    """The parameters of `TabularRegressor`."""
+
+    log_target: bool
+    y_range: tuple[float, float] | None
+
+
+def _options(*of_the_data: str) -> tuple[Option, ...]:
+    """Return an estimator's parameters, each documented and defaulted where it is defined."""
+    chosen = [option for option in options_of(TabularTraining) if option.name in OF_THE_TRAINING]
+    chosen += [option for option in options_of(TabularSettings) if option.name in (*OF_THE_DATA, *of_the_data)]
+    defaults = {"epochs": None, "lr": None, "random_state": 0, "device": "auto"}
+    own = [Option(name, Any, default, DOCUMENTED[name]) for name, default in defaults.items()]
+    return (*own[:2], *options_of(TabularDesign), *chosen, *own[2:])
+
+
+Estimator = TypeVar("Estimator", bound="type[_TabularEstimator]")
+
+
+def _described(estimator: Estimator) -> Estimator:
+    """Complete a class's signature, which scikit-learn reads, and its documentation by its options."""
+    parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)]
+    parameters += [Parameter(o.name, Parameter.KEYWORD_ONLY, default=o.default) for o in estimator._options]
+    estimator.__init__.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
+    lines = [f"    {option.name}: {option.help}" for option in estimator._options]
+    estimator.__doc__ = "\n".join([inspect.cleandoc(estimator.__doc__ or ""), "", "Args:", *lines])
+    return estimator
 
 
 class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What the two have in common. Arguments are kept as they come and checked by ``fit``, as scikit-learn asks."""
+    """Base of both. Parameters are kept as they come and checked by ``fit``, as scikit-learn asks."""
 
     _kind: ClassVar[Any] = "number"
+    _options: ClassVar[tuple[Option, ...]] = ()
 
-    def __init__(
-        self,
-        *,
-        epochs: int | None = None,
-        lr: float | None = None,
-        hidden: Sequence[int] | None = None,
-        members: int | None = None,
-        dropout: float | Sequence[float] | None = None,
-        weight_decay: float | None = None,
-        ensemble: int | None = None,
-        batch_size: int | None = None,
-        categorical: Sequence[str | int] = (),
-        continuous: Sequence[str | int] = (),
-        random_state: Any = 0,
-        device: str = "auto",
-    ) -> None:
-        self.epochs, self.lr = epochs, lr
-        self.hidden, self.members, self.dropout = hidden, members, dropout
-        self.weight_decay, self.ensemble = weight_decay, ensemble
-        self.batch_size, self.categorical, self.continuous = batch_size, categorical, continuous
-        self.random_state, self.device = random_state, device
+    def _set(self, given: Mapping[str, Any]) -> None:
+        for name in given:
+            if name not in {option.name for option in self._options}:
+                known = [option.name for option in self._options]
+                raise TypeError(f"{type(self).__name__} has no parameter {name!r}; {did_you_mean(name, known)}")
+        for option in self._options:
+            setattr(self, option.name, given.get(option.name, option.default))
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     def _fit(self, X: Any, target: dict[str, NDArray[Any]], sample_weight: Any, **options: Any) -> None:
-        """Trains on checked rows; ``target`` holds the columns to predict."""
+        """Train on checked rows.
+
+        Args:
+            X: an array or a frame.
+            target: the columns to predict, by name, each ``(rows,)``.
+            sample_weight: weight of each row, ``(rows,)``, or None.
+            options: further fields of `TabularSettings`.
+        """
         frame = _as_frame(X)
         clash = next((name for name in (*target, WEIGHT) if name in frame.columns), None)
         if clash is not None:
             raise DataError(f"column {clash!r} has the name under which the estimator keeps its own: rename it")
+        names = frame.columns
         frame = frame.with_columns(pl.Series(name, values) for name, values in target.items())
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
             frame = frame.with_columns(pl.Series(WEIGHT, weights))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        names = frame.columns
+        columns: Any = {name: _named(name, getattr(self, name), names) for name in OF_THE_DATA if name != "batch_size"}
         data = TabularData.from_table(
-            frame, list(target) if len(target) > 1 else next(iter(target)), valid=frame[:1],
-            categorical=_named(self.categorical, names), continuous=_named(self.continuous, names),
-            weight=None if sample_weight is None else WEIGHT, batch_size=self.batch_size, seed=seed,
-            engine=Engine(self.device), target_kind=None if len(target) > 1 else self._kind, **options,
+            frame, list(target) if len(target) > 1 else next(iter(target)), split=train_on_all,
+            engine=Engine(self.device), **columns, batch_size=self.batch_size, seed=seed,
+            weight=None if sample_weight is None else WEIGHT, target_kind=None if len(target) > 1 else self._kind,
+            **options,
         )  # fmt: skip
-        data = replace(data, valid=None)  # one row had to stand there; all of them train
-        asked = {name: getattr(self, name) for name in OPTIONS}
-        given = {name: option for name, option in asked.items() if option is not None}
-        learner = TabularLearner(data, **given, seed=seed, progress="none")
-        epochs = suggested_epochs(data.train.steps(0)) if self.epochs is None else self.epochs
-        learner.fit_one_cycle(suggested_lr() if self.lr is None else self.lr, epochs)
+        network = [option.name for option in options_of(TabularDesign)]
+        learner = TabularLearner(data, **self._given(*network, *OF_THE_TRAINING), seed=seed, progress="none")
+        learner.fit_one_cycle(self.lr, self.epochs)
         learner.data = None
         self.learner_ = learner
 
     def _predict(self, X: Any) -> NDArray[Any]:
+        """Return predictions, float64 ``(rows, ...)``."""
         check_is_fitted(self)
         learner = self.learner_
         if _is_frame(X):
@@ -111,64 +184,56 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         else:
             X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
         loader = table_loader(learner.codec, _as_frame(X), learner.engine, with_target=False)
-        found: NDArray[Any] = learner.predict_batches(loader).cpu().double().numpy()
-        return found
+        prediction: NDArray[Any] = learner.predict_batches(loader).cpu().double().numpy()
+        return prediction
 
     def __getstate__(self) -> dict[str, Any]:
-        """For joblib and copies: the model as the same JSON and safetensors that `TabularLearner.save` writes."""
+        """Return the state for joblib and copies: the model as the JSON and safetensors that `save` writes."""
         state = dict(super().__getstate__())
         if "learner_" in state:
             learner = state["learner_"]
-            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.model.state_dict().items()}
-            state["learner_"] = (json.dumps(learner.record()), save(tensors))
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model_tensors(learner).items()}
+            record = {name: to_json(value, tensors, name=name) for name, value in learner.values().items()}
+            state["learner_"] = (json.dumps({**record, **record_of(learner)}), save(tensors))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The same model again, on this machine's device."""
+        """Make the same model again, on this machine's device."""
         if "learner_" in state:
             record, tensors = state["learner_"]
-            engine = Engine(state["device"])
-            origin = Path("a pickled estimator")
-            learner = TabularLearner.from_record(json.loads(record), load(tensors), origin, engine)
+            engine, origin = Engine(state["device"]), Path("a pickled estimator")
+            learner = TabularLearner.restored(json.loads(record), load(tensors), origin, engine)
+            learner.progress = "none"
             state = {**state, "learner_": learner}
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn should know: gaps and categories are welcome."""
+        """Return what scikit-learn should know: missing values and categories are welcome."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         return tags
 
 
+@_described
 class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A `TabularLearner` of classes as an estimator.
-
-    Args:
-        epochs: of one cycle; None: by the number of rows.
-        lr: top learning rate; None: the one that suits the default network.
-        hidden: width of each hidden layer; None, here and below: `TabularLearner`'s own.
-        members: of the network.
-        dropout: after each hidden layer.
-        weight_decay: of weights.
-        ensemble: how many models to average.
-        batch_size: rows per step.
-        categorical: columns that are so whatever the rules say: names, or for arrays numbers.
-        continuous: likewise.
-        random_state: of weights, dropout and order.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """A `TabularLearner` of classes as an estimator of scikit-learn.
 
     Attributes:
         classes_: the classes, sorted, ``(classes,)``.
-        learner_: the trained `TabularLearner`: embeddings, importances, ``save``.
+        learner_: the trained `TabularLearner`: embeddings, ``save``.
         n_features_in_: number of columns.
-        feature_names_in_: their names, of frames.
+        feature_names_in_: names of the columns, of frames.
     """
 
     _kind = "label"
+    _options = _options()
+
+    def __init__(self, **parameters: Unpack[TabularParameters]) -> None:
+        self._set(parameters)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
-        """Trains.
+        """Train on all rows.
 
         Args:
             X: an array ``(rows, columns)`` or a frame.
@@ -176,79 +241,46 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
             sample_weight: weight of each row in the loss, ``(rows,)``, 0 or more.
 
         Raises:
-            ValueError: what scikit-learn says of unfit arrays, and `TabularData.from_table` of unfit tables.
+            ValueError: as scikit-learn raises it for unfit arrays, and `TabularData.from_table` for unfit tables.
         """
         X, y = _checked(self, X, y)
         check_classification_targets(y)
-        self.classes_, place = np.unique(y, return_inverse=True)
+        self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class ({self.classes_.tolist()[0]!r}); two or more classes are needed")
-        self._fit(X, {TARGET: place.astype(np.int64)}, sample_weight)
+        self._fit(X, {TARGET: indices.astype(np.int64)}, sample_weight)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, float64 ``(rows, classes)``, in the order of ``classes_``."""
-        found = self._predict(X)
-        probabilities: Floats = found / found.sum(1, keepdims=True)
+        """Return probabilities, float64 ``(rows, classes)``, in the order of ``classes_``."""
+        prediction = self._predict(X)
+        probabilities: Floats = prediction / prediction.sum(1, keepdims=True)
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class of each row, ``(rows,)``."""
+        """Return the most probable class of each row, ``(rows,)``."""
         probabilities = self.predict_proba(X)
-        found: NDArray[Any] = self.classes_[probabilities.argmax(1)]
-        return found
+        classes: NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        return classes
 
 
+@_described
 class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A `TabularLearner` of numbers as an estimator.
-
-    Args:
-        epochs: as for `TabularClassifier`.
-        lr: likewise.
-        hidden: likewise.
-        members: likewise.
-        dropout: likewise.
-        weight_decay: likewise.
-        ensemble: likewise.
-        batch_size: likewise.
-        categorical: likewise.
-        continuous: likewise.
-        log_target: predict the logarithm of a positive number.
-        random_state: as for `TabularClassifier`.
-        device: likewise.
+    """A `TabularLearner` of numbers as an estimator of scikit-learn.
 
     Attributes:
-        learner_: the trained `TabularLearner`: embeddings, importances, ``save``.
+        learner_: the trained `TabularLearner`: embeddings, ``save``.
         n_features_in_: number of columns.
-        feature_names_in_: their names, of frames.
+        feature_names_in_: names of the columns, of frames.
     """
 
-    def __init__(
-        self,
-        *,
-        epochs: int | None = None,
-        lr: float | None = None,
-        hidden: Sequence[int] | None = None,
-        members: int | None = None,
-        dropout: float | Sequence[float] | None = None,
-        weight_decay: float | None = None,
-        ensemble: int | None = None,
-        batch_size: int | None = None,
-        categorical: Sequence[str | int] = (),
-        continuous: Sequence[str | int] = (),
-        log_target: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-    ) -> None:
-        super().__init__(
-            epochs=epochs, lr=lr, hidden=hidden, members=members, dropout=dropout, weight_decay=weight_decay,
-            ensemble=ensemble, batch_size=batch_size, categorical=categorical, continuous=continuous,
-            random_state=random_state, device=device,
-        )  # fmt: skip
-        self.log_target = log_target
+    _options = _options("log_target", "y_range")
+
+    def __init__(self, **parameters: Unpack[RegressorParameters]) -> None:
+        self._set(parameters)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularRegressor:
-        """Trains.
+        """Train on all rows.
 
         Args:
             X: an array ``(rows, columns)`` or a frame.
@@ -256,27 +288,27 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
             sample_weight: weight of each row in the loss, ``(rows,)``, 0 or more.
 
         Raises:
-            ValueError: what scikit-learn says of unfit arrays, and `TabularData.from_table` of unfit tables.
+            ValueError: as scikit-learn raises it for unfit arrays, and `TabularData.from_table` for unfit tables.
         """
         X, y = _checked(self, X, y)
         values = y.astype(np.float64).reshape(len(y), -1)
-        target = {f"{TARGET}{place}": values[:, place] for place in range(values.shape[1])}
-        self._fit(X, target, sample_weight, log_target=self.log_target)
+        target = {f"{TARGET}{index}": values[:, index] for index in range(values.shape[1])}
+        self._fit(X, target, sample_weight, **self._given("log_target", "y_range"))
         return self
 
     def predict(self, X: Any) -> Floats:
-        """Float64 ``(rows,)``, or ``(rows, targets)``."""
+        """Return float64 ``(rows,)``, or ``(rows, targets)``."""
         return self._predict(X)
 
     def __sklearn_tags__(self) -> Any:
-        """Several targets at once are welcome."""
+        """Return what scikit-learn should know: several targets at once are welcome."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
 
 def _checked(estimator: _TabularEstimator, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-    """X and y of ``fit``, as scikit-learn checks them; a frame's columns keep their types."""
+    """Return X and y of ``fit`` as scikit-learn checks them; a frame's columns keep their types."""
     several = isinstance(estimator, TabularRegressor)
     if not _is_frame(X):
         checked: tuple[Any, NDArray[Any]] = validate_data(
@@ -301,12 +333,12 @@ def _is_frame(X: Any) -> bool:
 
 def _as_frame(X: Any) -> pl.DataFrame:
     if isinstance(X, np.ndarray):
-        return pl.DataFrame({f"x{place}": X[:, place] for place in range(X.shape[1])})
+        return pl.DataFrame({f"x{index}": X[:, index] for index in range(X.shape[1])})
     return read_table(X, "X")
 
 
-def _named(columns: Sequence[str | int], names: Sequence[str]) -> list[str]:
-    """Columns by name; of arrays they may be given by number."""
+def _named(parameter: str, columns: Sequence[str | int], names: Sequence[str]) -> list[str]:
+    """Return columns by name; those of arrays may be given by number."""
     if isinstance(columns, str) or not isinstance(columns, Sequence):
-        raise ConfigError(f"categorical and continuous must be lists of columns; got {columns!r}")
+        raise ConfigError(f"{parameter} must be a list of columns; got {columns!r}")
     return [column if isinstance(column, str) else names[column] for column in columns]

@@ -29,10 +29,10 @@ class Timeline:
     Args:
         frame: the table, in any order.
         date: its column of dates or times.
-        group: columns that say which rows belong together (a shop); none: all do. Missing values are a group too.
+        group: columns that identify which rows belong together (a shop); empty: all do. Missing values form a group.
 
     Attributes:
-        order: the rows' numbers in the table, int64 ``(dated rows,)``.
+        order: indices of the rows in the table, int64 ``(dated rows,)``.
         with_time: whether the dates have a time of day.
     """
 
@@ -54,10 +54,10 @@ class Timeline:
         self._key = self._group * self._count + rank
 
     def since(self, event: NDArray[np.bool_]) -> pl.Series:
-        """Days since the latest event of the row's group, at this moment or before; null where there was none.
+        """Return the days since the latest event of each row's group, at its moment or before; null without one.
 
         Args:
-            event: for each row of the table whether it is one, ``(rows,)``.
+            event: whether each row of the table is an event, bool ``(rows,)``.
 
         Returns:
             Int32, or Float64 for dates with a time of day, ``(rows,)`` in the table's order.
@@ -65,17 +65,17 @@ class Timeline:
         return self._distance(event, side="right", step=-1)
 
     def until(self, event: NDArray[np.bool_]) -> pl.Series:
-        """Days until the next event, at this moment or after; null where there is none."""
+        """Return the days until the next event, at each row's moment or after; otherwise as `since`."""
         return self._distance(event, side="left", step=0)
 
     def window_sum(
         self, values: NDArray[np.generic], size: int, unit: Unit, *, forward: bool, present: bool
     ) -> pl.Series:
-        """Sum over the rows before (or after) each row within its group.
+        """Return the sum over the rows before (or after) each row within its group.
 
         Args:
             values: int64 or float64 ``(rows,)``, in the table's order.
-            size: of the window, the present row or day counted if it takes part.
+            size: length of the window, the present row or day counted if it takes part.
             unit: ``"rows"``, or ``"days"`` from the row's own moment.
             forward: look ahead instead of back.
             present: whether the row itself takes part (with days: all rows of its moment).
@@ -91,13 +91,43 @@ class Timeline:
         sums = np.concatenate([np.zeros(1, values.dtype), np.cumsum(values[self.order])])
         return self._in_table_order(sums[last] - sums[first])
 
+    def window_sum_behind(
+        self, values: NDArray[np.generic], known: NDArray[np.bool_], size: int, unit: Unit, horizon: int
+    ) -> pl.Series:
+        """Return the sum over a window that ends a horizon before each row, within its group.
+
+        Args:
+            values: int64 or float64 ``(rows,)``, in the table's order.
+            known: whether each value is known, bool ``(rows,)``.
+            size: length of the window.
+            unit: ``"rows"``, the last ones at the horizon or before it; or ``"days"``, the last one the horizon's.
+            horizon: number of days from the end of the window to the row, at least 1.
+
+        Returns:
+            Int64 or Float64 ``(rows,)``: null for a window that is empty or has an unknown value, and for a row without
+            a date.
+        """
+        last = self._first_row_after(self._moment - horizon * self._day)
+        if unit == "rows":
+            first = np.maximum(last - size, np.searchsorted(self._group, self._group, "left"))
+        else:
+            first = self._first_row_after(self._moment - (horizon + size) * self._day)
+        sums = np.concatenate([np.zeros(1, values.dtype), np.cumsum(np.where(known, values, 0)[self.order])])
+        counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(known[self.order])])
+        complete = (last > first) & (counts[last] - counts[first] == last - first)
+        return self._in_table_order(sums[last] - sums[first], known=complete)
+
+    def _first_row_after(self, moment: Ints) -> Ints:
+        """Return the first row of each row's group after a moment."""
+        return self._first_row_of(np.searchsorted(self._moments, moment, "right"))
+
     def _distance(self, event: NDArray[np.bool_], *, side: Literal["left", "right"], step: int) -> pl.Series:
         at = np.flatnonzero(event[self.order])
-        place = np.searchsorted(self._key[at], self._key, side) + step
-        inside = (place >= 0) & (place < len(at))
-        found = at[np.where(inside, place, 0)] if len(at) else np.zeros(len(self.order), dtype=np.int64)
-        inside &= self._group[found] == self._group if len(at) else False
-        distance = np.abs(self._moment[found] - self._moment) / self._day
+        index = np.searchsorted(self._key[at], self._key, side) + step
+        inside = (index >= 0) & (index < len(at))
+        nearest = at[np.where(inside, index, 0)] if len(at) else np.zeros(len(self.order), dtype=np.int64)
+        inside &= self._group[nearest] == self._group if len(at) else False
+        distance = np.abs(self._moment[nearest] - self._moment) / self._day
         days = self._in_table_order(distance, known=inside)
         return days if self.with_time else days.cast(pl.Int32)
 
@@ -118,31 +148,27 @@ class Timeline:
         return (near, far) if forward else (far, near)
 
     def _first_row_of(self, rank: Ints) -> Ints:
-        """Each row's group's first row whose moment has this rank or a later one."""
-        found: Ints = np.searchsorted(self._key, self._group * self._count + rank)
-        return found
+        """Return the first row of each row's group whose moment has this rank or a later one."""
+        first: Ints = np.searchsorted(self._key, self._group * self._count + rank)
+        return first
 
     def _in_table_order(self, values: NDArray[np.generic], known: NDArray[np.bool_] | None = None) -> pl.Series:
-        found = np.zeros(self.rows, dtype=values.dtype)
+        ordered = np.zeros(self.rows, dtype=values.dtype)
         valid = np.zeros(self.rows, dtype=bool)
-        found[self.order] = values
+        ordered[self.order] = values
         valid[self.order] = True if known is None else known
-        return pl.select(pl.when(pl.Series(valid)).then(pl.Series(found))).to_series()
+        return pl.select(pl.when(pl.Series(valid)).then(pl.Series(ordered))).to_series()
 
 
 def check_dates(series: pl.Series) -> None:
-    """That a column may hold dates.
-
-    Raises:
-        DataError: its type says that it does not; text is read later.
-    """
+    """Raise `DataError` if a column's type cannot hold dates; whether text does is seen when it is read."""
     missing = series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
     if series.dtype not in (pl.Date, pl.Datetime, pl.String, pl.Null) and missing < len(series):
         raise DataError(f"column {series.name!r}: expected dates or times, but got {series.dtype}; convert it to dates")
 
 
 def _group_numbers(frame: pl.DataFrame, group: Sequence[str]) -> Ints:
-    """The number of each row's group, int64 ``(rows,)``."""
+    """Return the number of each row's group, int64 ``(rows,)``."""
     if not group:
         return np.zeros(len(frame), dtype=np.int64)
     for name in group:

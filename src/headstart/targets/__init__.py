@@ -1,1 +1,1 @@
-"""What is predicted: targets, metrics, weights and errors of rows."""
+"""Targets: what a model predicts, the metrics that compare predictions with it, and the weights of its rows."""

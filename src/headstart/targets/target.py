@@ -1,20 +1,25 @@
-"""Targets: how a column becomes what the loss compares with, and how outputs become answers in the user's own terms."""
+"""`Target`: how columns become what the loss compares with, and how outputs become predictions in the user's terms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import polars as pl
 from torch import Tensor
 
 from headstart.core.batch import Batch, Loss, weighted_mean
-from headstart.frames.categories import Categories
-from headstart.targets.classes import Label, Labels
-from headstart.targets.numbers import Count, Number, Quantiles, checked_range
+from headstart.frames.categories import Value
+from headstart.targets.classes import ClassWeight, Label, Labels
+from headstart.targets.counts import Count
+from headstart.targets.kinds import TargetKind
+from headstart.targets.metrics import Metric
+from headstart.targets.numbers import Number, checked_range
+from headstart.targets.quantiles import Quantiles
 
 __all__ = [
     "AnyTarget",
+    "ClassTarget",
+    "ClassWeight",
     "Count",
     "Label",
     "Labels",
@@ -22,58 +27,101 @@ __all__ = [
     "Number",
     "Quantiles",
     "Target",
+    "TargetKind",
     "checked_range",
-    "target_from_json",
     "weighted_mean",
 ]
 
 
 class Target(Protocol):
-    """What a supervised codec holds: the bridge between a column and a model's outputs."""
+    """The bridge between the columns that are predicted and a model's outputs: all that depends on what they are.
+
+    Three scales occur: *encoded* targets, which the loss compares with the model's *outputs*; and *predictions*, with
+    which targets on their *original* scale are compared by metrics, errors and plots. A target is a frozen dataclass:
+    ``values.to_json(target, kind=AnyTarget)`` stores one, and ``values.from_json(AnyTarget, record)`` makes it again.
+    """
+
+    @property
+    def kind(self) -> TargetKind:
+        """Tag of the class, for the few places outside that differ by it."""
 
     @property
     def outputs(self) -> int:
-        """How many outputs the model needs."""
+        """Number of outputs that the model needs."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """The columns that it is made of."""
+
+    @property
+    def classes(self) -> tuple[Value, ...]:
+        """The classes, in the order of the outputs; empty for numbers."""
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
-        """What the loss compares with, ``(rows, ...)``."""
+        """Return what the loss compares with, ``(rows, ...)``."""
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The default loss, a mean over the rows."""
+        """Return the default loss, a mean over the rows."""
 
     def prediction(self, outputs: Tensor) -> Tensor:
-        """Probabilities ``(rows, classes)``, or numbers in the user's own unit."""
+        """Return probabilities, float32 ``(rows, classes)``, or numbers in the user's unit."""
 
     def original(self, encoded: Tensor) -> Tensor:
-        """Encoded targets on their original scale: what metrics compare predictions with."""
+        """Return encoded targets on their original scale: what predictions are compared with.
+
+        Numbers are floats in their unit; classes are whole numbers, int64: indices, or 0 and 1 for each class.
+        """
 
     def decode(self, prediction: Tensor) -> dict[str, pl.Series]:
-        """Predictions as columns, in the user's own terms."""
+        """Return predictions as columns, in the user's terms."""
 
     def decode_one(self, prediction: Tensor) -> dict[str, Any]:
-        """What `decode` gives for one row, ``(1, ...)``, as Python's own values and without a frame."""
+        """Return what `decode` returns for one row, ``(1, ...)``, as Python values and without a frame."""
 
-    def to_json(self) -> dict[str, Any]:
-        """What `target_from_json` takes."""
+    def output_range(self) -> tuple[list[float], list[float]] | None:
+        """Return the lowest and the highest value of each output; None if they have no bounds."""
+
+    def row_errors(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each row, float32 ``(rows,)``, 0 or more, by which the worst rows are found.
+
+        Args:
+            prediction: as `prediction` returns them.
+            target: as `original` returns them.
+        """
+
+    def default_metrics(self) -> tuple[Metric, ...]:
+        """Return the metrics of a learner that is given none; the first is the one that models are compared by."""
+
+    def own_metrics(self) -> tuple[Metric, ...]:
+        """Return the metrics that depend on the target's own parameters."""
+
+    def class_weights(self, class_weight: ClassWeight, encoded: Tensor) -> Tensor:
+        """Return each row's weight in the loss by its class, float64 ``(rows,)``.
+
+        Raises:
+            ConfigError: rows do not have one class each, or the weights do not go with the classes.
+        """
+
+    def confusion(self, prediction: Tensor, target: Tensor) -> pl.DataFrame:
+        """Return which classes are taken for which; arguments as for `row_errors`.
+
+        Raises:
+            ConfigError: the target is made of numbers.
+        """
+
+    def residuals(self, prediction: Tensor, target: Tensor, column: str | None = None) -> pl.DataFrame:
+        """Return ``prediction``, ``target`` and ``residual`` of one column of numbers; arguments as for `row_errors`.
+
+        Raises:
+            ConfigError: the target is made of classes, or has no such column.
+        """
+
+    def describe(self) -> str:
+        """Return a line for people: column, kind, and unit or classes."""
 
 
 AnyTarget: TypeAlias = Number | Quantiles | Count | Label | Labels
-"""Those that headstart knows how to save."""
+"""The targets of headstart: what is stored with a model."""
 
-
-def target_from_json(record: Mapping[str, Any]) -> AnyTarget:
-    """The target that ``to_json`` described."""
-    if record["kind"] == "number":
-        return Number.from_json(record)
-    if record["kind"] == "quantiles":
-        return Quantiles(Number.from_json(record["number"]), tuple(record["quantiles"]))
-    if record["kind"] == "count":
-        return Count(record["column"], float(record["mean"]))
-    if record["kind"] in ("label", "labels"):
-        make = Label if record["kind"] == "label" else Labels
-        return make(record["column"], Categories.from_json(record["vocab"]))
-    raise ValueError(f"unknown kind of target {record['kind']!r}")
+ClassTarget: TypeAlias = Label | Labels
+"""Those that are classes."""

@@ -1,97 +1,160 @@
-"""`TextCodec`: what is learnt from the training texts before training: tokens, vocabulary, labels."""
+"""`TextCodec`: all that is learnt from training texts before training: tokens, vocabulary, labels."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
+from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
-from headstart.targets.target import Label, Labels, target_from_json
-from headstart.text.tokenizing import tokenizer_from_json
-from headstart.text.tokens import BOS, EOS, Tokenizer
+from headstart.targets.target import ClassTarget
+from headstart.text.corpus import Corpus, Texts, encode_texts
+from headstart.text.tokenizing import AnyTokenizer
+from headstart.text.tokens import BOS, EOS
 from headstart.text.vocabulary import Vocabulary
 
-__all__ = ["Columns", "TextCodec", "columns_and_marks", "texts_of"]
+__all__ = ["Columns", "TextCodec", "columns_and_marks", "texts_of", "total_characters"]
 
-Columns = str | Sequence[str] | Mapping[str, str]
-"""The column of texts; or several, in the order in which they are read; or each with the mark that it gets."""
+Columns: TypeAlias = str | Sequence[str] | Mapping[str, str]
+"""The column of texts; or several, in reading order; or several with their field marks, by column."""
 
 
 @dataclass(frozen=True)
 class TextCodec:
-    """Turns texts into ids, and labels into targets. Made from training rows alone.
+    """Texts to ids, labels to targets, and predictions back to labels. `headstart.text.fit.fit_codec` makes it.
 
     Attributes:
-        columns: the table's columns of text, in the order in which they are read.
-        marks: the field mark before each column's text; empty for a single column.
-        tokenizer: of words or subwords.
+        columns: the columns of text, in reading order.
+        marks: field mark before each column's text, such as ``<title>``; empty for a single column.
+        tokenizer: what cuts texts into tokens.
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
-        target: the label; None for a language model.
+        target: the label; None for language models.
     """
 
     columns: tuple[str, ...]
     marks: tuple[str, ...]
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: Label | Labels | None = None
+    target: ClassTarget | None = None
 
-    def texts(self, frame: pl.DataFrame) -> list[str]:
-        """The texts of a table's rows, several columns joined with their marks; what is missing is empty."""
-        return texts_of(frame, self.columns, self.marks)
+    @property
+    def label(self) -> ClassTarget:
+        """The target.
 
-    def encode_one(self, text: str | Mapping[str, Any]) -> NDArray[np.int32]:
-        """The ids of one text, between ``<bos>`` and ``<eos>``: what `encode_texts` gives for it.
+        Raises:
+            ConfigError: this is the codec of a language model.
+        """
+        if self.target is None:
+            raise ConfigError("a language model has no labels: train a classifier from it, TextLearner(data)")
+        return self.target
+
+    def texts(self, rows: pl.DataFrame) -> list[str]:
+        """Return the text of each row, several columns joined with their marks; a missing value is an empty text.
+
+        Raises:
+            DataError: a column is missing, or does not hold text.
+        """
+        return texts_of(rows, self.columns, self.marks)
+
+    def encode(self, rows: pl.DataFrame, *, with_target: bool = False, workers: int | None = None) -> Encoded[Corpus]:
+        """Encode the texts, and on request the labels, of a table's rows.
 
         Args:
-            text: for one column the text itself; else a row as a dictionary. Of several columns the text itself is
-                taken with its marks in it.
+            rows: a frame with the columns of text; others are ignored.
+            with_target: whether to encode the labels, int64 ``(rows,)`` or bool ``(rows, labels)``.
+            workers: number of processes; None: by the amount of text.
+
+        Raises:
+            DataError: a column is missing, or holds what it cannot be read as.
         """
-        if isinstance(text, Mapping):
-            check_columns_of_row(text, self.columns)
-            text = _joined([_as_text(text[column], column) for column in self.columns], self.marks)
-        if not isinstance(text, str):
-            raise DataError(f"a text must be text; got {type(text).__name__}")
-        words = self.tokenizer.tokens(text)
+        target = None
+        if with_target:
+            check_columns(rows, self.label.columns, "the table (label)")
+            target = self.label.encode(rows)
+        corpus = self.encode_texts([self.texts(rows)], workers=workers)
+        return Encoded(inputs=corpus, target=target, notes=self.notes(corpus))
+
+    def encode_texts(self, texts: Texts, *, workers: int | None = None, characters: int | None = None) -> Corpus:
+        """Encode pieces of texts, which need not fit into memory together.
+
+        Args:
+            texts: pieces of texts, marks included.
+            workers: number of processes; None: by the number of characters.
+            characters: number of characters of all texts; None: counted if ``texts`` is a list, else unknown.
+        """
+        characters = total_characters(texts) if characters is None else characters
+        corpus = encode_texts(texts, self.tokenizer, self.vocabulary, workers=workers, characters=characters)
+        return corpus.reverse() if self.backward else corpus
+
+    def encode_one(self, row: str | Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Encode one text by the shortest path.
+
+        Args:
+            row: as for `ids`.
+
+        Returns:
+            Tokens, int32 ``(1, time)``, and their number, int64 ``(1,)``.
+        """
+        tokens = torch.from_numpy(self.ids(row))[None]
+        return tokens, torch.tensor([tokens.shape[1]])
+
+    def ids(self, row: str | Mapping[str, Any]) -> NDArray[np.int32]:
+        """Return the ids of one text between ``<bos>`` and ``<eos>``, int32 ``(time,)``: as `encode` does.
+
+        Args:
+            row: a dictionary with a value per column; or the text itself, of several columns with its marks.
+
+        Raises:
+            DataError: a column is missing, or a value is not text.
+        """
+        if isinstance(row, Mapping):
+            for column in self.columns:
+                if column not in row:
+                    raise DataError(f"the row has no text column {column!r}; {did_you_mean(column, row)}")
+            row = _joined([_as_text(row[column], column) for column in self.columns], self.marks)
+        if not isinstance(row, str):
+            raise DataError(f"a text must be text; got {type(row).__name__}")
+        words = self.tokenizer.tokens(row)
         return self.vocabulary.encode([BOS, *(reversed(words) if self.backward else words), EOS])
 
+    def decode(self, prediction: Tensor) -> pl.DataFrame:
+        """Return predictions as columns: ``prediction`` and ``probability_<class>`` for each class.
+
+        Args:
+            prediction: probabilities, float32 ``(rows, classes)``.
+        """
+        return pl.DataFrame(list(self.label.decode(prediction).values()))
+
     def join(self, tokens: Sequence[str]) -> str:
-        """Tokens, in the model's order, as readable text."""
+        """Return tokens in the model's reading order as readable text."""
         return self.tokenizer.join(tokens[::-1] if self.backward else tokens)
 
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {
-            "columns": list(self.columns), "marks": list(self.marks), "tokenizer": self.tokenizer.to_json(),
-            "vocabulary": list(self.vocabulary.words), "backward": self.backward,
-            "target": None if self.target is None else self.target.to_json(),
-        }  # fmt: skip
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> TextCodec:
-        """The codec that `to_json` described."""
-        target = None if record["target"] is None else target_from_json(record["target"])
-        assert target is None or isinstance(target, Label | Labels)
-        return cls(
-            tuple(record["columns"]), tuple(record["marks"]), tokenizer_from_json(record["tokenizer"]),
-            Vocabulary(tuple(record["vocabulary"])), bool(record["backward"]), target,
-        )  # fmt: skip
+    def notes(self, corpus: Corpus) -> tuple[str, ...]:
+        """Return what a user should know of encoded texts: their amount, unknown words, empty texts."""
+        amount = f"{len(corpus.tokens):,} tokens in {len(corpus):,} texts"
+        notes = [f"{amount}; vocabulary {len(self.vocabulary):,}, {corpus.unknown:.2%} of the words unknown"]
+        empty = int((corpus.lengths == 2).sum())
+        return (*notes, f"empty texts: {empty:,}") if empty else tuple(notes)
 
 
 def columns_and_marks(columns: Columns) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns of text and their field marks, ``<summ>``.
+    """Return the columns of text and their field marks, such as ``<summ>``; a single column has no mark.
 
     Raises:
-        ConfigError: not names of columns, or two alike, or a mark that is no word of letters, digits and underscores.
+        ConfigError: a column is given twice, or marks are equal or not words of a to z, 0 to 9 and _.
     """
     if isinstance(columns, str):
         return (columns,), ()
@@ -109,16 +172,12 @@ def columns_and_marks(columns: Columns) -> tuple[tuple[str, ...], tuple[str, ...
     return tuple(chosen), tuple(f"<{mark}>" for mark in marks)
 
 
-def texts_of(frame: pl.DataFrame, columns: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """The texts of a table's rows, several columns joined with their marks; what is missing is empty.
-
-    Raises:
-        DataError: a column is missing, or holds lists.
-    """
-    check_columns(frame, columns, "the table (text)")
+def texts_of(rows: pl.DataFrame, columns: Sequence[str], marks: Sequence[str]) -> list[str]:
+    """Return the text of each row: see `TextCodec.texts`."""
+    check_columns(rows, columns, "the table (text)")
     parts: list[list[str]] = []
     for column in columns:
-        series = frame[column]
+        series = rows[column]
         if series.dtype.is_nested() or series.dtype == pl.Binary:
             raise DataError(f"text column {column!r} holds {series.dtype}; it must be text")
         parts.append(series.cast(pl.String).fill_null("").to_list())
@@ -127,15 +186,9 @@ def texts_of(frame: pl.DataFrame, columns: Sequence[str], marks: Sequence[str]) 
     return [_joined(row, marks) for row in zip(*parts, strict=True)]
 
 
-def check_columns_of_row(row: Mapping[str, Any], columns: Sequence[str]) -> None:
-    """That a row has the columns of text.
-
-    Raises:
-        DataError: one is missing.
-    """
-    for column in columns:
-        if column not in row:
-            raise DataError(f"the row has no text column {column!r}; {did_you_mean(column, row)}")
+def total_characters(texts: Texts) -> int | None:
+    """Return the number of characters of all texts if they are a list; else None, since reading would use them up."""
+    return sum(map(len, itertools.chain.from_iterable(texts))) if isinstance(texts, list) else None
 
 
 def _joined(parts: Sequence[str], marks: Sequence[str]) -> str:

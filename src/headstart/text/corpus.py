@@ -1,4 +1,4 @@
-"""`Corpus`: texts as one flat array of token ids; and how many texts become one, in parallel and in bounded memory."""
+"""`Corpus`: texts as one flat array of token ids, made in parallel and in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,38 +19,40 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import to_json
 from headstart.text.processes import tokenize_in_processes
-from headstart.text.tokens import BOS, EOS, SPECIALS, Encoded, Tokenizer
+from headstart.text.tokenizing import AnyTokenizer
+from headstart.text.tokens import BOS, EOS, SPECIALS, Tokenized
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 __all__ = ["Corpus", "Texts", "count_tokens", "encode_texts", "pieces"]
 
 Texts: TypeAlias = Iterable[Sequence[str]]
-"""Texts in pieces, each small enough to be held in memory."""
+"""Texts in pieces, each of which fits into memory."""
 
 CHARACTERS_AT_ONCE = 2_000_000
-"""Of one piece of work: some hundred thousand tokens."""
+"""Characters in one unit of work: some hundred thousand tokens."""
 
 TOKENS_IN_MEMORY = 1 << 27
-"""More than this (512 MB of ids) are kept in a file that is mapped into memory."""
+"""Largest number of tokens in memory (512 MB of ids); more are kept in a file that is mapped into memory."""
 
 TEXTS_AT_ONCE = 10_000
-"""That are turned round together."""
+"""Texts that are reversed together."""
 
 CHARACTERS_PER_PROCESS = 30_000_000
-"""Of work before another process is worth its start: about five seconds of it."""
+"""Characters for which one more process is started: about five seconds of work."""
 
 Ids: TypeAlias = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts as ids, one after the other; each stands between ``<bos>`` and ``<eos>``.
+    """Texts as ids, one after the other, each between ``<bos>`` and ``<eos>``.
 
     Attributes:
         tokens: int32 ``(tokens,)``, in memory or mapped from a file.
-        starts: int64 ``(texts + 1,)``: where each text begins, and the end.
-        bos: the id of ``<bos>``.
+        starts: int64 ``(texts + 1,)``: index of the first token of each text, and the number of tokens.
+        bos: id of ``<bos>``.
     """
 
     tokens: Ids
@@ -57,47 +60,48 @@ class Corpus:
     bos: int = SPECIALS.index(BOS)
 
     def __len__(self) -> int:
-        """How many texts."""
+        """Return the number of texts."""
         return len(self.starts) - 1
 
     def text(self, number: int) -> Ids:
-        """The ids of one text."""
+        """Return the ids of one text, int32 ``(tokens,)``."""
         return self.tokens[self.starts[number] : self.starts[number + 1]]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text, ``<bos>`` and ``<eos>`` included."""
+        """Number of tokens of each text, ``<bos>`` and ``<eos>`` included, int64 ``(texts,)``."""
         return np.diff(self.starts)
 
     def reverse(self) -> Corpus:
-        """The same texts, each read from its end, between the same ``<bos>`` and ``<eos>``; in place."""
+        """Reverse each text in place, between its ``<bos>`` and ``<eos>``; return the corpus."""
         for first in range(0, len(self), TEXTS_AT_ONCE):
             starts = self.starts[first : first + TEXTS_AT_ONCE + 1]
             piece = self.tokens[starts[0] : starts[-1]]
             lengths = np.diff(starts)
-            own = np.repeat(starts[:-1] + starts[1:] - 1 - 2 * starts[0], lengths) - np.arange(len(piece))
+            order = np.repeat(starts[:-1] + starts[1:] - 1 - 2 * starts[0], lengths) - np.arange(len(piece))
             ends = starts[1:] - 1 - starts[0]
             begins = starts[:-1] - starts[0]
-            own[begins], own[ends] = begins, ends
-            piece[:] = piece[own]
+            order[begins], order[ends] = begins, ends
+            piece[:] = piece[order]
         return self
 
+    @cached_property
     def unknown(self) -> float:
-        """Which share of the words is not in the vocabulary; ``<bos>`` and ``<eos>`` do not count."""
-        found = sum(int((piece == UNKNOWN_ID).sum()) for piece in pieces(self.tokens))
+        """Share of the words that are not in the vocabulary, 0 to 1; ``<bos>`` and ``<eos>`` do not count."""
+        unknown = sum(int((piece == UNKNOWN_ID).sum()) for piece in pieces(self.tokens))
         words = len(self.tokens) - 2 * len(self)
-        return found / words if words else 0.0
+        return unknown / words if words else 0.0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Texts in numbers of their own, before the vocabulary is known.
+    """Texts as indices of their distinct tokens, before the vocabulary is known.
 
     Attributes:
-        types: the different tokens.
-        counts: int64 ``(types,)``.
-        tokens: int32 ``(tokens,)``: each token's place in ``types``; changed when they become a corpus.
-        lengths: int64 ``(texts,)``.
+        types: the distinct tokens.
+        counts: int64 ``(types,)``: occurrences of each.
+        tokens: int32 ``(tokens,)``: each token's index in ``types``; `corpus` overwrites it.
+        lengths: int64 ``(texts,)``: number of tokens of each text.
     """
 
     types: list[str]
@@ -106,7 +110,7 @@ class Counted:
     lengths: NDArray[np.int64]
 
     def corpus(self, vocabulary: Vocabulary) -> Corpus:
-        """The same texts in the ids of a vocabulary."""
+        """Return the texts as ids of a vocabulary; uses the same memory, so it can be called once."""
         ids = vocabulary.encode(self.types)
         for piece in pieces(self.tokens):
             piece[:] = ids[piece]
@@ -115,62 +119,75 @@ class Counted:
 
 
 def count_tokens(
-    texts: Texts, tokenizer: Tokenizer, *, workers: int | None = None, characters: int | None = None, show: bool = True
+    texts: Texts,
+    tokenizer: AnyTokenizer,
+    *,
+    workers: int | None = None,
+    characters: int | None = None,
+    show: bool = True,
 ) -> Counted:
-    """Cuts texts into tokens and counts them: everything that a vocabulary is made from, in one pass.
+    """Tokenize texts and count the tokens, in one pass.
 
     Args:
-        texts: pieces of texts; of a corpus larger than memory no more than a few are held at a time.
+        texts: pieces of texts; only a few are held in memory at a time.
         tokenizer: of words or subwords.
-        workers: processes; None: one, and one more for every five seconds of work, up to the processors there are.
-        characters: of all texts, if that is known: what ``workers=None`` goes by.
-        show: report on a terminal, if it takes more than a second.
+        workers: number of processes; None: one, and one more for every five seconds of work, up to the number of
+            processors.
+        characters: number of characters of all texts, from which ``workers=None`` estimates the work; None: unknown,
+            so that one process is used.
+        show: whether to report progress on a terminal, after one second.
+
+    Raises:
+        DataError: a text is not a string, or the disk is full.
+        ConfigError: ``workers`` is not a whole number of at least 1.
     """
     numbers: dict[str, int] = {}
     counts = np.zeros(1024, dtype=np.int64)
     lengths: list[NDArray[np.int64]] = []
     spool = _Spool()
     special = np.array([numbers.setdefault(token, len(numbers)) for token in (BOS, EOS)], dtype=np.int32)
-    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show=show):
-        own = np.fromiter((numbers.setdefault(token, len(numbers)) for token in encoded.types), dtype=np.int32)
+    for part in _tokenized(texts, tokenizer, _checked_workers(workers, characters), show=show):
+        indices = np.fromiter((numbers.setdefault(token, len(numbers)) for token in part.types), dtype=np.int32)
         if len(numbers) > len(counts):
             counts = np.concatenate([counts, np.zeros(max(len(numbers), len(counts)), dtype=np.int64)])
-        marked = _marked(own[encoded.ids] if len(own) else encoded.ids, encoded.lengths, special)
+        marked = _marked(indices[part.ids] if len(indices) else part.ids, part.lengths, special)
         counts[: len(numbers)] += np.bincount(marked, minlength=len(numbers))
-        lengths.append(encoded.lengths + 2)
+        lengths.append(part.lengths + 2)
         spool.add(marked)
     return Counted(list(numbers), counts[: len(numbers)], spool.array(), _joined(lengths))
 
 
 def encode_texts(
     texts: Texts,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     vocabulary: Vocabulary,
     *,
     workers: int | None = None,
     characters: int | None = None,
     show: bool = True,
 ) -> Corpus:
-    """Texts in the ids of a vocabulary that is known already; arguments as for `count_tokens`."""
+    """Tokenize texts and encode them by a known vocabulary, in one pass; other arguments as for `count_tokens`."""
     spool = _Spool()
     lengths: list[NDArray[np.int64]] = []
     special = vocabulary.encode((BOS, EOS))
-    for encoded in _encoded(texts, tokenizer, _checked_workers(workers, characters), show=show):
-        ids = vocabulary.encode(encoded.types)
-        spool.add(_marked(ids[encoded.ids] if len(ids) else encoded.ids, encoded.lengths, special))
-        lengths.append(encoded.lengths + 2)
+    for part in _tokenized(texts, tokenizer, _checked_workers(workers, characters), show=show):
+        ids = vocabulary.encode(part.types)
+        spool.add(_marked(ids[part.ids] if len(ids) else part.ids, part.lengths, special))
+        lengths.append(part.lengths + 2)
     return Corpus(spool.array(), np.concatenate([[0], np.cumsum(_joined(lengths))]), vocabulary.id_of(BOS))
 
 
-def _encoded(texts: Texts, tokenizer: Tokenizer, workers: int, *, show: bool) -> Iterator[Encoded]:
-    """Each piece of work, cut into tokens, in the order of the texts."""
+def _tokenized(texts: Texts, tokenizer: AnyTokenizer, workers: int, *, show: bool) -> Iterator[Tokenized]:
+    """Each unit of work, tokenized, in the order of the texts."""
     work = _work(texts)
-    found = map(tokenizer.encode, work) if workers == 1 else tokenize_in_processes(work, tokenizer.to_json(), workers)
-    return _reported(found) if show and sys.stderr.isatty() else iter(found)
+    parts: Iterable[Tokenized] = map(tokenizer.encode, work)
+    if workers > 1:
+        parts = tokenize_in_processes(work, to_json(tokenizer, kind=AnyTokenizer), workers)
+    return _reported(parts) if show and sys.stderr.isatty() else iter(parts)
 
 
 def _work(texts: Texts) -> Iterator[list[str]]:
-    """The texts in pieces of about one size."""
+    """Return the texts in units of work of about equal size."""
     held: list[str] = []
     characters = 0
     for text in itertools.chain.from_iterable(texts):
@@ -185,22 +202,23 @@ def _work(texts: Texts) -> Iterator[list[str]]:
         yield held
 
 
-def _reported(found: Iterable[Encoded]) -> Iterator[Encoded]:
+def _reported(parts: Iterable[Tokenized]) -> Iterator[Tokenized]:
+    """Return the same parts, with a line on the terminal from the first second on."""
     console = Console(stderr=True)
     started, texts, tokens = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as stack:
         status = None
-        for encoded in found:
-            yield encoded
-            texts, tokens = texts + len(encoded.lengths), tokens + len(encoded.ids)
+        for part in parts:
+            yield part
+            texts, tokens = texts + len(part.lengths), tokens + len(part.ids)
             if status is None and time.perf_counter() - started > 1:
-                status = stack.enter_context(console.status("cutting texts into tokens"))
+                status = stack.enter_context(console.status("tokenizing"))
             if status is not None:
-                status.update(f"cutting texts into tokens: {texts:,} texts, {tokens:,} tokens")
+                status.update(f"tokenizing: {texts:,} texts, {tokens:,} tokens")
 
 
 def _marked(ids: Ids, lengths: NDArray[np.int64], special: Ids) -> Ids:
-    """The ids with the beginning and the end of each text marked."""
+    """Return the ids with the special ones for begin and end put around each text."""
     marked = np.empty(len(ids) + 2 * len(lengths), dtype=np.int32)
     ends = np.cumsum(lengths + 2)
     begins = ends - lengths - 2
@@ -212,7 +230,7 @@ def _marked(ids: Ids, lengths: NDArray[np.int64], special: Ids) -> Ids:
 
 
 class _Spool:
-    """Collects arrays in memory, and beyond `TOKENS_IN_MEMORY` in a file without a name, which ends with its user."""
+    """Collects arrays in memory, and beyond `TOKENS_IN_MEMORY` in an unnamed file that vanishes with its user."""
 
     def __init__(self) -> None:
         self._parts: list[Ids] = []
@@ -243,7 +261,7 @@ class _Spool:
         self._file.close()
         mapped: Ids = np.memmap(self._file.name, dtype=np.int32, mode="r+")
         if os.name == "posix":
-            self._remove()  # the mapping keeps what it needs, and nothing is left behind
+            self._remove()  # the mapping keeps the data alive, and no file is left behind
         return mapped
 
     def _remove(self) -> None:
@@ -257,7 +275,7 @@ def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def pieces(tokens: Ids, size: int = 1 << 22) -> Iterator[Ids]:
-    """Views of an array that may be larger than memory."""
+    """Yield consecutive views of an array that may be larger than memory."""
     for start in range(0, len(tokens), size):
         yield tokens[start : start + size]
 

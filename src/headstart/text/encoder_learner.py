@@ -1,180 +1,128 @@
-"""`EncoderLearner`: what learners on an AWD-LSTM encoder have in common."""
+"""`EncoderLearner`: what learners on an AWD-LSTM encoder have in common: a start, and the encoder to save and load."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from torch import Tensor, nn
+import torch
 
-from headstart.core.artefact import Json, read_folder, write_folder
-from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.text.codec import TextCodec
-from headstart.text.models.awd_lstm import AWDLSTM, Dropouts, Windows, lstm_runs_in_bf16
-from headstart.text.pretrained import Pretrained, read_pretrained, save_record
-from headstart.training.callbacks import Callback
-from headstart.training.history import History
-from headstart.training.learner import Learner
-from headstart.training.optim import OptimizerFactory, Rates, adamw
-from headstart.training.progress import Progress
-from headstart.training.schedules import OneCycle
+from headstart.text.corpus_data import CorpusData
+from headstart.text.design import EncoderDesign
+from headstart.text.models.awd_lstm import LanguageModel, lstm_runs_in_bf16
+from headstart.text.models.classifier import TextClassifier
+from headstart.text.pretrained import Pretrained, read_pretrained, write_encoder
+from headstart.training.application import ApplicationLearner
+from headstart.training.settings import Training
 
-__all__ = ["ActivationPenalty", "EncoderLearner", "check_precision", "make_encoder", "text_adam"]
+__all__ = ["EncoderLearner"]
 
 
-class ActivationPenalty(Callback):
-    """Activation regularisation (large activations) and temporal activation regularisation (large changes in time).
-
-    **Source:** Merity et al. (2018), section 4.4; the defaults are the lesson's.
+class EncoderLearner(ApplicationLearner):
+    """A learner whose model has an AWD-LSTM encoder.
 
     Args:
-        alpha: times the mean square of the activations after output dropout.
-        beta: times the mean square of the change of the activations from one token to the next.
+        data: training and validation texts, or a codec.
+        language_model: folder of a saved language model, classifier or encoder to start from: its sizes are used, known
+            words keep their vectors, and new words get the mean; None: that of the data, if they name one.
+        design: the network.
+        training: all that changes what a training step does.
+        options: as for `ApplicationLearner`.
+
+    Raises:
+        ConfigError: the design asks for other sizes than those of the start.
+        ArtifactError: the start cannot be read, or reads other tokens or in another direction.
     """
 
-    def __init__(self, alpha: float = 2.0, beta: float = 1.0) -> None:
-        for name, value in (("alpha", alpha), ("beta", beta)):
-            if not (isinstance(value, int | float) and value >= 0):
-                raise ConfigError(f"{name} must be a number of 0 or more; got {value!r}")
-        self.alpha, self.beta = alpha, beta
-
-    def on_loss(self, progress: Progress, batch: Batch, outputs: Any, loss: Tensor) -> Tensor:
-        """Adds both."""
-        return self.penalised(outputs[1], loss)
-
-    def penalised(self, windows: Windows, loss: Tensor) -> Tensor:
-        """The loss with both added, the mean over the windows.
-
-        Args:
-            windows: activations before and after output dropout, ``(batch, time, embedding)``, window after window.
-            loss: a scalar.
-        """
-        for raw, dropped in windows:
-            if self.alpha:
-                loss = loss + self.alpha / len(windows) * dropped.float().square().mean()
-            if self.beta and raw.shape[1] > 1:
-                change = raw[:, 1:].float() - raw[:, :-1].float()  # (batch, time - 1, embedding)
-                loss = loss + self.beta / len(windows) * change.square().mean()
-        return loss
-
-
-def text_adam() -> OptimizerFactory:
-    """AdamW with less momentum than elsewhere, betas (0.7, 0.99): the lesson's choice for recurrent networks."""
-    return adamw(betas=(0.7, 0.99))
-
-
-class EncoderLearner(Learner):
-    """A learner whose model has an ``encoder``: `headstart.text.models.awd_lstm.AWDLSTM`."""
-
+    codec_type = TextCodec
     codec: TextCodec
-    design: Json
+    model: LanguageModel | TextClassifier
 
-    def fit_one_cycle(
+    def __init__(
         self,
-        lr: Rates,
-        epochs: int,
+        data: CorpusData | TextCodec,
         *,
-        warm_up: float = 0.25,
-        callbacks: Sequence[Callback] = (),
-        snapshot: str | None = None,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
-    ) -> History:
-        """As `Learner.fit_one_cycle`, with the lower momentum that recurrent networks want (0.8 down to 0.7)."""
-        return self.fit_schedule(
-            lr, OneCycle(epochs, warm_up, momenta=(0.8, 0.7, 0.8)), callbacks=callbacks, snapshot=snapshot,
-            checkpoint=checkpoint, resume=resume,
-        )  # fmt: skip
+        language_model: str | Path | None = None,
+        design: EncoderDesign | None = None,
+        training: Training | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(data, CorpusData):
+            if language_model is None:
+                language_model = data.language_model
+            else:
+                data = replace(data, language_model=Path(language_model))  # the plan goes by it
+        self._start = None if language_model is None else read_pretrained(language_model)
+        super().__init__(data, design=design, training=training, **options)
+        if self._start is not None:
+            self._take(self._start)
+            self._start = None  # its weights are in the model now
+
+    def settled(self, design: EncoderDesign, data: CorpusData | None) -> EncoderDesign:
+        """Return the design with the sizes of the start, or the usual ones of the device."""
+        if self._start is not None:
+            design = design.started(self._start.sizes, self._start.folder)
+        return design.with_sizes((Engine() if data is None else data.engine).device.type)
+
+    @classmethod
+    def check_engine(cls, training: Training, engine: Engine) -> None:
+        """Raise `ConfigError` where the processor has no LSTM at the training's precision."""
+        super().check_engine(training, engine)
+        if engine.device.type == "cpu" and training.precision == "bf16" and not lstm_runs_in_bf16():
+            raise ConfigError(
+                "precision 'bf16' needs bf16 instructions, which this processor does not have: use 'fp32'"
+            )
 
     def save_encoder(self, folder: str | Path) -> Path:
-        """Saves the encoder with its vocabulary to a folder, for `load_encoder` and for ``language_model=``.
+        """Save the encoder with its codec to a folder, for `load_encoder` and for ``language_model=``.
 
         Raises:
             ArtifactError: the folder cannot be written, or holds other files.
         """
-        folder = Path(folder)
-        encoder = self._encoder()
-        if self.engine.is_main:
-            tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
-            write_folder(folder, "encoder", save_record(self.codec, self.design), tensors)
-        self.engine.wait()
-        return folder
+        self.engine.on_main(
+            lambda: write_encoder(Path(folder), self.codec, self._sizes(), self.model.encoder.state_dict())
+        )
+        return Path(folder)
 
     def load_encoder(self, folder: str | Path) -> None:
-        """Takes a saved encoder or language model: known words keep their vectors, new ones get the mean.
+        """Take a saved encoder, language model or classifier: known words keep their vectors, new ones get the mean.
 
         Raises:
             ArtifactError: the folder cannot be read, or its encoder has other sizes, tokens or direction.
         """
-        self.take_pretrained(read_pretrained(folder), Path(folder))
+        self._take(read_pretrained(folder))
 
-    def take_pretrained(self, pretrained: Pretrained, folder: Path) -> None:
-        """Takes the weights of a saved model of text, matched to this learner's vocabulary."""
-        check_same_reading(pretrained.codec, self.codec, folder)
-        own = {size: self.design[size] for size in pretrained.sizes}
-        if pretrained.sizes != own:
-            raise ArtifactError(f"the encoder in {folder} has the sizes {pretrained.sizes}, this learner {own}")
-        matched = pretrained.for_vocabulary(self.codec.vocabulary)
-        self._encoder().load_state_dict(matched.encoder)
-        bias = getattr(self.model, "bias", None)
-        if isinstance(bias, nn.Parameter) and matched.bias is not None:
-            bias.data.copy_(matched.bias)
-
-    def _encoder(self) -> AWDLSTM:
-        encoder = getattr(self.model, "encoder", None)
-        if not isinstance(encoder, AWDLSTM):
-            raise ConfigError(f"{type(self.model).__name__} has no AWD-LSTM encoder to save or load")
-        return encoder
-
-    def load(self, folder: str | Path) -> None:
-        """Takes the weights of a saved learner with the same codec into this one.
-
-        Raises:
-            ArtifactError: as for `Learner.load`, or the vocabulary is another.
-        """
-        record, _ = read_folder(Path(folder), "learner")
-        if record.get("codec") not in (None, self.codec.to_json()):
+    def _take(self, start: Pretrained) -> None:
+        """Take the weights of a saved model, matched to this learner's vocabulary."""
+        _check_same_reading(start, self.codec)
+        if start.sizes != self._sizes():
             raise ArtifactError(
-                f"the model in {folder} was trained with another vocabulary or other labels, so its weights mean"
-                " something else here: headstart.load(folder), or load_encoder(folder), which matches the words"
+                f"the encoder in {start.folder} has the sizes {dict(start.sizes)}, this learner {self._sizes()}"
             )
-        super().load(folder)
+        matched = start.for_vocabulary(self.codec.vocabulary)
+        self.model.encoder.load_state_dict(dict(matched.encoder))
+        if isinstance(self.model, LanguageModel) and matched.bias is not None:
+            with torch.no_grad():
+                self.model.bias.copy_(matched.bias)
+
+    def _sizes(self) -> dict[str, int]:
+        return {name: getattr(self.design, name) for name in ("embedding_size", "hidden", "layers")}
 
 
-def check_precision(engine: Engine) -> None:
-    """That the engine's processor has an LSTM of the engine's precision.
-
-    Raises:
-        ConfigError: it has not.
-    """
-    if engine.device.type == "cpu" and engine.precision == "bf16" and not lstm_runs_in_bf16():
-        raise ConfigError("precision 'bf16' needs bf16 instructions, which this processor does not have: use 'fp32'")
-
-
-def check_same_reading(saved: TextCodec, own: TextCodec, folder: Path) -> None:
-    """That two codecs cut texts into the same tokens, in the same direction.
-
-    Raises:
-        ArtifactError: they do not.
-    """
-    if saved.tokenizer != own.tokenizer:
+def _check_same_reading(start: Pretrained, codec: TextCodec) -> None:
+    """Raise `ArtifactError` if a start reads other tokens than a codec, or in another direction."""
+    if start.codec.tokenizer != codec.tokenizer:
         raise ArtifactError(
-            f"the model in {folder} cuts texts into other tokens than these data; make them with"
-            f" tokenizer=read_codec({str(folder)!r}).tokenizer, from headstart.text.pretrained"
+            f"the model in {start.folder} reads other tokens than these data: make them with"
+            f" language_model={str(start.folder)!r}"
         )
-    if saved.backward != own.backward:
-        directions: dict[bool, Literal["backward", "forward"]] = {True: "backward", False: "forward"}
+    if start.codec.backward != codec.backward:
+        directions = {True: "backward", False: "forward"}
         raise ArtifactError(
-            f"the model in {folder} reads {directions[saved.backward]}, these data {directions[own.backward]}"
+            f"the model in {start.folder} reads {directions[start.codec.backward]}, these data"
+            f" {directions[codec.backward]}"
         )
-
-
-def make_encoder(words: int, design: Json) -> AWDLSTM:
-    """A fresh encoder of a design's sizes and dropouts."""
-    return AWDLSTM(
-        words, embedding_size=design["embedding_size"], hidden=design["hidden"], layers=design["layers"],
-        dropouts=Dropouts(**design["dropouts"]),
-    )  # fmt: skip

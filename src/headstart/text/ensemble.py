@@ -1,4 +1,4 @@
-"""`TextEnsemble`: several classifiers of the same labels, as a rule one forward and one backward, as one artefact."""
+"""`TextEnsemble`: several classifiers of the same label, such as a forward and a backward one, as one artefact."""
 
 from __future__ import annotations
 
@@ -10,108 +10,120 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, finite, reading, write_folder
+from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, check_columns, read_table, to_source
-from headstart.targets.metrics import metric_name
-from headstart.targets.target import Label, Labels
-from headstart.text.folders import rows_of
+from headstart.core.values import Json
+from headstart.frames.door import Table, check_columns, to_source
+from headstart.text.classifier_learner import ClassifierLearner
+from headstart.text.folders import read_rows
 from headstart.text.learner import TextLearner
-from headstart.version import __version__
+from headstart.text.transformer_learner import TransformerLearner
+from headstart.training.saved import model_tensors, record_of, save_values
 
 __all__ = ["TextEnsemble"]
 
+MEMBERS: dict[str, type[ClassifierLearner]] = {kind.application: kind for kind in (TextLearner, TransformerLearner)}
+"""Learners that an ensemble can be made of, by their application."""
+
 
 class TextEnsemble:
-    """Answers with the mean of its members' probabilities. Each may have its own vocabulary and direction.
+    """The mean of the probabilities of several classifiers. Each may have its own vocabulary, direction and network.
+
+    **Source:** Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3,
+    "Bidirectional language model".
 
     Args:
         learners: trained classifiers of the same column of labels, with the same classes.
 
+    Attributes:
+        metrics: the figures of the last `validate`.
+
     Raises:
-        ConfigError: no learner, or other labels.
+        ConfigError: there are no learners, or they have different labels.
     """
 
     application = "text-ensemble"
 
-    def __init__(self, learners: Sequence[TextLearner]) -> None:
-        if not learners or not all(isinstance(learner, TextLearner) for learner in learners):
+    def __init__(self, learners: Sequence[ClassifierLearner]) -> None:
+        if not learners or not all(isinstance(learner, ClassifierLearner) for learner in learners):
             raise ConfigError("an ensemble needs trained text learners")
-        targets = [learner.codec.target for learner in learners]
-        if any(target != targets[0] for target in targets):
+        self.target = learners[0].codec.label
+        if any(learner.codec.label != self.target for learner in learners):
             raise ConfigError("the learners of an ensemble must have the same column of labels, with the same classes")
-        assert targets[0] is not None
         self.learners = list(learners)
-        self.target: Label | Labels = targets[0]
         self.metrics: dict[str, float] = {}
 
+    def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
+        """Predict the label of one text, a list of texts, a table or a folder: as `TextLearner.predict`."""
+        if isinstance(rows, str | Mapping):
+            each = [learner.probabilities_of_one(rows).cpu() for learner in self.learners]
+            return self.target.decode_one(torch.stack(each).mean(0))
+        first = self.learners[0]
+        if isinstance(rows, list | tuple):
+            return first.codec.decode(self.probabilities(first.frame_of(rows)))
+        return to_source(first.codec.decode(self.probabilities(self.rows_of(rows))), rows)
+
     def probabilities(self, frame: pl.DataFrame) -> Tensor:
-        """Probabilities for a table's rows, ``(rows, classes)``."""
+        """Return probabilities for a frame's rows, float32 ``(rows, classes)``."""
         return torch.stack([learner.probabilities(frame).cpu() for learner in self.learners]).mean(0)
 
-    def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
-        """Answers for one text, a list of texts, or a table: as `TextLearner.predict`."""
-        if isinstance(rows, str | Mapping):
-            found = torch.stack([learner.probabilities_of_one(rows).cpu() for learner in self.learners])
-            return self.target.decode_one(found.mean(0))
-        if isinstance(rows, list | tuple):
-            return pl.DataFrame(self.target.decode(self.probabilities(self.learners[0].frame_of(rows))))
-        return to_source(pl.DataFrame(self.target.decode(self.probabilities(read_table(rows)))), rows)
+    def rows_of(self, source: Table) -> pl.DataFrame:
+        """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the models' columns."""
+        return self.learners[0].rows_of(source)
 
     def validate(self) -> dict[str, float]:
-        """The metrics over the members' validation texts, which must be the same."""
-        found = [learner.predict_with_targets() for learner in self.learners]
-        if any(not torch.equal(target, found[0][1]) for _, target in found):
+        """Return the metrics over the members' validation texts, which must be the same."""
+        each = [learner.predict_with_targets() for learner in self.learners]
+        if any(not torch.equal(target, each[0][1]) for _, target in each):
             raise ConfigError(
                 "the members have other validation texts: give them the same split, or use evaluate(table)"
             )
-        self.metrics = self._judged(torch.stack([prediction for prediction, _ in found]).mean(0), found[0][1])
+        self.metrics = self._measured(torch.stack([prediction for prediction, _ in each]).mean(0), each[0][1])
         return self.metrics
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        """The metrics over all rows of a table that has the labels, or of a folder per label."""
-        frame = rows_of(table, self.learners[0].codec.columns, self.target.column)
-        check_columns(frame, self.target.columns, "the table (label)")
-        return self._judged(self.probabilities(frame), self.target.original(self.target.encode(frame)))
+        """Return the metrics over all rows of a table with labels, or of a folder per label."""
+        rows = read_rows(table, self.learners[0].codec.columns, self.target.column)
+        check_columns(rows, self.target.columns, "the table (label)")
+        return self._measured(self.probabilities(rows), self.target.original(self.target.encode(rows)))
 
     def save(self, folder: str | Path) -> Path:
-        """Saves all members to one folder."""
-        folder = Path(folder)
-        record = {
-            "application": self.application,
-            "headstart": __version__,
-            "model": {"class": "TextEnsemble", "members": len(self.learners)},
-            "members": [learner.record() for learner in self.learners],
-            "metrics": finite(self.metrics),
-        }
+        """Save all members to one folder, whole or not at all.
+
+        Raises:
+            ArtifactError: the folder cannot be written, or holds other files.
+        """
+        members = [
+            {"application": learner.application, **learner.values(), **record_of(learner)} for learner in self.learners
+        ]
         tensors = {
             f"{number}.{name}": tensor
             for number, learner in enumerate(self.learners)
-            for name, tensor in learner.model.state_dict().items()
+            for name, tensor in model_tensors(learner).items()
         }
-        write_folder(folder, "learner", record, tensors)
-        return folder
+        rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
+        self.learners[0].engine.on_main(
+            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+        )
+        return Path(folder)
 
     @classmethod
-    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
-        """The ensemble that `save` wrote."""
-        learners = []
+    def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
+        """Return the ensemble that `save` wrote: see `ApplicationLearner.restored`."""
         with reading(folder):
-            for number, member in enumerate(record["members"]):
-                own = {
-                    name.removeprefix(f"{number}."): tensor
-                    for name, tensor in tensors.items()
-                    if name.startswith(f"{number}.")
-                }
-                learners.append(TextLearner.from_record(member, own, folder, engine))
-        made = cls(learners)
-        made.metrics = {name: float(value) for name, value in record["metrics"].items() if value is not None}
-        return made
+            ensemble = cls(
+                [
+                    MEMBERS[member["application"]].restored(member, _part(tensors, f"{number}."), folder, engine)
+                    for number, member in enumerate(record["members"])
+                ]
+            )
+            ensemble.metrics = {name: float(value) for name, value in record["metrics"].items() if value is not None}
+        return ensemble
 
-    def describe(self) -> list[str]:
-        """Lines for ``headstart info``."""
-        return [line for learner in self.learners for line in learner.describe()]
+    def _measured(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        return {metric.name: metric(prediction, target) for metric in self.learners[0].metrics}
 
-    def _judged(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        return {metric_name(metric): float(metric(prediction, target)) for metric in self.learners[0].metrics}
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}

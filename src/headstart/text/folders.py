@@ -4,31 +4,61 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.door import Table, read_table
+from headstart.frames.assemble import Rows
+from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.splits import Splitter, split_rows
 
-__all__ = ["file_pieces", "find_texts", "read_texts", "rows_of", "split_by_part"]
+__all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
 
 FILES_AT_ONCE = 2_000
+"""Files per piece of a corpus that is read piece by piece."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The texts of files, in pieces, read anew with each iteration, so that a corpus may be larger than memory.
+
+    Attributes:
+        paths: of the files.
+    """
+
+    paths: list[str]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the texts of some thousand files at a time; warn of files that are not UTF-8."""
+        damaged: list[str] = []
+        for start in range(0, len(self.paths), FILES_AT_ONCE):
+            yield [_read(path, damaged) for path in self.paths[start : start + FILES_AT_ONCE]]
+        if damaged:
+            warnings.warn(
+                f"{len(damaged)} of {len(self.paths)} files are not UTF-8 throughout ({damaged[0]} is the first): bytes"
+                " that cannot be read count as one unknown character each; convert the files if there are many",
+                HeadstartWarning,
+                stacklevel=2,
+            )
 
 
 def find_texts(folder: str | Path, *, labelled: bool = False, exclude: Sequence[str] = ()) -> pl.DataFrame:
-    """All ``.txt`` files under a folder, in the order of their paths.
+    """Return all ``.txt`` files under a folder, in the order of their paths.
 
     Args:
-        folder: with a folder per label, in one or in folders such as ``train`` and ``test``; or of any layout.
-        labelled: whether the folder that a file lies in is its label.
+        folder: a folder with a folder per label, directly or inside folders such as ``train`` and ``test``; or a folder
+            of any layout.
+        labelled: whether the name of a file's folder is its label.
         exclude: names of folders to leave out (``unsup`` of IMDB, whose texts have no label).
 
     Returns:
-        ``path``, ``label`` (the name of the file's own folder) and ``part`` (the first folder on the way, or empty).
+        ``path``, ``label`` (name of the file's folder) and ``part`` (name of the first folder below ``folder``); both
+        are empty for files directly in ``folder``.
 
     Raises:
-        DataError: there is no such folder, or no text in it; or with ``labelled`` a file in no folder of its own.
+        DataError: there is no such folder, or no text in it; or, with ``labelled``, no folder per label.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -37,7 +67,7 @@ def find_texts(folder: str | Path, *, labelled: bool = False, exclude: Sequence[
     inside = [path.relative_to(root).parts for path in paths]
     kept = [number for number, parts in enumerate(inside) if not set(parts[:-1]) & set(exclude)]
     if labelled:
-        # IMDB's own folder holds lists of its files beside the folders of texts: those are no texts.
+        # IMDB's folder holds lists of its files beside the folders of texts: these are not texts.
         depth = max((len(inside[number]) for number in kept), default=0)
         kept = [number for number in kept if len(inside[number]) == depth]
         if depth == 1:
@@ -53,36 +83,22 @@ def find_texts(folder: str | Path, *, labelled: bool = False, exclude: Sequence[
     )
 
 
-def file_pieces(paths: Sequence[str]) -> Iterator[list[str]]:
-    """The files' texts, some at a time, so that a corpus may be larger than memory."""
-    damaged: list[str] = []
-    for start in range(0, len(paths), FILES_AT_ONCE):
-        yield [_read(path, damaged) for path in paths[start : start + FILES_AT_ONCE]]
-    if damaged:
-        warnings.warn(
-            f"{len(damaged)} of {len(paths)} files are not UTF-8 throughout ({damaged[0]} is the first): the bytes that"
-            " cannot be read count as one unknown character each; convert them if there are many",
-            HeadstartWarning,
-            stacklevel=2,
-        )
-
-
 def read_texts(files: pl.DataFrame) -> pl.DataFrame:
-    """The files of `find_texts` with a column ``text``."""
-    texts = [text for piece in file_pieces(files["path"].to_list()) for text in piece]
+    """Return the files of `find_texts` with their content in a column ``text``."""
+    texts = [text for piece in Files(files["path"].to_list()) for text in piece]
     return files.with_columns(pl.Series("text", texts, pl.String))
 
 
-def rows_of(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
-    """A table's rows; or the text files of a folder, under the names of the columns that a model reads.
+def read_rows(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
+    """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
     Args:
-        source: a table, or a folder of ``.txt`` files, with a folder per label if labels are asked for.
-        columns: that hold the texts.
-        label: the column of labels; None: none is needed.
+        source: a table, or a folder of ``.txt`` files, with a folder per label if ``label`` is given.
+        columns: the model's columns of text.
+        label: the column of labels; None: labels are not needed.
 
     Raises:
-        DataError: a folder for a model that reads several columns.
+        DataError: a folder, for a model that reads several columns.
     """
     if not (isinstance(source, str | Path) and Path(source).is_dir()):
         return read_table(source, "input")
@@ -97,6 +113,46 @@ def rows_of(source: Table, columns: Sequence[str], label: str | None = None) -> 
     return files.rename({"text": columns[0], "label": label})
 
 
+def split_files(
+    files: pl.DataFrame, valid: str | None, split: Splitter | None, usual: Splitter, where: str | None
+) -> Rows:
+    """Return the files to train on and to validate with.
+
+    Args:
+        files: from `find_texts` or `read_texts`.
+        valid: first folder whose texts validate.
+        split: a splitter of the files, instead.
+        usual: the split if neither is given, and no folder is named ``valid``, ``validation`` or ``test``.
+        where: a SQL condition on the files; others are left out.
+
+    Raises:
+        ConfigError: both ``valid`` and ``split``, or there is no such folder.
+        DataError: no files are left, or the split leaves no training files.
+    """
+    if valid is not None and split is not None:
+        raise ConfigError("give validation texts by valid= or by split=, not by both")
+    files = usable_rows(files, where, "the folder", ())
+    part = None if split is not None else _valid_part(files, valid)
+    if part is not None:
+        return Rows(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
+    indices = split_rows(files, split or usual)
+    return Rows(files[indices.train], files[indices.valid] if len(indices.valid) else None)
+
+
+def _valid_part(files: pl.DataFrame, valid: str | None) -> str | None:
+    """Return the first folder whose texts validate: as given, or by its usual names beside ``train``."""
+    parts = set(files["part"].to_list())
+    if valid is not None:
+        if valid not in parts:
+            raise ConfigError(f"valid={valid!r} is no folder there; there are: {', '.join(sorted(parts))}")
+        if len(parts) == 1:
+            raise DataError(f"all texts are in {valid!r}, so that none are left to train on")
+        return valid
+    if "train" not in parts:
+        return None
+    return next((name for name in ("valid", "validation", "test") if name in parts), None)
+
+
 def _read(path: str, damaged: list[str]) -> str:
     try:
         content = Path(path).read_bytes()
@@ -107,19 +163,3 @@ def _read(path: str, damaged: list[str]) -> str:
     except UnicodeDecodeError:
         damaged.append(path)
         return content.decode(errors="replace")
-
-
-def split_by_part(files: pl.DataFrame, valid: str | None) -> str | None:
-    """Which first folder validates: the one asked for, else ``valid``, ``validation`` or ``test`` beside ``train``.
-
-    Raises:
-        ConfigError: there is no such folder.
-    """
-    parts = set(files["part"].to_list())
-    if valid is not None:
-        if valid not in parts:
-            raise ConfigError(f"valid={valid!r} is no folder there; there are: {', '.join(sorted(parts))}")
-        return valid
-    if "train" not in parts:
-        return None
-    return next((name for name in ("valid", "validation", "test") if name in parts), None)

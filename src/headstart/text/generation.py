@@ -1,4 +1,4 @@
-"""Generation: a language model goes on writing, one step per word, however long the prompt."""
+"""Generation: a language model continues a text, at the same cost per word however long the prompt is."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from headstart.text.tokens import BOS, EOS, PAD, UNKNOWN
 __all__ = ["Continuation", "beam_search", "generate", "next_words", "write"]
 
 WINDOW = 256
-"""Tokens of a prompt that are read at a time, so that a long one needs no more memory."""
+"""Tokens of a prompt that are read at a time, which bounds the memory for a long one."""
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """One way to go on.
+    """A continuation of a prompt.
 
     Attributes:
-        text: what comes after the prompt.
-        log_probability: the sum over its words, base e.
+        text: what follows the prompt.
+        log_probability: natural logarithm of its probability.
         complete: whether the text ends there.
     """
 
@@ -46,26 +46,28 @@ def generate(
     top_p: float | None = None,
     seed: int | None = None,
 ) -> str:
-    """Draws word after word from the model's probabilities; never ``<unk>``.
+    """Return a random continuation of a prompt, drawn word by word from the model's probabilities; never ``<unk>``.
 
     **Source:** top-k: Fan et al. (2018); top-p (nucleus): Holtzman et al., "The Curious Case of Neural Text
     Degeneration" (2020).
 
     Args:
-        model: left in evaluation mode.
-        codec: of the same model.
-        prompt: what the text begins with, field marks included; may be empty.
-        n_words: how many tokens at the most; a text that ends, ends.
-        temperature: below 1 bolder, towards the likeliest word, which 0 always takes; above 1 wilder.
-        top_k: draw among the k likeliest alone.
-        top_p: draw among the likeliest that have this share of the probability together.
-        seed: of the draws; None: from torch's own random stream.
+        model: the model, which is left in evaluation mode.
+        codec: the model's codec.
+        prompt: beginning of the text, field marks included; may be empty.
+        n_words: largest number of tokens; the text may end before.
+        temperature: divisor of the logits, 0 or more: below 1 prefers likely words, 0 always takes the likeliest, above
+            1 prefers unlikely words.
+        top_k: draw among this many likeliest words; None: among all.
+        top_p: draw among the likeliest words with this share of the probability together, above 0 and at most 1; None:
+            among all.
+        seed: of the draws; None: from torch's random stream.
 
     Returns:
-        The continuation, without the prompt. A backward model writes what stands before.
+        The continuation, without the prompt. Of a backward model it is what precedes the prompt.
 
     Raises:
-        ConfigError: an option out of its range.
+        ConfigError: an option is out of its range.
     """
     words = write(model, codec, prompt, n_words, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     return codec.join(words[:-1] if words[-1:] == [EOS] else words)
@@ -82,7 +84,7 @@ def write(
     top_p: float | None = None,
     seed: int | None = None,
 ) -> list[str]:
-    """The tokens of `generate`, in the order in which they are drawn; ``<eos>`` is the last where the text ends."""
+    """Return the tokens of `generate`, in the order in which they are drawn; ``<eos>`` last if the text ends."""
     _check_words(n_words)
     if not (isinstance(temperature, int | float) and temperature >= 0):
         raise ConfigError(f"temperature must be a number of 0 or more; got {temperature!r}")
@@ -106,17 +108,17 @@ def write(
 def beam_search(
     model: LanguageModel, codec: TextCodec, prompt: str = "", n_words: int = 20, *, beams: int = 5
 ) -> list[Continuation]:
-    """The likeliest ways to go on that a search of this width finds, the likeliest per word first.
+    """Return likely continuations of a prompt found by beam search, those with the likeliest words first.
 
     Args:
-        model: left in evaluation mode.
-        codec: of the same model.
-        prompt: what the text begins with.
-        n_words: how many tokens at the most.
-        beams: how many ways are followed at a time, side by side in one batch.
+        model: the model, which is left in evaluation mode.
+        codec: the model's codec.
+        prompt: beginning of the text; may be empty.
+        n_words: largest number of tokens.
+        beams: number of continuations that are followed at a time, in one batch; as many are returned.
 
     Raises:
-        ConfigError: an option out of its range.
+        ConfigError: an option is out of its range.
     """
     _check_words(n_words)
     if not (isinstance(beams, int) and beams >= 1):
@@ -130,24 +132,24 @@ def beam_search(
             each = scores[:, None] + _allowed(logits, codec).cpu().float().log_softmax(1)  # (beams, words)
             best = each.flatten().topk(min(2 * beams, each.numel()))
             parents, words = best.indices // each.shape[1], best.indices % each.shape[1]
-            going: list[tuple[float, int, int]] = []
+            open_ends: list[tuple[float, int, int]] = []
             for score, parent, word in zip(best.values.tolist(), parents.tolist(), words.tolist(), strict=True):
                 if score == -torch.inf:
                     continue
                 if word == end:
                     done.append((score, texts[parent], True))
-                elif len(going) < beams:
-                    going.append((score, parent, word))
-            if not going:
+                elif len(open_ends) < beams:
+                    open_ends.append((score, parent, word))
+            if not open_ends:
                 texts = []
                 break
-            scores = torch.tensor([score for score, _, _ in going])
-            texts = [[*texts[parent], word] for _, parent, word in going]
-            chosen = torch.tensor([parent for _, parent, _ in going], device=state[0][0].device)
+            scores = torch.tensor([score for score, _, _ in open_ends])
+            texts = [[*texts[parent], word] for _, parent, word in open_ends]
+            chosen = torch.tensor([parent for _, parent, _ in open_ends], device=state[0][0].device)
             state = tuple((hidden[:, chosen], cell[:, chosen]) for hidden, cell in state)
-            logits, state = _step(model, torch.tensor([[word] for _, _, word in going]), state)
+            logits, state = _step(model, torch.tensor([[word] for _, _, word in open_ends]), state)
     done += [(score, text, False) for score, text in zip(scores.tolist(), texts, strict=False)]
-    done.sort(key=lambda found: -found[0] / (len(found[1]) + found[2] or 1))
+    done.sort(key=lambda entry: -entry[0] / (len(entry[1]) + entry[2] or 1))
     return [
         Continuation(codec.join(codec.vocabulary.decode(text)), score, complete)
         for score, text, complete in done[:beams]
@@ -155,16 +157,16 @@ def beam_search(
 
 
 def next_words(model: LanguageModel, codec: TextCodec, prompt: str = "", k: int = 10) -> list[tuple[str, float]]:
-    """The likeliest next words with their probabilities, which are the model's own, ``<unk>`` left out.
+    """Return the likeliest next words, except ``<unk>``, with their probabilities among all words.
 
     Args:
-        model: left in evaluation mode.
-        codec: of the same model.
-        prompt: what the text begins with.
-        k: how many words.
+        model: the model, which is left in evaluation mode.
+        codec: the model's codec.
+        prompt: beginning of the text; may be empty.
+        k: number of words, at least 1.
 
     Raises:
-        ConfigError: ``k`` is no whole number above 0.
+        ConfigError: ``k`` is not a whole number of at least 1.
     """
     if not (isinstance(k, int) and k >= 1):
         raise ConfigError(f"k must be a whole number of at least 1; got {k!r}")
@@ -185,7 +187,7 @@ def _steps(model: LanguageModel) -> Iterator[None]:
 
 def _read(model: LanguageModel, codec: TextCodec, prompt: str) -> tuple[Tensor, State]:
     """Logits ``(1, words)`` after the prompt, and the state there."""
-    ids = torch.from_numpy(codec.encode_one(prompt)[:-1].astype("int64"))[None]  # without <eos>
+    ids = torch.from_numpy(codec.ids(prompt)[:-1].astype("int64"))[None]  # without <eos>
     state = model.encoder.no_state(1)
     logits = torch.empty(0)
     for start in range(0, ids.shape[1], WINDOW):
@@ -199,7 +201,7 @@ def _step(model: LanguageModel, words: Tensor, state: State) -> tuple[Tensor, St
 
 
 def _allowed(logits: Tensor, codec: TextCodec) -> Tensor:
-    """The logits without those of what nobody writes."""
+    """Return the logits with minus infinity for ``<unk>``, ``<pad>`` and ``<bos>``, which are never written."""
     never = [codec.vocabulary.id_of(token) for token in (UNKNOWN, PAD, BOS)]
     logits = logits.clone()
     logits[:, never] = -torch.inf
@@ -214,12 +216,12 @@ def _drawn(
     scaled = logits.float() / temperature
     if top_k is None and top_p is None:
         return int(torch.multinomial(scaled.softmax(0), 1, generator=random))
-    scaled, places = scaled.sort(descending=True) if top_k is None else scaled.topk(min(top_k, len(scaled)))
+    scaled, words = scaled.sort(descending=True) if top_k is None else scaled.topk(min(top_k, len(scaled)))
     probabilities = scaled.softmax(0)
     if top_p is not None:
         before = probabilities.cumsum(0) - probabilities
-        probabilities[before >= top_p] = 0  # the likeliest always stays
-    return int(places[torch.multinomial(probabilities, 1, generator=random)])
+        probabilities[before >= top_p] = 0  # the likeliest word always remains
+    return int(words[torch.multinomial(probabilities, 1, generator=random)])
 
 
 def _check_words(n_words: int) -> None:

@@ -5,156 +5,150 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Annotated, Unpack
 
 import polars as pl
 
 from headstart.core.engine import Engine
+from headstart.core.values import Range
+from headstart.frames.assemble import rows_of
 from headstart.frames.door import Table
 from headstart.frames.splits import Splitter, by_random
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
-from headstart.text.corpus import Texts
-from headstart.text.encoding import (
+from headstart.text.corpus import Corpus, Texts
+from headstart.text.corpus_data import (
     EVALUATION_BATCH,
-    NO_WORDS,
-    Files,
-    TextOptions,
-    Tokens,
-    as_frame,
-    check_options,
-    encoded_texts,
-    learnt,
-    make_tokenizer,
-    notes_on,
-    sides,
-    split_files,
+    CorpusData,
+    CorpusOptions,
+    CorpusSettings,
+    fit_codec,
+    frame_of,
+    reading_of_start,
 )
-from headstart.text.folders import find_texts
+from headstart.text.folders import Files, find_texts, split_files
 from headstart.text.loaders import StreamLoader
-from headstart.text.tokens import Tokenizer
-from headstart.text.vocabulary import Vocabulary
-from headstart.training.loaders import Data
 
-__all__ = ["LanguageModelData", "StreamOptions", "language_model_loader"]
-
-
-class StreamOptions(TextOptions, total=False):
-    """The same of texts for language models."""
-
-    bptt: int
-    codec: TextCodec | None
+__all__ = ["LanguageModelData", "LanguageModelDataOptions", "LanguageModelSettings", "language_model_loader"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModelData(Data):
+class LanguageModelSettings(CorpusSettings):
+    """How texts become streams of tokens.
+
+    Attributes:
+        batch_size: streams read side by side, over all processes.
+        bptt: tokens per window, on average: gradients reach this far back.
+        language_model: folder of a saved language model to start from. Its tokenizer and direction are used; the
+            vocabulary is that of the new texts, in which words known to it keep their vectors.
+    """
+
+    batch_size: Annotated[int, Range(low=1)] = 64
+    bptt: Annotated[int, Range(low=2)] = 72
+
+
+class LanguageModelDataOptions(CorpusOptions, total=False):
+    """The fields of `LanguageModelSettings` as keyword arguments."""
+
+    bptt: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LanguageModelData(CorpusData):
     """Training and validation texts as streams of tokens.
 
     Attributes:
         codec: how texts became ids.
-        unknown: share of the validation texts' words that the vocabulary does not know (without them: the training
-            texts').
-        notes: what a user should know.
+        language_model: folder of the language model that a learner on these data starts from; None: fresh weights.
+        notes: amount of text, unknown words and empty texts of both parts.
     """
 
     train: StreamLoader
     valid: StreamLoader | None
-    codec: TextCodec
-    unknown: float
-    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        valid = "no" if self.valid is None else f"{self.valid.rows:,}"
+        words = len(self.codec.vocabulary)
+        return f"LanguageModelData({self.train.rows:,} training and {valid} validation tokens, vocabulary {words:,})"
 
     @classmethod
     def from_table(
         cls,
         table: Table,
-        text: Columns,
+        text: Columns = "text",
         *,
         split: Splitter | None = None,
         valid: Table | None = None,
-        where: str | None = None,
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        batch_size: int = 64,
-        bptt: int = 72,
-        seed: int = 0,
-        codec: TextCodec | None = None,
-        workers: int | None = None,
         engine: Engine | None = None,
+        **options: Unpack[LanguageModelDataOptions],
     ) -> LanguageModelData:
-        """Splits a table's rows, learns the vocabulary from the training rows, and encodes both sides.
+        """Split a table's rows, learn the vocabulary from the training rows, and encode both parts.
 
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
-            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or a
-                dictionary of columns and their marks. What is missing is empty.
+            text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
+                with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
-            where: a SQL condition on the rows of both sides.
-            tokenizer: ``"words"``; ``"subwords"``, with which nothing is unknown (extra ``text``); or one of your own.
-            min_freq: words that are rarer in the training texts are unknown.
-            max_vocab: the most frequent words that are known, at most; of subwords how many are learnt.
-            vocabulary: the tokens that are known, instead of those of the training texts.
-            backward: read each text from its end.
-            batch_size: streams that are read side by side, over all processes.
-            bptt: tokens per window, on average.
-            seed: of the order of texts, the windows, and the default split.
-            codec: an earlier one, to go on training its model.
-            workers: processes that cut texts into tokens; None: as many as it is worth.
             engine: device and processes.
+            options: the fields of `LanguageModelSettings`.
 
         Raises:
             DataError: a column is missing or unfit, or there is too little text.
             ConfigError: options that do not go together.
         """
+        settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
-        train_rows, valid_rows = sides(table, valid, split, where, columns, default=by_random(0.1, seed=seed))
-        return cls.from_pieces(
-            [texts_of(train_rows, columns, marks)], [texts_of(valid_rows, columns, marks)], columns=columns,
-            marks=marks, tokenizer=tokenizer, min_freq=min_freq, max_vocab=max_vocab, vocabulary=vocabulary,
-            backward=backward, batch_size=batch_size, bptt=bptt, seed=seed, codec=codec, workers=workers, engine=engine,
-        )  # fmt: skip
+        usual = by_random(0.1, seed=settings.seed)
+        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
+        train = [texts_of(rows.train, columns, marks)]
+        valid_texts = None if rows.valid is None else [texts_of(rows.valid, columns, marks)]
+        return cls._of(train, valid_texts, settings, columns=columns, marks=marks, engine=engine)
 
     @classmethod
     def from_folder(
         cls,
         folder: str | Path,
         *,
-        valid: str | None = None,
         split: Splitter | None = None,
+        valid: str | None = None,
         exclude: Sequence[str] = (),
-        **options: Unpack[StreamOptions],
+        engine: Engine | None = None,
+        **options: Unpack[LanguageModelDataOptions],
     ) -> LanguageModelData:
-        """The text files under a folder, in whatever layout; they are read piece by piece and need not fit in memory.
+        """Read the ``.txt`` files under a folder, piece by piece, so that they need not fit into memory.
 
         Args:
-            folder: of ``.txt`` files.
-            valid: the first folder inside it whose texts validate; None: ``valid`` or ``test`` beside ``train``.
-            split: of the files (columns ``path``, ``label``, ``part``) instead; else a random tenth.
+            folder: folder of ``.txt`` files, in any layout.
+            split: of the files (columns ``path``, ``label``, ``part``); None: see ``valid``.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
+                ``train`` if there is one, else a random tenth of the files.
             exclude: names of folders to leave out.
-            options: the arguments of `from_table` of these names.
+            engine: device and processes.
+            options: the fields of `LanguageModelSettings`; ``where`` sees the columns of ``split``.
         """
-        check_options(options, StreamOptions)
+        settings = LanguageModelSettings.of(options, cls.__name__)
         files = find_texts(folder, exclude=exclude)
-        rows = split_files(files, valid, split, by_random(0.1, seed=options.get("seed", 0)))
-        train_paths, valid_paths = files[rows.train]["path"].to_list(), files[rows.valid]["path"].to_list()
-        characters = sum(Path(path).stat().st_size for path in train_paths)
-        return cls.from_pieces(Files(train_paths), Files(valid_paths), characters=characters, **options)
+        rows = split_files(files, valid, split, by_random(0.1, seed=settings.seed), settings.where)
+        train = Files(rows.train["path"].to_list())
+        valid_texts = None if rows.valid is None else Files(rows.valid["path"].to_list())
+        characters = sum(Path(path).stat().st_size for path in train.paths)
+        return cls._of(train, valid_texts, settings, characters=characters, engine=engine)
 
     @classmethod
     def from_texts(
         cls,
         texts: Sequence[str],
         *,
-        valid: Sequence[str] | None = None,
         split: Splitter | None = None,
-        **options: Unpack[StreamOptions],
+        valid: Sequence[str] | None = None,
+        engine: Engine | None = None,
+        **options: Unpack[LanguageModelDataOptions],
     ) -> LanguageModelData:
-        """A list of texts; all else as for `from_table`."""
-        check_options(options, StreamOptions)
-        judged = None if valid is None else as_frame(valid, "valid")
-        return cls.from_table(as_frame(texts, "texts"), "text", split=split, valid=judged, **options)
+        """Split a list of texts: otherwise as `from_table`, with the column ``text``."""
+        valid_frame = None if valid is None else frame_of(valid, "valid")
+        return cls.from_table(
+            frame_of(texts, "texts"), "text", split=split, valid=valid_frame, engine=engine, **options
+        )
 
     @classmethod
     def from_pieces(
@@ -165,64 +159,63 @@ class LanguageModelData(Data):
         columns: Sequence[str] = ("text",),
         marks: Sequence[str] = (),
         characters: int | None = None,
-        **options: Unpack[StreamOptions],
+        engine: Engine | None = None,
+        **options: Unpack[LanguageModelDataOptions],
     ) -> LanguageModelData:
-        """Pieces of texts from anywhere: what the other constructors come down to. A corpus may be larger than memory.
+        """Read pieces of texts from anywhere; a corpus may be larger than memory.
 
         Args:
             train: lists of training texts, from a list of lists or a generator; read once, with subwords twice.
-            valid: the same of validation texts, or None.
-            columns: what the codec calls the texts.
-            marks: the field marks in them.
-            characters: of all training texts, where that is known.
-            options: the arguments of `from_table` of these names.
+            valid: lists of validation texts; None: there are none.
+            columns: names of the texts' columns, for the codec.
+            marks: the field marks in the texts.
+            characters: number of characters of all training texts; None: unknown.
+            engine: device and processes.
+            options: the fields of `LanguageModelSettings`; ``where`` has no effect.
         """
-        check_options(options, StreamOptions)
-        return cls._encoded(train, valid, tuple(columns), tuple(marks), characters, **options)
+        settings = LanguageModelSettings.of(options, cls.__name__)
+        return cls._of(train, valid, settings, columns=columns, marks=marks, characters=characters, engine=engine)
 
     @classmethod
-    def _encoded(
+    def _of(
         cls,
         train: Texts,
         valid: Texts | None,
-        columns: tuple[str, ...],
-        marks: tuple[str, ...],
-        characters: int | None,
+        settings: LanguageModelSettings,
         *,
-        tokenizer: Tokens | Tokenizer = "words",
-        min_freq: int = 3,
-        max_vocab: int = 60_000,
-        vocabulary: Vocabulary | None = None,
-        backward: bool = False,
-        batch_size: int = 64,
-        bptt: int = 72,
-        seed: int = 0,
-        codec: TextCodec | None = None,
-        workers: int | None = None,
-        engine: Engine | None = None,
+        columns: Sequence[str] = ("text",),
+        marks: Sequence[str] = (),
+        characters: int | None = None,
+        engine: Engine | None,
     ) -> LanguageModelData:
         engine = engine or Engine()
-        if codec is None:
-            tokenizer = make_tokenizer(tokenizer, train, max_vocab, marks)
-            empty = TextCodec(columns, marks, tokenizer, NO_WORDS, backward)
-            codec, corpus = learnt(empty, train, min_freq, max_vocab, vocabulary, workers, characters, engine)
+        settings = reading_of_start(settings, with_vocabulary=False)
+        if settings.codec is None:
+            codec, corpus = fit_codec(
+                train, settings, columns=columns, marks=marks, characters=characters, engine=engine
+            )
         else:
-            codec = replace(codec, target=None)
-            corpus = encoded_texts(codec, train, workers, characters)
-        judged = None if valid is None else encoded_texts(codec, valid, workers, None)
-        loaders = [
-            StreamLoader(part, batch_size=batch_size, bptt=bptt, shuffle=part is corpus, seed=seed, engine=engine)
-            for part in (corpus, judged)
-            if part is not None
-        ]
-        unknown = (judged or corpus).unknown()
+            codec = replace(settings.codec, target=None)
+            corpus = codec.encode_texts(train, workers=settings.workers, characters=characters)
+        valid_corpus = None if valid is None else codec.encode_texts(valid, workers=settings.workers)
+
+        def loader(part: Corpus, *, shuffle: bool) -> StreamLoader:
+            return StreamLoader(
+                part, batch_size=settings.batch_size, bptt=settings.bptt, shuffle=shuffle, seed=settings.seed,
+                engine=engine,
+            )  # fmt: skip
+
+        notes = [f"training: {note}" for note in codec.notes(corpus)]
+        if valid_corpus is not None:
+            notes += [f"validation: {note}" for note in codec.notes(valid_corpus)]
         return cls(
-            train=loaders[0], valid=loaders[1] if judged is not None else None, engine=engine, codec=codec,
-            unknown=unknown, notes=notes_on(codec, corpus, judged, unknown),
+            train=loader(corpus, shuffle=True), engine=engine, codec=codec, notes=tuple(notes),
+            valid=None if valid_corpus is None else loader(valid_corpus, shuffle=False),
+            language_model=None if settings.language_model is None else Path(settings.language_model),
         )  # fmt: skip
 
 
-def language_model_loader(codec: TextCodec, frame: pl.DataFrame, engine: Engine) -> StreamLoader:
-    """All rows of a frame as streams, to be judged by a language model."""
-    corpus = encoded_texts(codec, [codec.texts(frame)], None, None)
+def language_model_loader(codec: TextCodec, rows: pl.DataFrame, engine: Engine) -> StreamLoader:
+    """Return all rows of a frame as streams, to evaluate a language model on."""
+    corpus = codec.encode(rows).inputs
     return StreamLoader(corpus, batch_size=EVALUATION_BATCH, bptt=72, shuffle=False, engine=engine)

@@ -1,4 +1,4 @@
-"""Batches of text: a stream for language models, and texts of like length for classifiers."""
+"""Batches of text: streams for language models, and texts of similar length for classifiers."""
 
 from __future__ import annotations
 
@@ -14,48 +14,50 @@ from torch import Tensor
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import Json
 from headstart.text.corpus import Corpus
 from headstart.text.tokens import PAD, SPECIALS
-from headstart.training.loaders import share_of_rows
+from headstart.training.loaders import digest_of, share_of_rows
 
 __all__ = ["BucketLoader", "StreamLoader"]
 
 PAD_ID = SPECIALS.index(PAD)
 
 IGNORED = -100
-"""As a target: nothing is to be predicted here (torch's own number for it)."""
+"""Target at positions where nothing is to be predicted: torch's default ``ignore_index``."""
 
 LEAST_WINDOW = 5
-"""Tokens of the shortest window, as in the AWD-LSTM paper."""
+"""Tokens in the shortest window (Merity et al., 2018, section 5)."""
 
 COLUMNS_AT_ONCE = 4096
-"""Of each stream that are gathered at a time."""
+"""Tokens of each stream that are gathered at a time."""
 
 BUCKET = 50
-"""Batches whose texts are sorted by length together: neighbours are alike, and the order is still mostly random."""
+"""Batches whose texts are sorted by length together: little padding, and still a mostly random order."""
 
 
 class StreamLoader:
     """Windows along parallel streams of text: the texts, one after the other, cut into ``batch_size`` equal parts.
 
-    Each window's state is carried into the next. Every token is read once per epoch, and predicted once from what
-    stands before it; except ``<bos>``, which nothing before it could tell, and padding at the end of the last stream.
+    The model carries its state from each window to the next. Every token is read once per epoch, and predicted once
+    from those before it; except ``<bos>``, which does not depend on them, and padding at the end of the last stream.
 
-    **Source:** the lengths of windows: Merity et al. (2018), section 5: mostly ``bptt``, one in twenty half of it, with
-    a deviation of 5, at least 5; the learning rate goes along with the length.
+    **Source:** lengths of windows as in Merity et al., "Regularizing and Optimizing LSTM Language Models" (2018),
+    section 5: ``bptt`` on average, in one of twenty windows half of it, with a standard deviation of 5, at least 5; the
+    learning rate is proportional to the length.
 
     Args:
         corpus: the texts.
-        batch_size: streams over all processes.
+        batch_size: number of streams over all processes.
         bptt: tokens per window.
-        shuffle: training: the texts in a new order and windows of varying length in each epoch; else their own order
-            and equal windows.
+        shuffle: True, for training: texts in a new order, and windows of varying length, in each epoch; False: texts in
+            their order, and equal windows.
         seed: of order and lengths.
         engine: whose rank takes its share of the streams.
 
     Raises:
-        ConfigError: a size is no whole number, or too small.
-        DataError: fewer tokens than make a window.
+        ConfigError: a size is not a whole number, or too small.
+        DataError: fewer tokens than one window.
     """
 
     def __init__(
@@ -67,26 +69,38 @@ class StreamLoader:
         predicted = len(corpus.tokens) - 1
         if predicted < 2 * engine.world_size or not len(corpus):
             raise DataError(f"a language model needs some text; there are {len(corpus.tokens)} tokens in all")
-        # Few tokens make few streams, so that each is long enough for a window.
+        # A small corpus has fewer streams, so that each is long enough for a window.
         self.batch_size = max(engine.world_size, min(batch_size, predicted // LEAST_WINDOW))
         self.columns = -(-predicted // self.batch_size)
         self.rows = predicted
         self._planned: tuple[int, list[tuple[int, int]]] | None = None
 
     def windows(self, epoch: int) -> list[tuple[int, int]]:
-        """First and last column (exclusive) of each window."""
+        """Return the first column of each window, and the one after its last."""
         if self._planned is None or self._planned[0] != epoch:
             self._planned = (epoch, self._plan(epoch))
         return self._planned[1]
 
     def steps(self, epoch: int) -> int:
-        """The number of windows: with ``shuffle`` another in each epoch."""
+        """Return the number of windows; with ``shuffle`` it varies from epoch to epoch."""
         return len(self.windows(epoch))
 
-    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """This process's streams, window by window: inputs are tokens, fresh and the next tokens, which are the target.
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "bptt": self.bptt,
+            "seed": self.seed,
+            "digest": digest_of(*_tensors(self.corpus)),
+        }
 
-        The target is among the inputs since the model computes the loss itself, without holding all its logits.
+    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """Yield this process's streams, window by window.
+
+        Inputs are tokens, int32 ``(streams, time)``; fresh, bool ``(streams,)``, true in an epoch's first window; and
+        the next tokens, int64 ``(streams, time)``. The latter are also the target; they are among the inputs since the
+        model computes the loss, without holding all logits.
         """
         first, last = share_of_rows(0, self.batch_size, self.engine.rank, self.engine.world_size)
         read = _Reader(self.corpus, self._order(epoch))
@@ -94,8 +108,8 @@ class StreamLoader:
         for start, end in self.windows(epoch)[start_step:]:
             if end + 1 > block_start + block.shape[1]:
                 width = min(max(COLUMNS_AT_ONCE, end - start), self.columns - start) + 1
-                places = [stream * self.columns + start for stream in range(first, last)]
-                block, block_start = read.block(places, width, self.columns - start), start
+                positions = [stream * self.columns + start for stream in range(first, last)]
+                block, block_start = read.block(positions, width, self.columns - start), start
             piece = block[:, start - block_start : end + 1 - block_start]
             tokens, target = np.where(piece < 0, PAD_ID, piece)[:, :-1], piece[:, 1:]
             target = np.where((target < 0) | (target == self.corpus.bos), IGNORED, target)
@@ -125,50 +139,51 @@ class StreamLoader:
 
 
 class _Reader:
-    """Texts in some order as if they were one, read anywhere."""
+    """Texts, one after the other in a given order, that can be read from any position."""
 
     def __init__(self, corpus: Corpus, order: NDArray[np.int64]) -> None:
         self.corpus, self.order = corpus, order
         self.ends = np.cumsum(corpus.lengths[order])
 
-    def block(self, places: Sequence[int], width: int, most: int) -> NDArray[np.int32]:
-        """``width`` tokens from each place on, int32 ``(places, width)``; -1 after the end.
+    def block(self, positions: Sequence[int], width: int, most: int) -> NDArray[np.int32]:
+        """Return ``width`` tokens from each position on, int32 ``(positions, width)``; -1 after the end.
 
         Args:
-            places: where each row begins.
+            positions: first token of each row.
             width: of the block.
-            most: tokens of a row that are its own; one more is the next to be predicted.
+            most: number of tokens that belong to a row; one more is the next to be predicted.
         """
-        found = np.full((len(places), width), -1, dtype=np.int32)
-        for row, place in enumerate(places):
-            size = min(width, most + 1, int(self.ends[-1]) - place)
+        block = np.full((len(positions), width), -1, dtype=np.int32)
+        for row, position in enumerate(positions):
+            size = min(width, most + 1, int(self.ends[-1]) - position)
             if size > 1:  # a token with nothing after it predicts nothing
-                found[row, :size] = self.read(place, size)
-        return found
+                block[row, :size] = self.read(position, size)
+        return block
 
-    def read(self, place: int, size: int) -> NDArray[np.int32]:
-        first, last = np.searchsorted(self.ends, [place, place + size - 1], side="right")
+    def read(self, position: int, size: int) -> NDArray[np.int32]:
+        first, last = np.searchsorted(self.ends, [position, position + size - 1], side="right")
         parts = np.concatenate([self.corpus.text(int(number)) for number in self.order[first : last + 1]])
-        begin = place - (int(self.ends[first - 1]) if first else 0)
+        begin = position - (int(self.ends[first - 1]) if first else 0)
         return parts[begin : begin + size]
 
 
 class BucketLoader:
-    """Whole texts, those of like length together, padded at the end to the longest of their batch.
+    """Whole texts of similar length per batch, padded at the end to the longest of them.
 
     Args:
         corpus: the texts.
         target: ``(texts, ...)`` or None.
         weight: float ``(texts,)`` or None.
         batch_size: texts per batch over all processes.
-        most_tokens: of a batch, padding included, beyond the least number of texts: bounds memory where texts are long.
-        shuffle: training: another order in each epoch; else by length, with ``index`` to put answers in order.
+        most_tokens: largest number of tokens in a batch, padding included, which bounds memory for long texts; a batch
+            has at least one text, in training two for each process.
+        shuffle: True, for training: a new order in each epoch; False: by length, with ``index`` to restore the order.
         seed: of the order.
-        engine: whose rank takes its share.
+        engine: whose rank takes its share of each batch.
 
     Raises:
-        ConfigError: ``batch_size`` is no whole number, or too small.
-        DataError: no texts, or in training fewer than 2 per process.
+        ConfigError: ``batch_size`` is not a whole number, or too small.
+        DataError: there are no texts, or in training fewer than two per process.
     """
 
     def __init__(
@@ -197,17 +212,27 @@ class BucketLoader:
         self._planned: tuple[int, list[NDArray[np.int64]]] | None = None
 
     def steps(self, epoch: int) -> int:
-        """The number of batches."""
+        """Return the number of batches."""
         return len(self._plan(epoch))
 
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "most_tokens": self.most_tokens,
+            "seed": self.seed,
+            "digest": digest_of(*_tensors(self.corpus), self.target, self.weight),
+        }
+
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """This process's share of each batch: inputs are tokens int32 ``(batch, time)`` and lengths ``(batch,)``."""
+        """Yield this process's share of each batch: tokens, int32 ``(batch, time)``, lengths, int64 ``(batch,)``."""
         for rows in self._plan(epoch)[start_step:]:
             start, end = share_of_rows(0, len(rows), self.engine.rank, self.engine.world_size)
-            own = rows[start:end]
-            index = torch.from_numpy(own.copy())
+            share = rows[start:end]
+            index = torch.from_numpy(share.copy())
             yield Batch(
-                inputs=padded(self.corpus, own), rows=len(own), index=index,
+                inputs=padded(self.corpus, share), rows=len(share), index=index,
                 target=None if self.target is None else self.target[index],
                 weight=None if self.weight is None else self.weight[index],
             )  # fmt: skip
@@ -224,36 +249,41 @@ class BucketLoader:
         random = np.random.default_rng(seed_of(self.seed, epoch))
         order = random.permutation(self.rows)
         size = BUCKET * self.batch_size
-        found: list[NDArray[np.int64]] = []
+        batches: list[NDArray[np.int64]] = []
         starts = list(range(0, self.rows, size))
         if len(starts) > 1 and self.rows - starts[-1] < self.batch_size:
-            starts.pop()  # a few texts left over are sorted with the bucket before
+            starts.pop()  # a small remainder is sorted together with the bucket before it
         for start, end in pairwise([*starts, self.rows]):
             bucket = order[start:end]
-            found += self._cut(bucket[np.argsort(-self._lengths[bucket], kind="stable")])
-        return [found[place] for place in random.permutation(len(found))]
+            batches += self._cut(bucket[np.argsort(-self._lengths[bucket], kind="stable")])
+        return [batches[index] for index in random.permutation(len(batches))]
 
     def _cut(self, ordered: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Batches of texts in the order of falling length: each begins with its longest."""
-        found: list[NDArray[np.int64]] = []
+        """Batches of texts that are sorted by falling length, so that each begins with its longest."""
+        batches: list[NDArray[np.int64]] = []
         start = 0
         while start < len(ordered):
             fits = self.most_tokens // int(self._lengths[ordered[start]])
             end = start + max(self.least, min(self.batch_size, fits))
-            if len(ordered) - end < self.least:  # too few for a batch of their own
+            if len(ordered) - end < self.least:  # too few for another batch
                 end = len(ordered)
-            found.append(ordered[start:end])
+            batches.append(ordered[start:end])
             start = end
-        return found
+        return batches
 
 
 def padded(corpus: Corpus, rows: NDArray[Any]) -> tuple[Tensor, Tensor]:
-    """Some texts, padded at the end: tokens int32 ``(rows, longest)`` and lengths int64 ``(rows,)``."""
+    """Return texts padded at the end: tokens, int32 ``(rows, longest)``, and lengths, int64 ``(rows,)``."""
     lengths = corpus.lengths[rows]
     time = np.arange(int(lengths.max(initial=1)))
-    places = np.minimum(corpus.starts[rows][:, None] + time, len(corpus.tokens) - 1)
-    tokens = np.where(time < lengths[:, None], corpus.tokens[places], np.int32(PAD_ID))
+    indices = np.minimum(corpus.starts[rows][:, None] + time, len(corpus.tokens) - 1)  # (rows, longest)
+    tokens = np.where(time < lengths[:, None], corpus.tokens[indices], np.int32(PAD_ID))
     return torch.from_numpy(tokens), torch.from_numpy(lengths.astype(np.int64))
+
+
+def _tensors(corpus: Corpus) -> tuple[Tensor, Tensor]:
+    """Return the corpus for a digest, without a copy."""
+    return torch.from_numpy(corpus.tokens), torch.from_numpy(corpus.starts)
 
 
 def _check_size(name: str, size: Any, least: int) -> None:

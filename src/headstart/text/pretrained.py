@@ -1,74 +1,80 @@
-"""A saved language model as a start: its codec, its sizes, its encoder's weights; and their match to other words."""
+"""A saved model of text as a start: its codec, its sizes, its encoder's weights; and their match to other words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, read_folder, reading
+from headstart.core.artefact import read_folder, reading, write_folder
 from headstart.core.errors import ArtifactError
+from headstart.core.values import from_json, to_json
 from headstart.text.codec import TextCodec
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
 
-__all__ = ["Pretrained", "matched_rows", "read_codec", "read_pretrained", "save_record"]
+__all__ = ["Pretrained", "matched_rows", "read_codec", "read_pretrained", "write_encoder"]
 
 SIZES = ("embedding_size", "hidden", "layers")
 EMBEDDING = "embedding.weight"
+ENCODER = "model.encoder."
+"""What the names of an encoder's tensors begin with in an artefact."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a saved language model, classifier or encoder hands on.
+    """What a saved language model, classifier or encoder passes on.
 
     Attributes:
+        folder: where it was saved, for messages.
         codec: how its texts became ids.
-        sizes: ``embedding_size``, ``hidden`` and ``layers``.
-        encoder: the encoder's weights, by their names in it.
-        bias: the decoder's, ``(words,)``; None where only an encoder was saved.
+        sizes: ``embedding_size``, ``hidden`` and ``layers`` of the encoder.
+        encoder: the encoder's weights, by name.
+        bias: the decoder's bias, float32 ``(words,)``; None if only an encoder was saved.
     """
 
+    folder: Path
     codec: TextCodec
-    sizes: dict[str, int]
-    encoder: dict[str, Tensor]
+    sizes: Mapping[str, int]
+    encoder: Mapping[str, Tensor]
     bias: Tensor | None
 
     def for_vocabulary(self, vocabulary: Vocabulary) -> Pretrained:
-        """The same weights for another vocabulary: known words keep their rows, new ones get the mean of all."""
+        """Return the weights for another vocabulary: see `matched_rows`."""
         known = self.codec.vocabulary
         if known == vocabulary:
             return self
         encoder = {**self.encoder, EMBEDDING: matched_rows(self.encoder[EMBEDDING], known, vocabulary)}
         bias = None if self.bias is None else matched_rows(self.bias, known, vocabulary)
-        return Pretrained(self.codec, self.sizes, encoder, bias)
+        return replace(self, encoder=encoder, bias=bias)
 
 
 def matched_rows(rows: Tensor, known: Vocabulary, wanted: Vocabulary) -> Tensor:
-    """A matrix with a row per word, for another vocabulary.
+    """Return a matrix with a row per word for another vocabulary.
 
-    **Source:** Howard and Ruder (2018), section 3.2, as in fastai: the mean for words that are new.
+    **Source:** Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.2,
+    as in fastai: the mean for new words.
 
     Args:
         rows: ``(known words, ...)``.
-        known: whose words the rows belong to.
+        known: the vocabulary of the rows.
         wanted: the other vocabulary.
 
     Returns:
-        ``(wanted words, ...)``: known words take over their rows, new ones the mean of all rows.
+        ``(wanted words, ...)``: known words keep their rows, new words get the mean of all rows.
     """
-    places = torch.from_numpy(known.encode(wanted.words).copy()).long()
-    found = rows[places]
-    new = places == UNKNOWN_ID
+    indices = torch.from_numpy(known.encode(wanted.words).copy()).long()
+    matched = rows[indices]
+    new = indices == UNKNOWN_ID
     new[UNKNOWN_ID] = False
-    found[new] = rows.mean(0)
-    return found
+    matched[new] = rows.mean(0)
+    return matched
 
 
 def read_codec(folder: str | Path) -> TextCodec:
-    """The codec of a saved language model or encoder.
+    """Return the codec of a saved language model, classifier or encoder.
 
     Raises:
         ArtifactError: as for `read_pretrained`.
@@ -77,10 +83,10 @@ def read_codec(folder: str | Path) -> TextCodec:
 
 
 def read_pretrained(folder: str | Path) -> Pretrained:
-    """What `LanguageModelLearner.save` or ``save_encoder`` wrote to a folder.
+    """Read what ``save`` or ``save_encoder`` of a learner of texts wrote.
 
     Raises:
-        ArtifactError: the folder is missing, damaged, or holds no model of text with an encoder.
+        ArtifactError: the folder is missing or damaged, or holds no model of texts with an AWD-LSTM encoder.
     """
     path = Path(folder)
     name = "encoder" if (path / "encoder.json").is_file() else "learner"
@@ -91,19 +97,19 @@ def read_pretrained(folder: str | Path) -> Pretrained:
             " headstart train language-model"
         )
     with reading(path):
-        codec = TextCodec.from_json(record["codec"])
-        sizes = {size: int(record["model"][size]) for size in SIZES}
-        encoder = _encoder_of(tensors)
+        codec: TextCodec = from_json(TextCodec, record["codec"])
+        sizes = {size: int(record["design"][size]) for size in SIZES}
+        encoder = {name.removeprefix(ENCODER): part for name, part in tensors.items() if name.startswith(ENCODER)}
         if len(encoder[EMBEDDING]) != len(codec.vocabulary):
             raise ValueError("vocabulary and embedding differ in size")
-    return Pretrained(codec, sizes, encoder, tensors.get("bias"))
+    return Pretrained(path, codec, sizes, encoder, tensors.get("model.bias"))
 
 
-def save_record(codec: TextCodec, design: Json) -> Json:
-    """What ``encoder.json`` says."""
-    return {"codec": codec.to_json(), "model": {size: design[size] for size in SIZES}}
+def write_encoder(folder: Path, codec: TextCodec, sizes: Mapping[str, int], encoder: Mapping[str, Tensor]) -> None:
+    """Write an encoder with its codec to a folder, for `read_pretrained`.
 
-
-def _encoder_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = "encoder."
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    Raises:
+        ArtifactError: the folder cannot be written, or holds other files.
+    """
+    record = {"codec": to_json(codec), "design": {size: sizes[size] for size in SIZES}}
+    write_folder(folder, "encoder", record, {f"{ENCODER}{name}": tensor for name, tensor in encoder.items()})

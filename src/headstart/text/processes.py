@@ -1,6 +1,6 @@
-"""Tokenizing in several processes, each a plain interpreter that runs this module and imports no torch.
+"""Tokenizing in several processes, each an interpreter that runs this module and imports no torch.
 
-`multiprocessing` would run the user's own script again in each process; here texts go in as JSON and ids come out as
+`multiprocessing` would run the user's script again in each process. Here texts go in as JSON, and ids come out as
 bytes.
 """
 
@@ -20,32 +20,31 @@ from typing import IO, Any
 import numpy as np
 
 from headstart.core.errors import DataError
-from headstart.text.tokenizing import tokenizer_from_json
-from headstart.text.tokens import Encoded
+from headstart.text.tokenizing import tokenizer_from_record
+from headstart.text.tokens import Tokenized
 
 __all__ = ["tokenize_in_processes"]
 
 AHEAD = 2
-"""Pieces per process that are held: one at work, one waiting."""
+"""Units of work per process that are held in memory: one in progress, one waiting."""
 
 
-def tokenize_in_processes(work: Iterable[Sequence[str]], tokenizer: dict[str, Any], workers: int) -> Iterator[Encoded]:
-    """Cuts pieces of texts into tokens, several at a time.
+def tokenize_in_processes(
+    work: Iterable[Sequence[str]], tokenizer: dict[str, Any], workers: int
+) -> Iterator[Tokenized]:
+    """Tokenize units of work in parallel; yield the results in their order.
 
     Args:
-        work: pieces of texts, read no further ahead than the processes need.
-        tokenizer: its JSON.
-        workers: how many processes.
-
-    Returns:
-        What each piece gave, in their order.
+        work: lists of texts, read no further ahead than the processes need.
+        tokenizer: ``values.to_json(tokenizer, kind=AnyTokenizer)``.
+        workers: number of processes.
 
     Raises:
-        DataError: a process ended, for want of memory, say.
+        DataError: a process ended, for example for lack of memory.
     """
     processes = [_Process(tokenizer) for _ in range(workers)]
     pools = [ThreadPoolExecutor(1) for _ in processes]
-    waiting: deque[Future[Encoded]] = deque()
+    waiting: deque[Future[Tokenized]] = deque()
     try:
         for texts, (process, pool) in zip(work, cycle(list(zip(processes, pools, strict=True))), strict=False):
             waiting.append(pool.submit(process.encode, texts))
@@ -60,7 +59,7 @@ def tokenize_in_processes(work: Iterable[Sequence[str]], tokenizer: dict[str, An
 
 
 class _Process:
-    """One interpreter that tokenizes."""
+    """An interpreter that tokenizes."""
 
     def __init__(self, tokenizer: dict[str, Any]) -> None:
         source = str(Path(__file__).resolve().parents[2])
@@ -73,7 +72,7 @@ class _Process:
         self._to, self._from = self._process.stdin, self._process.stdout
         _send(self._to, json.dumps(tokenizer).encode())
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+    def encode(self, texts: Sequence[str]) -> Tokenized:
         try:
             _send(self._to, json.dumps(list(texts)).encode())
             types = json.loads(_receive(self._from))
@@ -81,9 +80,9 @@ class _Process:
             lengths = np.frombuffer(_receive(self._from), dtype=np.int64)
         except (OSError, EOFError) as error:
             raise DataError(
-                f"a process that cut texts into tokens ended with code {self._process.poll()}; try workers=1"
+                f"a process that tokenized texts ended with code {self._process.poll()}; try workers=1"
             ) from error
-        return Encoded(types, ids, lengths)
+        return Tokenized(types, ids, lengths)
 
     def close(self) -> None:
         self._to.close()
@@ -106,17 +105,17 @@ def _receive(pipe: IO[bytes]) -> bytes:
 
 
 def _serve() -> None:
-    """What a process does until nobody speaks to it any more."""
-    tokenizer = tokenizer_from_json(json.loads(_receive(sys.stdin.buffer)))
+    """Tokenize what comes in on standard input until it is closed."""
+    tokenizer = tokenizer_from_record(json.loads(_receive(sys.stdin.buffer)))
     while True:
         try:
             texts = json.loads(_receive(sys.stdin.buffer))
         except EOFError:
             return
-        found = tokenizer.encode(texts)
-        _send(sys.stdout.buffer, json.dumps(found.types).encode())
-        _send(sys.stdout.buffer, found.ids.tobytes())
-        _send(sys.stdout.buffer, found.lengths.tobytes())
+        part = tokenizer.encode(texts)
+        _send(sys.stdout.buffer, json.dumps(part.types).encode())
+        _send(sys.stdout.buffer, part.ids.tobytes())
+        _send(sys.stdout.buffer, part.lengths.tobytes())
 
 
 if __name__ == "__main__":

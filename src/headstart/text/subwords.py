@@ -11,78 +11,73 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import ConfigError
-from headstart.text.tokens import PAD, SPECIALS, UNKNOWN, Encoded
+from headstart.text.tokens import PAD, SPECIALS, UNKNOWN, Tokenized
 
 __all__ = ["SubwordTokenizer", "tokenizers_library"]
 
 
 @dataclass(frozen=True)
 class SubwordTokenizer:
-    """Parts of words: nothing is unknown, at the price of more tokens.
+    """Parts of words: no word is unknown, at the price of more tokens per text. Text is lower-cased, as for words.
 
-    **Source:** Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016), on bytes, so that
-    every text can be written. Text is lower-cased, as for words.
+    **Source:** byte-pair encoding of Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units"
+    (2016), on bytes, so that every text can be represented.
 
     Attributes:
-        model: what the `tokenizers` library calls the tokenizer's JSON.
+        model: the tokenizer as JSON of the `tokenizers` library.
     """
 
     model: str
 
     @classmethod
     def fit(cls, texts: Iterable[str], *, size: int, marks: Sequence[str] = ()) -> SubwordTokenizer:
-        """Learns the parts from training texts.
+        """Learn the parts from training texts.
 
         Args:
             texts: read once.
-            size: how many parts, at most, the 256 bytes and the special tokens included.
-            marks: field marks, which stay whole.
+            size: largest number of parts, the 256 bytes and the special tokens included; at least 300.
+            marks: field marks, which are never split.
 
         Raises:
-            ConfigError: the `tokenizers` library is not installed, or ``size`` leaves no room for parts.
+            ConfigError: the `tokenizers` library is not installed, or ``size`` is below 300.
         """
         library = tokenizers_library()
         if size < 300:
             raise ConfigError(f"max_vocab must be at least 300 for subwords: 256 are bytes; got {size!r}")
-        made = library.Tokenizer(library.models.BPE())
-        made.normalizer = library.normalizers.Lowercase()
-        made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
-        made.decoder = library.decoders.ByteLevel()
+        model = library.Tokenizer(library.models.BPE())
+        model.normalizer = library.normalizers.Lowercase()
+        model.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
+        model.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
             vocab_size=size, special_tokens=[*SPECIALS, *marks], show_progress=False,
             initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
         )  # fmt: skip
-        made.train_from_iterator(texts, trainer)
-        return cls(json.dumps(json.loads(made.to_str()), sort_keys=True))
+        model.train_from_iterator(texts, trainer)
+        return cls(json.dumps(json.loads(model.to_str()), sort_keys=True))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All parts, in the order of the library's ids: the vocabulary, which is learnt together with them."""
+        """All parts, in the order of the library's ids."""
         known = self._tokenizer.get_vocab(with_added_tokens=True)
         return tuple(sorted(known, key=known.__getitem__))
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of one text."""
+        """Return the tokens of one text."""
         return [UNKNOWN if part == PAD else part for part in self._tokenizer.encode(text).tokens]
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Many texts at once."""
-        found = self._tokenizer.encode_batch_fast(list(texts))
-        lengths = np.array([len(text.ids) for text in found], dtype=np.int64)
-        ids = np.fromiter(_chained(text.ids for text in found), dtype=np.int32, count=int(lengths.sum()))
+    def encode(self, texts: Sequence[str]) -> Tokenized:
+        """Return the tokens of many texts as numbers."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        lengths = np.array([len(text.ids) for text in encodings], dtype=np.int64)
+        ids = np.fromiter(_chained(text.ids for text in encodings), dtype=np.int32, count=int(lengths.sum()))
         types = [UNKNOWN if part == PAD else part for part in self.words]
-        return Encoded(types, ids, lengths)
+        return Tokenized(types, ids, lengths)
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Tokens as readable text."""
-        known = self._tokenizer
-        ids = [known.token_to_id(token) for token in tokens]
-        text: str = known.decode([number for number in ids if number is not None], skip_special_tokens=False)
+        """Return tokens as readable text."""
+        ids = [self._tokenizer.token_to_id(token) for token in tokens]
+        text: str = self._tokenizer.decode([number for number in ids if number is not None], skip_special_tokens=False)
         return text.strip()
-
-    def to_json(self) -> dict[str, Any]:
-        """What `headstart.text.tokenizing.tokenizer_from_json` takes."""
-        return {"kind": "subwords", "model": self.model}
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -90,10 +85,10 @@ class SubwordTokenizer:
 
 
 def tokenizers_library() -> Any:
-    """The `tokenizers` library.
+    """Return the `tokenizers` library.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: the library is not installed.
     """
     try:
         import tokenizers

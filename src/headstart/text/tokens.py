@@ -1,8 +1,9 @@
-"""Word tokens: one compiled pattern that keeps the lesson's conventions, and how tokens become text again.
+"""Words as tokens: one compiled pattern that keeps the lesson's conventions, and how tokens become text again.
 
-Lower case; punctuation apart; contractions apart (``was n't``, ``it 's``); HTML line breaks and blank lines are one
-token ``<br>``; entities such as ``&amp;`` are read; what is repeated more than three times (``sooooo``, ``!!!!!!``) is
-kept three times. A name in angle brackets, ``<summ>``, is one token: field marks and special tokens are written so.
+Text is lower-cased. Punctuation and contractions are tokens of their own (``was n't``, ``it 's``). HTML line breaks and
+blank lines become one token ``<br>``. Entities such as ``&amp;`` are replaced by their character. Characters repeated
+more than three times (``sooooo``, ``!!!!!!``) are cut to three. A name in angle brackets, ``<summ>``, is one token:
+field marks and special tokens have this form.
 """
 
 from __future__ import annotations
@@ -12,27 +13,29 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOS", "EOS", "PAD", "RULES", "SPECIALS", "UNKNOWN", "Encoded", "Tokenizer", "WordTokenizer", "join_words"]
+from headstart.core.errors import ConfigError
+
+__all__ = ["BOS", "EOS", "PAD", "RULES", "SPECIALS", "UNKNOWN", "Tokenized", "Tokenizer", "WordTokenizer", "join_words"]
 
 UNKNOWN, PAD, BOS, EOS = "<unk>", "<pad>", "<bos>", "<eos>"
 SPECIALS = (UNKNOWN, PAD, BOS, EOS)
-"""The special tokens, in the order of their ids: what is not in the vocabulary, padding, a text's beginning and end."""
+"""The special tokens, in the order of their ids: for words outside the vocabulary, padding, a text's begin and end."""
 
 BREAK = "<br>"
 
 RULES = 1
-"""The version of the rules below. A codec keeps it, so that a later version can still read what this one wrote."""
+"""Version of the rules below. It is saved with a codec, so that a later version can still apply these."""
 
 _BREAKS = re.compile(r"(?:\s*<\s*br\s*/?\s*>)+\s*|\s*\n\s*\n\s*", re.IGNORECASE)
 
 _PATTERN = r"""
       '(?:s|re|ve|ll|d|m)(?![^\W_])        # the short end of a contraction: it 's
-    | n't(?![^\W_])                        # a blank was put before it: was n't
+    | n't(?![^\W_])                        # `_cleaned` has put a space before it: was n't
     | \d+(?:[.,]\d+)+                      # 3.50 and 1,000,000
     | [^\W_]+                              # a word
     | <[a-z][a-z0-9_]*>                    # a special token or a field mark
@@ -51,13 +54,13 @@ _RIGHT_CLOSED = frozenset(".,;:!?)]}%”’") | {"...", "!!", "!!!", "??", "???"
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Texts as numbers of their own small vocabulary: what one piece of work on a corpus gives.
+class Tokenized:
+    """Several texts as numbers of a vocabulary of their own.
 
     Attributes:
-        types: the different tokens, in the order in which they came.
-        ids: int32 ``(tokens,)``: each token's place in ``types``, text after text.
-        lengths: int64 ``(texts,)``: tokens in each.
+        types: the distinct tokens, in order of first appearance.
+        ids: int32 ``(tokens,)``: each token's index in ``types``, text after text.
+        lengths: int64 ``(texts,)``: number of tokens of each text.
     """
 
     types: list[str]
@@ -66,39 +69,54 @@ class Encoded:
 
 
 class Tokenizer(Protocol):
-    """What cuts texts into tokens, words or parts of words."""
+    """What cuts texts into tokens: words or parts of words."""
+
+    @property
+    def words(self) -> tuple[str, ...] | None:
+        """The vocabulary that comes with the tokenizer; None: it is learnt from counts of the training texts."""
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of one text."""
+        """Return the tokens of one text."""
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Many texts at once: the same tokens, as numbers."""
+    def encode(self, texts: Sequence[str]) -> Tokenized:
+        """Return the same tokens of many texts at once, as numbers."""
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Tokens as readable text."""
-
-    def to_json(self) -> dict[str, Any]:
-        """What `headstart.text.tokenizing.tokenizer_from_json` takes."""
+        """Return tokens as readable text."""
 
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """Words and punctuation, by the rules above. It learns nothing, so all of these are the same.
+    """Words and punctuation, by the rules above. Nothing is learnt from texts.
 
     Attributes:
-        lower: whether capital letters become small ones.
-        rules: the version of the rules.
+        lower: whether text is lower-cased.
+        rules: version of the rules.
+
+    Raises:
+        ConfigError: the rules are of a later version of headstart.
     """
 
     lower: bool = True
     rules: int = RULES
 
+    def __post_init__(self) -> None:
+        """Check the version."""
+        if self.rules != RULES:
+            raise ConfigError(
+                f"words are cut by rules {self.rules}, and this headstart knows {RULES}: upgrade headstart"
+            )
+
+    @property
+    def words(self) -> None:
+        """None: the vocabulary is learnt from counts of the training texts."""
+
     def tokens(self, text: str) -> list[str]:
-        """The tokens of one text."""
+        """Return the tokens of one text."""
         return [_shortened(token) for token in self._find(_cleaned(text, self.lower))]
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Many texts at once. Each different token is looked at once, whatever is to be done with it."""
+    def encode(self, texts: Sequence[str]) -> Tokenized:
+        """Return the tokens of many texts as numbers. The rules are applied once per distinct token."""
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
         find, number, lower = self._find, numbers.__getitem__, self.lower
@@ -106,18 +124,14 @@ class WordTokenizer:
         extend: Callable[[Iterable[int]], None] = ids.extend
         ends = np.empty(len(texts) + 1, dtype=np.int64)
         ends[0] = 0
-        for place, text in enumerate(texts, start=1):
+        for index, text in enumerate(texts, start=1):
             extend(map(number, find(_cleaned(text, lower))))
-            ends[place] = len(ids)
-        return Encoded([_shortened(token) for token in numbers], np.array(ids, dtype=np.int32), np.diff(ends))
+            ends[index] = len(ids)
+        return Tokenized([_shortened(token) for token in numbers], np.array(ids, dtype=np.int32), np.diff(ends))
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Tokens as readable text: see `join_words`."""
+        """Return tokens as readable text: see `join_words`."""
         return join_words(tokens)
-
-    def to_json(self) -> dict[str, Any]:
-        """What `headstart.text.tokenizing.tokenizer_from_json` takes."""
-        return {"kind": "words", "rules": self.rules, "lower": self.lower}
 
     @property
     def _find(self) -> Callable[[str], list[str]]:
@@ -125,9 +139,9 @@ class WordTokenizer:
 
 
 def join_words(tokens: Iterable[str]) -> str:
-    """Words as one would write them: no blank before a full stop or ``n't``, a line break for ``<br>``.
+    """Return words as running text: no space before a full stop or ``n't``, a line break for ``<br>``.
 
-    Capital letters and which quotes opened are lost for good, so this undoes `WordTokenizer` up to those.
+    This is the inverse of `WordTokenizer` up to capital letters and typographic quotes, which are lost.
     """
     written: list[str] = []
     glued, quoted = True, False
@@ -148,7 +162,7 @@ def join_words(tokens: Iterable[str]) -> str:
 
 
 def _cleaned(text: str, lower: bool) -> str:  # noqa: FBT001
-    """What happens to a text before the pattern sees it. The tests for a character are much quicker than the rules."""
+    """Return a text prepared for the pattern. Testing for a character first is much faster than applying each rule."""
     if "&" in text:
         text = html.unescape(text)
     text = text.lower() if lower else text
@@ -162,6 +176,6 @@ def _cleaned(text: str, lower: bool) -> str:  # noqa: FBT001
 
 
 def _shortened(token: str) -> str:
-    if token == PAD:  # padding is ours: nobody writes it
+    if token == PAD:  # reserved: a text must not contain padding
         return UNKNOWN
     return _REPEATED.sub(r"\1\1\1", token) if len(token) > 3 and not token[0].isdigit() else token

@@ -1,170 +1,163 @@
-"""`TransformerLearner`: a pretrained transformer as the encoder of texts (extra ``transformers``)."""
+"""`TransformerLearner`: a classifier of texts on a pretrained transformer (extra ``transformers``)."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from headstart.core.artefact import Json, load_weights, reading
-from headstart.core.engine import Engine
+from headstart.core.engine import seeded
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.torchvision import import_torchvision
-from headstart.targets.metrics import Metric
-from headstart.targets.target import Loss
+from headstart.core.values import Range, Value
+from headstart.text.classifier_learner import START_PLAN, ClassifierLearner
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData
-from headstart.text.learner import TextLearner
+from headstart.text.models.transformer import TransformerClassifier
 from headstart.text.transformer_tokens import TransformerTokenizer, read_tokenizer
-from headstart.training.callbacks import Callback
-from headstart.training.display import Verbosity
-from headstart.training.learner import Learner
-from headstart.training.optim import OptimizerFactory, adamw
+from headstart.training.settings import LearnerOptions, Plan, Training
 
-__all__ = ["TransformerClassifier", "TransformerLearner", "read_tokenizer"]
+__all__ = ["TransformerDesign", "TransformerLearner", "TransformerOptions", "TransformerTraining", "read_tokenizer"]
 
 
-class TransformerClassifier(nn.Module):
-    """A transformer, the mean of its last layer over a text's own tokens, and a linear layer.
+@dataclass(frozen=True, kw_only=True)
+class TransformerDesign(Value):
+    """A transformer, the mean of its last layer over a text's tokens, and a linear layer.
 
-    **Shape:** tokens int ``(batch, time)``, lengths int ``(batch,)`` -> outputs ``(batch, outputs)``.
-
-    Args:
-        backbone: a model of the `transformers` library.
-        transformer_ids: the backbone's id of each of headstart's ids.
-        outputs: how many.
-        dropout: before the linear layer.
+    Attributes:
+        head_dropout: probability of dropping a number before the linear layer.
+        config: the transformer's configuration: the content of its ``config.json``; None: that of the folder.
     """
 
-    transformer_ids: Tensor
+    head_dropout: Annotated[float, Range(low=0, below=1)] = 0.1
+    config: Mapping[str, Any] | None = None
 
-    def __init__(self, backbone: nn.Module, transformer_ids: Sequence[int], outputs: int, *, dropout: float) -> None:
-        super().__init__()
-        if getattr(backbone, "pooler", None) is not None:
-            backbone.pooler = None  # type: ignore[assignment]  # ours is the mean
-        self.backbone = backbone
-        config: Any = backbone.config
-        self.most = int(getattr(config, "max_position_embeddings", 512))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(int(config.hidden_size), outputs))
-        self.register_buffer("transformer_ids", torch.tensor(transformer_ids), persistent=False)
+    def network(self, codec: TextCodec, seed: int, backbone: nn.Module | None = None) -> TransformerClassifier:
+        """Return a fresh network.
 
-    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The embeddings, each layer, the head."""
-        stack = next((part for part in self.backbone.modules() if isinstance(part, nn.ModuleList)), nn.ModuleList())
-        inside = {id(parameter) for layer in stack for parameter in layer.parameters()}
-        first: list[nn.Module | nn.Parameter] = [p for p in self.backbone.parameters() if id(p) not in inside]
-        layers: list[list[nn.Module | nn.Parameter]] = [[layer] for layer in stack]
-        return [first, *layers, [self.head]]
+        Args:
+            codec: learnt from the training texts, with a transformer's tokens.
+            seed: of the weights.
+            backbone: a pretrained transformer of the same configuration; None: random weights.
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Outputs; what stands after the longest text that the backbone can read does not count."""
-        tokens, lengths = tokens[:, : self.most], lengths.clamp(max=self.most)
-        own = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (batch, time)
-        found = self.backbone(input_ids=self.transformer_ids[tokens.long()], attention_mask=own.long())
-        kept = found.last_hidden_state.float() * own.unsqueeze(2)  # (batch, time, hidden)
-        outputs: Tensor = self.head(kept.sum(1) / lengths[:, None])
-        return outputs, []
-
-
-class TransformerLearner(TextLearner):
-    """A classifier of texts on a pretrained transformer, frozen (``freeze()``) or fine-tuned.
-
-    Args:
-        data: made with ``tokenizer=read_tokenizer(folder)``.
-        transformer: the folder of a transformer: config.json, model.safetensors, tokenizer.json. Nothing is downloaded.
-        head_dropout: before the linear layer.
-        loss: as for `Learner`, and the same for all that follows.
-        metrics: names or functions.
-        optimizer: a factory; None: AdamW.
-        weight_decay: of embeddings and weights.
-        clip: largest norm of the gradients.
-        accumulate: batches per step.
-        callbacks: for every fit.
-        seed: of the head's weights and of dropout.
-        folder: where snapshots are kept.
-        progress: what a fit shows.
-
-    Raises:
-        ConfigError: the `transformers` library is not installed, or the data are cut into other tokens.
-        ArtifactError: the folder cannot be read.
-    """
-
-    application = "transformer"
-
-    def __init__(
-        self,
-        data: TextData,
-        transformer: str | Path,
-        *,
-        head_dropout: float = 0.1,
-        loss: Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
-        optimizer: OptimizerFactory | None = None,
-        weight_decay: float = 0.01,
-        clip: float | None = 1.0,
-        accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
-        seed: int = 0,
-        folder: str | Path = "models",
-        progress: Verbosity = "auto",
-    ) -> None:
-        library = _library()
-        if not isinstance(data.codec.tokenizer, TransformerTokenizer):
+        Raises:
+            ConfigError: the codec has other tokens, or the `transformers` library is not installed.
+        """
+        if not isinstance(codec.tokenizer, TransformerTokenizer):
             raise ConfigError(
                 "these data are cut into other tokens than the transformer's: make them with"
                 " tokenizer=headstart.text.transformer_learner.read_tokenizer(folder)"
             )
-        try:
-            backbone = library.AutoModel.from_pretrained(
-                str(transformer), local_files_only=True, use_safetensors=True, dtype=torch.float32
+        with seeded(seed):
+            backbone = self._backbone() if backbone is None else backbone
+        with seeded(seed):
+            return TransformerClassifier(
+                backbone, codec.tokenizer.transformer_ids, codec.label.outputs, dropout=self.head_dropout
             )
-        except (OSError, ValueError) as error:
-            said = str(error).splitlines()[0]
-            raise ArtifactError(f"the transformer in {transformer} cannot be read: {said}") from error
-        self.codec = data.codec
-        self.design: Json = {"config": backbone.config.to_dict(), "head_dropout": head_dropout}
-        Learner.__init__(
-            self, _make_model(self.codec, backbone, head_dropout, seed), data, loss=loss, metrics=metrics,
-            optimizer=optimizer or adamw(), weight_decay=weight_decay, clip=clip, accumulate=accumulate,
-            callbacks=callbacks, seed=seed, folder=folder, progress=progress,
-        )  # fmt: skip
+
+    def _backbone(self) -> nn.Module:
+        if self.config is None:
+            raise ConfigError("give transformer=, the folder of a pretrained transformer")
+        library, config = _library(), dict(self.config)
+        kind = config.pop("model_type")
+        backbone: nn.Module = library.AutoModel.from_config(
+            library.AutoConfig.for_model(kind, **config), dtype=torch.float32
+        )
+        return backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerTraining(Training):
+    """Training of a transformer.
+
+    Attributes:
+        clip: largest norm of all gradients together; None: no limit.
+    """
+
+    clip: Annotated[float | None, Range(above=0)] = 1.0
+
+
+class TransformerOptions(LearnerOptions, total=False):
+    """Keyword arguments of `TransformerLearner`: the fields of its design and training, and those of every learner."""
+
+    head_dropout: float
+    config: Mapping[str, Any] | None
+
+
+class TransformerLearner(ClassifierLearner):
+    """A classifier of texts on a pretrained transformer, frozen (``freeze()``) or fine-tuned.
+
+    Args:
+        data: from `TextData`, made with ``tokenizer=read_tokenizer(folder)``; or a codec.
+        transformer: folder of a pretrained transformer: config.json, model.safetensors, tokenizer.json. Nothing is
+            downloaded. None: random weights of the design's configuration.
+        design: the network; None: the defaults of `TransformerDesign`.
+        training: all that changes what a training step does; None: the defaults of `TransformerTraining`.
+        options: the fields of both by name, ``TransformerLearner(data, folder, head_dropout=0.2)``, and those of
+            `LearnerOptions`: ``loss``, ``metrics``, ``callbacks``, ``folder``, ``progress``, ``engine``.
+
+    Raises:
+        ConfigError: the `transformers` library is not installed, or the data have other tokens.
+        ArtifactError: the folder cannot be read.
+    """
+
+    application = "transformer"
+    design_type = TransformerDesign
+    training_type = TransformerTraining
+    design: TransformerDesign
+    model: TransformerClassifier
+
+    def __init__(
+        self,
+        data: TextData | TextCodec,
+        transformer: str | Path | None = None,
+        *,
+        design: TransformerDesign | None = None,
+        training: Training | None = None,
+        **options: Unpack[TransformerOptions],
+    ) -> None:
+        self._backbone = None if transformer is None else _read_backbone(Path(transformer))
+        super().__init__(data, design=design, training=training, **options)
+        self._backbone = None  # it is part of the model now
+
+    def settled(self, design: TransformerDesign, data: TextData | None) -> TransformerDesign:
+        """Return the design with the configuration of the pretrained transformer."""
+        if self._backbone is None:
+            return design
+        config: Any = self._backbone.config
+        return replace(design, config=json.loads(config.to_json_string(use_diff=False)))
+
+    def make_model(self, seed: int) -> nn.Module:
+        """Return the pretrained transformer, or a fresh one, with a fresh head."""
+        return self.design.network(self.codec, seed, self._backbone)
 
     @classmethod
-    def from_record(
-        cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine
-    ) -> TransformerLearner:
-        """The learner that `save` wrote, without data: it predicts; set ``data`` to go on training."""
-        learner = cls.__new__(cls)
-        library = _library()
-        with reading(folder):
-            learner.codec = TextCodec.from_json(record["codec"])
-            learner.design = {name: record["model"][name] for name in ("config", "head_dropout")}
-            settings = dict(learner.design["config"])
-            config = library.AutoConfig.for_model(settings.pop("model_type"), **settings)
-            backbone = library.AutoModel.from_config(config, dtype=torch.float32)
-            model = _make_model(learner.codec, backbone, learner.design["head_dropout"], seed=0)
-        load_weights(model, tensors, folder)
-        Learner.__init__(learner, model, None, clip=1.0, engine=engine, target=learner.codec.target)
-        learner.take_over(record, folder)
-        return learner
+    def suggest(cls, data: TextData, design: TransformerDesign | None = None) -> Plan:
+        """Return two epochs at 0.0002, with lower rates at the input side."""
+        return replace(START_PLAN, lr=2e-4, epochs=2)
 
 
-def _make_model(codec: TextCodec, backbone: Any, head_dropout: float, seed: int) -> TransformerClassifier:
-    assert codec.target is not None and isinstance(codec.tokenizer, TransformerTokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return TransformerClassifier(
-            backbone, codec.tokenizer.transformer_ids, codec.target.outputs, dropout=head_dropout
+def _read_backbone(folder: Path) -> nn.Module:
+    """Return the pretrained transformer in a folder."""
+    library = _library()
+    try:
+        backbone: nn.Module = library.AutoModel.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"the transformer in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    return backbone
 
 
 def _library() -> Any:
-    """The `transformers` library, which imports torchvision where that is installed."""
+    """Return the `transformers` library, which imports torchvision where that is installed."""
     try:
         with contextlib.suppress(ImportError):  # it is not needed
             import_torchvision()

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.text.subwords import tokenizers_library
-from headstart.text.tokens import SPECIALS, Encoded
+from headstart.text.tokens import SPECIALS, Tokenized
 
 __all__ = ["TransformerTokenizer", "read_tokenizer"]
 
-OWN_SPECIALS = (("[UNK]", "[PAD]", "[CLS]", "[SEP]"), ("<unk>", "<pad>", "<s>", "</s>"))
-"""What BERT's and RoBERTa's relatives call unknown, padding, beginning and end."""
+LIBRARY_SPECIALS = (("[UNK]", "[PAD]", "[CLS]", "[SEP]"), ("<unk>", "<pad>", "<s>", "</s>"))
+"""Names of the special tokens unknown, padding, begin and end in relatives of BERT and of RoBERTa."""
 
 
 @dataclass(frozen=True)
 class TransformerTokenizer:
-    """Cuts texts as a transformer wants them. Its special tokens go by headstart's names here.
+    """The tokens of a transformer. Its special tokens have headstart's names here.
 
     Attributes:
-        model: the content of ``tokenizer.json``.
+        model: content of the transformer's ``tokenizer.json``.
     """
 
     model: str
@@ -38,36 +38,32 @@ class TransformerTokenizer:
 
     @property
     def transformer_ids(self) -> list[int]:
-        """The transformer's own id of each of `words`."""
+        """The transformer's id of each of `words`."""
         return [self._known[word] for word in (*self._specials, *self._words[len(SPECIALS) :])]
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of one text."""
+        """Return the tokens of one text."""
         return [self._words[number] for number in self.encode([text]).ids.tolist()]
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Many texts at once."""
-        found = [text.ids for text in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        lengths = np.array([len(ids) for ids in found], dtype=np.int64)
-        flat = np.concatenate([np.array(ids, dtype=np.int64) for ids in found] or [np.zeros(0, dtype=np.int64)])
-        return Encoded(list(self._words), self._own_ids[flat], lengths)
+    def encode(self, texts: Sequence[str]) -> Tokenized:
+        """Return the tokens of many texts as numbers."""
+        encodings = [text.ids for text in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        lengths = np.array([len(ids) for ids in encodings], dtype=np.int64)
+        flat = np.concatenate([np.array(ids, dtype=np.int64) for ids in encodings] or [np.zeros(0, dtype=np.int64)])
+        return Tokenized(list(self._words), self._ids[flat], lengths)
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Tokens as readable text."""
+        """Return tokens as readable text."""
         ids = [self._known[token] for token in tokens if token in self._known]
         text: str = self._tokenizer.decode(ids)
         return text
 
-    def to_json(self) -> dict[str, Any]:
-        """What `headstart.text.tokenizing.tokenizer_from_json` takes."""
-        return {"kind": "transformer", "model": self.model}
-
     @cached_property
     def _tokenizer(self) -> Any:
-        made = tokenizers_library().Tokenizer.from_str(self.model)
-        made.no_padding()
-        made.no_truncation()
-        return made
+        tokenizer = tokenizers_library().Tokenizer.from_str(self.model)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
 
     @cached_property
     def _known(self) -> dict[str, int]:
@@ -75,10 +71,12 @@ class TransformerTokenizer:
 
     @cached_property
     def _specials(self) -> tuple[str, ...]:
-        for names in OWN_SPECIALS:
+        for names in LIBRARY_SPECIALS:
             if all(name in self._known for name in names):
                 return names
-        raise ConfigError(f"the transformer's tokenizer has none of the special tokens {' or '.join(OWN_SPECIALS[0])}")
+        raise ConfigError(
+            f"the transformer's tokenizer has none of the special tokens {' or '.join(LIBRARY_SPECIALS[0])}"
+        )
 
     @cached_property
     def _words(self) -> tuple[str, ...]:
@@ -86,15 +84,16 @@ class TransformerTokenizer:
         return (*SPECIALS, *(word for _, word in others))
 
     @cached_property
-    def _own_ids(self) -> NDArray[np.int32]:
+    def _ids(self) -> NDArray[np.int32]:
+        """The id of each of the transformer's ids; 0 for those without a word."""
         theirs = self.transformer_ids
-        own = np.zeros(max(theirs) + 1, dtype=np.int32)
-        own[theirs] = np.arange(len(theirs), dtype=np.int32)
-        return own
+        ids = np.zeros(max(theirs) + 1, dtype=np.int32)
+        ids[theirs] = np.arange(len(theirs), dtype=np.int32)
+        return ids
 
 
 def read_tokenizer(folder: str | Path) -> TransformerTokenizer:
-    """The tokenizer of a transformer's folder, for ``TextData.from_table(..., tokenizer=...)``.
+    """Return the tokenizer in a transformer's folder, for ``TextData.from_table(..., tokenizer=...)``.
 
     Raises:
         ArtifactError: the folder holds no ``tokenizer.json``.

@@ -1,1 +1,1 @@
-"""From batches to a trained model: loaders, optimizers, schedules, the loop, the learner."""
+"""Training of any model: loaders, optimizers, schedules, the training loop and the learner."""

@@ -1,4 +1,4 @@
-"""Callbacks: what happens beside the loop. Each gets the `Progress`, never the learner."""
+"""Callbacks: hooks into the training loop. They receive the `Progress` of the fit, never the learner."""
 
 from __future__ import annotations
 
@@ -6,72 +6,73 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from torch import Tensor
 
-from headstart.core.artefact import Json
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError, did_you_mean
-from headstart.training.progress import Progress, read_checkpoint, write_checkpoint
+from headstart.targets.metrics import Better
+from headstart.training.progress import Progress
 
 __all__ = [
     "Callback",
-    "Checkpoints",
     "CycleEnd",
     "Deadline",
     "EarlyStopping",
     "KeepBest",
     "TensorBoard",
     "checked_callbacks",
-    "known_mode",
 ]
-
-Mode = Literal["min", "max"]
-
-_SMALLER_IS_BETTER = {"loss", "rmse", "mae", "rmspe", "perplexity"}
-_LARGER_IS_BETTER = {"accuracy", "auc", "r2", "ndcg", "precision", "recall", "hit_rate", "mrr"}
 
 
 class Callback:
-    """Six hooks, all of which do nothing here. A subclass with state of its own gives it in `state`.
+    """Base class of callbacks, with six hooks that do nothing. Subclasses with state also define `state` and `restore`.
 
-    Only `on_batch` and `on_loss` run inside a step: what they read from the device, every step waits for.
+    `on_batch`, `on_loss` and `on_step_end` run in every step, so reading a value from the device there slows down
+    training.
     """
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Before the first batch, or the first after a resume."""
+        """Run before the first batch of a new or resumed fit."""
 
     def on_batch(self, progress: Progress, batch: Batch) -> Batch:
-        """Before the forward pass; may give another batch (mixed up, with noise)."""
+        """Return the batch for the forward pass: the same one, or a modified one, for instance with noise."""
         return batch
 
     def on_loss(self, progress: Progress, batch: Batch, outputs: Any, loss: Tensor) -> Tensor:
-        """Before the backward pass; may add a penalty to what is minimised. The recorded loss is without it."""
+        """Return the loss for the backward pass, for instance with a penalty, which the recorded loss does not include.
+
+        Args:
+            progress: state of the fit.
+            batch: the current batch.
+            outputs: what the model returned.
+            loss: scalar, with the penalties of earlier callbacks.
+        """
         return loss
 
     def on_step_end(self, progress: Progress) -> None:
-        """After the optimizer's step."""
+        """Run after each optimizer step."""
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """After the epoch was evaluated: its figures are the last of ``progress.history``."""
+        """Run after the evaluation of each epoch, whose figures are the last entry of ``progress.history``."""
 
     def on_fit_end(self, progress: Progress) -> None:
-        """After the last step, also when a user interrupted or an error ended the fit."""
+        """Run after the last step, even if the user or an error interrupted the fit."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for this callback: tensors, numbers, text and their lists."""
+        """Return the state to store in checkpoints: tensors, numbers, strings, and lists and dictionaries of them."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
+        """Restore the state that `state` returned."""
 
 
 def checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
-    """The callbacks as a list.
+    """Return callbacks as a list.
 
     Raises:
-        ConfigError: not a list of callbacks.
+        ConfigError: ``callbacks`` is not a sequence of callbacks.
     """
     if not isinstance(callbacks, Sequence) or not all(isinstance(callback, Callback) for callback in callbacks):
         raise ConfigError(f"callbacks must be a list of callbacks such as [KeepBest()]; got {callbacks!r}")
@@ -79,109 +80,113 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
 
 
 class _Watch(Callback):
-    """Follows one figure of the history."""
+    """Base class of callbacks that monitor one figure of the history."""
 
-    def __init__(self, monitor: str, mode: Mode | None) -> None:
-        if mode not in (None, "min", "max"):
-            raise ConfigError(f"mode must be 'min' or 'max'; got {mode!r}")
-        self.monitor = monitor
-        self.mode: Mode = mode or known_mode(monitor)
+    def __init__(self, monitor: str | None, better: Better | None) -> None:
+        if better not in (None, *get_args(Better)):
+            raise ConfigError(f"better must be 'lower' or 'higher'; got {better!r}")
+        self.monitor, self.better = monitor, better
         self.best = math.inf
+        self._figure, self._sign = "", 1.0
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Forgets an earlier fit; not after a resume, which has just restored this one."""
+        """Discard the state of an earlier fit, unless this fit is resumed, and determine the figure to monitor."""
         if progress.epoch == 0:
             self.forget()
+        self._figure = progress.first if self.monitor is None else self.monitor
+        better = self.better or progress.better.get(self._figure)
+        if better is None:
+            raise ConfigError(
+                f"monitor={self._figure!r}: {did_you_mean(self._figure, progress.better)}; for a custom figure, also"
+                " give better='lower' or better='higher'"
+            )
+        self._sign = 1.0 if better == "lower" else -1.0
 
     def forget(self) -> None:
-        """As new."""
+        """Discard all state."""
         self.best = math.inf
 
-    def improved(self, progress: Progress, least: float = 0.0) -> bool:
-        """Whether the last epoch is the best so far by more than ``least``; NaN never is."""
+    def improved(self, progress: Progress, least: float = 0.0, *, ties: bool = False) -> bool:
+        """Return whether the last epoch is the best so far; False for NaN.
+
+        Args:
+            progress: state of the fit.
+            least: minimum change that counts as an improvement.
+            ties: whether an epoch that equals the best so far counts as an improvement.
+        """
         figures = progress.history[-1]
-        if self.monitor not in figures:
+        if self._figure not in figures:
             raise ConfigError(
-                f"monitor={self.monitor!r} is no figure of this fit; {did_you_mean(self.monitor, figures)}"
+                f"monitor={self._figure!r} is no figure of this fit; {did_you_mean(self._figure, figures)}"
             )
-        value = figures[self.monitor] if self.mode == "min" else -figures[self.monitor]
-        if value < self.best - least:
+        value = self._sign * figures[self._figure]
+        if value < self.best - least or (ties and value == self.best):
             self.best = value
             return True
         return False
 
 
-def known_mode(monitor: str) -> Mode:
-    """Whether the smaller or the larger figure is the better, by its name (``valid_loss``, ``ndcg_10``).
-
-    Raises:
-        ConfigError: it cannot be told.
-    """
-    name = monitor.rstrip("_0123456789") or monitor
-    for known, mode in ((_SMALLER_IS_BETTER, "min"), (_LARGER_IS_BETTER, "max")):
-        if monitor in known or name in known or any(name.endswith(f"_{word}") for word in known):
-            return "min" if mode == "min" else "max"
-    raise ConfigError(f"monitor={monitor!r}: say which is better, mode='min' or mode='max'")
-
-
 class EarlyStopping(_Watch):
-    """Ends the fit when a figure has not become better for a while.
+    """Stop the fit when a figure has stopped improving.
 
     Args:
-        monitor: a column of the history, such as ``valid_loss`` or a metric's name.
-        patience: how many epochs without a better figure are borne.
-        least: what counts as better: by more than this.
-        mode: whether the smaller or the larger figure is the better; None: by its name, if that is known.
+        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: the first metric.
+        patience: number of epochs without improvement after which the fit stops, at least 1.
+        least: minimum change of the figure that counts as an improvement.
+        better: whether ``"lower"`` or ``"higher"`` figures are better; None: as the metric defines.
+
+    Raises:
+        ConfigError: an argument is out of range.
     """
 
     def __init__(
-        self, monitor: str = "valid_loss", *, patience: int = 3, least: float = 0.0, mode: Mode | None = None
+        self, monitor: str | None = None, *, patience: int = 3, least: float = 0.0, better: Better | None = None
     ) -> None:
-        super().__init__(monitor, mode)
+        super().__init__(monitor, better)
         if patience < 1:
             raise ConfigError(f"patience must be at least 1 epoch; got {patience}")
         self.patience, self.least, self.waited = patience, least, 0
 
     def on_fit_start(self, progress: Progress) -> None:
-        """As before; after a resume what had ended the fit ends it still."""
+        """Determine the figure to monitor, and stop at once if the resumed fit had already been stopped."""
         super().on_fit_start(progress)
         if self.waited >= self.patience:
             progress.stop = True
 
     def forget(self) -> None:
-        """As new."""
+        """Discard all state."""
         super().forget()
         self.waited = 0
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Counts, and stops."""
+        """Count epochs without improvement, and stop the fit when there are too many."""
         self.waited = 0 if self.improved(progress, self.least) else self.waited + 1
         if self.waited >= self.patience:
             progress.stop = True
 
     def state(self) -> dict[str, Any]:
-        """The best figure, and how long it has stood."""
+        """Return the best figure and the number of epochs since then."""
         return {"best": self.best, "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
+        """Restore the state that `state` returned."""
         self.best, self.waited = state["best"], state["waited"]
 
 
 class Deadline(Callback):
-    """Ends a fit after the epoch that passes a time; with a checkpoint the same command, run again, goes on from there.
+    """Stop the fit after the epoch in which a time limit is reached; with a checkpoint, it can be resumed later.
 
-    Fits that begin later do nothing, so that a run of several stages ends as well; but a run trains one epoch at least.
-    By the main process's clock, on every process.
+    Later fits stop at once, so that training in several stages ends, too. At least one epoch is always trained. The
+    clock of the main process decides for all processes.
 
     Args:
-        minutes: from now on, at least 0.
+        minutes: time limit in minutes from the construction of the callback, at least 0.
 
     Attributes:
-        reached: whether something remains to be done.
+        reached: whether the time limit stopped a fit before its last epoch.
 
     Raises:
-        ConfigError: no number of minutes.
+        ConfigError: ``minutes`` is not a number of at least 0.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -191,13 +196,13 @@ class Deadline(Callback):
         self._stopped = self._trained = False
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Takes back the stop that an earlier run's deadline left in the checkpoint; too late, it stops again."""
+        """Clear a stop that an earlier deadline left in the checkpoint, and stop at once if the limit is reached."""
         if self._stopped:
             progress.stop = self._stopped = False
         self._look(progress)
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Looks at the clock."""
+        """Stop the fit if the time limit is reached."""
         self._trained = True
         self._look(progress)
 
@@ -207,97 +212,81 @@ class Deadline(Callback):
             progress.stop = self.reached = True
 
     def state(self) -> dict[str, Any]:
-        """Whether it was the deadline that ended the fit."""
+        """Return whether the time limit stopped the fit."""
         return {"reached": self.reached}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore the state that `state` returned."""
         self._stopped = state["reached"]
 
 
 class KeepBest(_Watch):
-    """Keeps a copy of the weights at the best epoch, and puts them back at the end of the fit.
+    """Copy the weights of the best epoch, and restore them at the end of the fit.
+
+    The last of several equally good epochs is kept: with few validation rows, metrics such as the accuracy are often
+    equal, and later epochs have trained longer.
 
     Args:
-        monitor: a column of the history.
-        mode: as for `EarlyStopping`.
+        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: the first metric.
+        better: whether ``"lower"`` or ``"higher"`` figures are better; None: as the metric defines.
     """
 
-    def __init__(self, monitor: str = "valid_loss", *, mode: Mode | None = None) -> None:
-        super().__init__(monitor, mode)
+    def __init__(self, monitor: str | None = None, *, better: Better | None = None) -> None:
+        super().__init__(monitor, better)
         self.epoch = 0
         self.weights: dict[str, Tensor] = {}
 
     def forget(self) -> None:
-        """As new."""
+        """Discard all state."""
         super().forget()
         self.epoch, self.weights = 0, {}
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Copies the weights if they are the best so far."""
-        if self.improved(progress):
+        """Copy the weights if the epoch is the best so far."""
+        if self.improved(progress, ties=True):
             self.epoch = progress.epoch
             self.weights = {name: tensor.detach().clone() for name, tensor in progress.model.state_dict().items()}
 
     def on_fit_end(self, progress: Progress) -> None:
-        """Puts the best back."""
+        """Restore the weights of the best epoch."""
         if self.weights:
             progress.model.load_state_dict(self.weights)
             progress.kept = self.epoch
 
     def state(self) -> dict[str, Any]:
-        """The best figure, its epoch and weights."""
+        """Return the best figure, its epoch and its weights."""
         return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
+        """Restore the state that `state` returned."""
         self.best, self.epoch, self.weights = state["best"], state["epoch"], dict(state["weights"])
 
 
 class CycleEnd(Callback):
-    """Does something at the end of each cycle of the schedule: saves a snapshot, say.
+    """Call a function at the end of each cycle of the schedule, for instance to save a snapshot.
 
     Args:
-        ends: the epochs, counted from 1, that end a cycle.
-        action: called with the cycle's number, from 0.
+        ends: epochs, counted from 1, at whose end a cycle ends.
+        action: function that is called with the number of the cycle, from 0.
     """
 
     def __init__(self, ends: tuple[int, ...], action: Callable[[int], None]) -> None:
         self.ends, self.action = ends, action
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Acts if a cycle is complete."""
+        """Call the function if a cycle is complete."""
         if progress.epoch in self.ends:
             self.action(self.ends.index(progress.epoch))
 
 
-class Checkpoints(Callback):
-    """Writes a checkpoint after each epoch. It comes last, so that it holds what the other callbacks made.
-
-    Args:
-        folder: where to.
-        callbacks: the others, whose own state goes along.
-        setting: what the fit was asked to do.
-    """
-
-    def __init__(self, folder: Path, callbacks: Sequence[Callback], setting: Json) -> None:
-        self.folder, self.callbacks, self.setting = folder, callbacks, setting
-
-    def take_up(self, progress: Progress) -> None:
-        """Puts the fit and the callbacks where the folder's checkpoint saw them, if it has one."""
-        if (self.folder / "checkpoint.json").is_file():
-            read_checkpoint(self.folder, progress, self.callbacks, self.setting)
-
-    def on_epoch_end(self, progress: Progress) -> None:
-        """Writes it; an earlier one is replaced."""
-        write_checkpoint(self.folder, progress, self.callbacks, self.setting)
-
-
 class TensorBoard(Callback):
-    """Writes each epoch's figures, and the learning rates, for TensorBoard (extra ``tensorboard``).
+    """Log the figures and learning rates of each epoch for TensorBoard (needs the extra ``tensorboard``).
 
     Args:
-        folder: where to; open it with ``tensorboard --logdir FOLDER``.
+        folder: folder of the log; view it with ``tensorboard --logdir FOLDER``.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -312,12 +301,12 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Opens the log; the main process's alone."""
+        """Open the log, on the main process only."""
         if progress.engine.is_main:
             self._writer = self._make(self.folder)
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Writes the epoch's figures."""
+        """Write the figures and learning rates of the epoch."""
         if self._writer is None:
             return
         for name, value in progress.history[-1].items():
@@ -327,6 +316,6 @@ class TensorBoard(Callback):
             self._writer.add_scalar(f"lr/group{group['group']}", group["lr"], progress.epoch)
 
     def on_fit_end(self, progress: Progress) -> None:
-        """Closes the log."""
+        """Close the log."""
         if self._writer is not None:
             self._writer.close()

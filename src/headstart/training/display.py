@@ -1,4 +1,4 @@
-"""What a fit shows while it runs: a bar and a live table on a terminal and in a notebook, plain lines elsewhere."""
+"""Display of a running fit: a bar and a live table in terminals and notebooks, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ Verbosity = Literal["auto", "bar", "lines", "none"]
 T = TypeVar("T")
 
 SECONDS_BETWEEN_READS = 0.25
-"""The bar reads the loss this seldom, since a read waits for the device."""
+"""Minimum time between two updates of the bar, which read the loss and so wait for the device."""
 
 
 class Display(Callback):
-    """Shows epochs and steps of a fit.
+    """Show the epochs and steps of a fit.
 
     Args:
-        verbosity: ``"auto"``: a bar on a terminal and in a notebook, lines elsewhere; or one of them; or ``"none"``.
-        stream: where to; None: standard error, so that standard output stays the program's own.
+        verbosity: ``"bar"``, ``"lines"`` or ``"none"``; or ``"auto"``, a bar in terminals and notebooks and lines
+            elsewhere.
+        stream: output stream; None: standard error, so that standard output is left to the program.
+
+    Raises:
+        ConfigError: ``verbosity`` is none of these.
     """
 
     def __init__(self, verbosity: Verbosity = "auto", stream: TextIO | None = None) -> None:
@@ -45,7 +49,7 @@ class Display(Callback):
         self._read = 0.0
 
     def on_fit_start(self, progress: Progress) -> None:
-        """Chooses the form and opens it."""
+        """Choose the kind of display and open it, on the main process only."""
         if not progress.engine.is_main or self.verbosity == "none":
             return
         stream = self.stream or sys.stderr
@@ -56,7 +60,7 @@ class Display(Callback):
             self._shown = _Bar(stream) if lively else _Lines(stream)
 
     def on_step_end(self, progress: Progress) -> None:
-        """Moves the bar, a few times a second at most."""
+        """Update the bar, at most four times per second."""
         now = time.perf_counter()
         if self._shown is None or not self._shown.moves or now - self._read < SECONDS_BETWEEN_READS:
             return
@@ -67,25 +71,25 @@ class Display(Callback):
         self._read = time.perf_counter()
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Shows the epoch's figures."""
+        """Show the figures of the epoch."""
         if self._shown is not None:
             self._shown.epoch(progress)
 
     def on_fit_end(self, progress: Progress) -> None:
-        """Leaves the table standing."""
+        """Close the display; the table remains visible."""
         if self._shown is not None:
             self._shown.close()
             self._shown = None
 
 
 def track(parts: Sequence[T], what: str, verbosity: Verbosity = "auto", *, stream: TextIO | None = None) -> Iterator[T]:
-    """Gives the parts of some work one by one, and shows how far it is.
+    """Yield the items of a sequence, and show how many are done.
 
     Args:
-        parts: the work.
-        what: its name.
-        verbosity: as for `Display`; in a notebook there are no bars but lines.
-        stream: where to; None: standard error.
+        parts: the items.
+        what: name of the task.
+        verbosity: ``"bar"``, ``"lines"`` or ``"none"``; or ``"auto"``, a bar in terminals and lines elsewhere.
+        stream: output stream; None: standard error.
     """
     stream = stream or sys.stderr
     if verbosity == "none":
@@ -104,7 +108,7 @@ def track(parts: Sequence[T], what: str, verbosity: Verbosity = "auto", *, strea
 
 
 class _Bar:
-    """A table of the epochs with a bar below it, redrawn in place by rich."""
+    """Table of the epochs with a bar below it, redrawn in place by rich."""
 
     moves = True
 
@@ -145,7 +149,7 @@ class _Lines:
         self._stream = stream
 
     def step(self, progress: Progress, loss: float) -> None:
-        """Nothing: lines cannot be redrawn."""
+        """Do nothing: lines cannot be redrawn."""
 
     def epoch(self, progress: Progress) -> None:
         figures = progress.history[-1]
@@ -154,11 +158,11 @@ class _Lines:
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing: there is nothing to close."""
 
 
 class _Notebook:
-    """The same table as HTML, redrawn in the cell's output."""
+    """Table and bar as HTML, redrawn in the output of the notebook cell."""
 
     moves = True
 
@@ -177,11 +181,11 @@ class _Notebook:
         self._handle.update(self._html(History(progress.history)._repr_html_()))
 
     def close(self) -> None:
-        """The table stands."""
+        """Do nothing: the table remains visible."""
 
 
 def _in_notebook() -> bool:
-    """Whether this is a notebook's kernel: only then has IPython been imported, with such a shell."""
+    """Return whether this process is a notebook kernel, where IPython is already imported and has such a shell."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"

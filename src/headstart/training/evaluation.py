@@ -1,4 +1,4 @@
-"""Evaluation: a model's outputs for all rows of a loader, in row order, on every process."""
+"""Evaluation: outputs of a model for all rows of a loader, in row order, on every process."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.targets.metrics import Metric, metric_name
+from headstart.targets.metrics import Metric
 from headstart.targets.target import Loss, Target
 from headstart.training.loaders import Loader
 
 __all__ = ["Evaluate", "Evaluated", "evaluate", "run_model"]
 
 Evaluate = Callable[[], dict[str, float]]
-"""What the loop calls at the end of an epoch: any figures, by name."""
+"""Function that the training loop calls at the end of an epoch; it returns figures by name."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model made of a loader's rows.
+    """Outputs of a model for all rows of a loader.
 
     Attributes:
-        outputs: ``(rows, ...)``, in the rows' order, gathered over the processes, each row once.
-        target: ``(rows, ...)``, likewise; None if the loader has none.
-        loss: the mean loss over all rows; None without a loss.
+        outputs: ``(rows, ...)``, in row order, gathered from all processes, with each row once.
+        target: ``(rows, ...)``, in the same order; None if the batches have no target.
+        loss: mean loss over all rows; None if it was not computed.
     """
 
     outputs: Tensor
@@ -37,40 +37,44 @@ class Evaluated:
 
 
 def run_model(model: nn.Module, loader: Loader, engine: Engine, loss: Loss | None = None) -> Evaluated:
-    """Runs a model over a loader in evaluation mode, which it is left in.
+    """Run a model in evaluation mode on all batches of a loader; the model stays in evaluation mode.
 
     Args:
-        model: called as ``model(*batch.inputs)``; a tuple's first element is the output.
-        loader: whose batches carry ``index``, or come in the rows' order.
-        engine: precision and processes.
-        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; None: not computed.
+        model: called as ``model(*batch.inputs)``; if it returns a tuple, the first element is the output.
+        loader: loader whose batches have an ``index`` or come in row order.
+        engine: device, precision and processes.
+        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; None: no loss is computed.
+
+    Raises:
+        DataError: the loader has no rows.
     """
+    engine.begin()
     model.eval()
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
-    places: list[Tensor] = []
+    indices: list[Tensor] = []
     loss_sum, rows = engine.accumulator(), engine.accumulator()
-    with torch.no_grad():  # not inference_mode: what a model caches on its first call must serve training too
+    with torch.no_grad():  # not inference_mode: tensors that a model caches are also used in training
         for batch in loader.batches(0):
             batch = batch.to(engine.device)
             if batch.rows == 0:  # fewer rows than processes
                 continue
             with engine.autocast():
-                found: Any = model(*batch.inputs)
-                value = None if loss is None else loss(found, batch)
-            outputs.append(found[0] if isinstance(found, tuple) else found)
+                returned: Any = model(*batch.inputs)
+                value = None if loss is None else loss(returned, batch)
+            outputs.append(returned[0] if isinstance(returned, tuple) else returned)
             if value is not None:
                 loss_sum += value * batch.rows
                 rows += batch.rows
             if batch.target is not None:
                 targets.append(batch.target)
             if batch.index is not None:
-                places.append(batch.index)
-    result, target, place = (_gathered(parts, engine) for parts in (outputs, targets, places))
+                indices.append(batch.index)
+    result, target, index = (_gathered(parts, engine) for parts in (outputs, targets, indices))
     if result is None:
         raise DataError("there are no rows to evaluate")
-    if place is not None:
-        order = place.argsort()
+    if index is not None:
+        order = index.argsort()
         result, target = result[order], None if target is None else target[order]
     mean_loss = None if loss is None else float(engine.sum(loss_sum) / engine.sum(rows))
     return Evaluated(result, target, mean_loss)
@@ -79,37 +83,41 @@ def run_model(model: nn.Module, loader: Loader, engine: Engine, loss: Loss | Non
 def evaluate(
     model: nn.Module, loader: Loader, engine: Engine, loss: Loss, target: Target | None, metrics: Sequence[Metric]
 ) -> dict[str, float]:
-    """``valid_loss`` and the metrics over all rows of a loader.
+    """Return ``valid_loss`` and the metrics over all rows of a loader, by name.
 
     Args:
-        model: left in evaluation mode.
-        loader: of validation rows.
-        engine: precision and processes.
-        loss: ``loss(outputs, batch)``.
-        target: turns outputs into predictions; None leaves them.
-        metrics: functions of (prediction, target on its original scale).
+        model: the model, which stays in evaluation mode.
+        loader: validation rows.
+        engine: device, precision and processes.
+        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``.
+        target: converts outputs to predictions; None: outputs are predictions.
+        metrics: metrics of predictions and targets on their original scale.
+
+    Raises:
+        ConfigError: there are metrics, but the batches have no target.
+        DataError: the loader has no rows.
     """
-    found = run_model(model, loader, engine, loss)
-    assert found.loss is not None
-    figures = {"valid_loss": found.loss}
+    evaluated = run_model(model, loader, engine, loss)
+    assert evaluated.loss is not None
+    figures = {"valid_loss": evaluated.loss}
     if metrics:
-        if found.target is None:
-            raise ConfigError("metrics compare with a target, but the validation batches have none")
-        prediction = target.prediction(found.outputs) if target is not None else found.outputs
-        true = target.original(found.target) if target is not None else found.target
-        figures |= {metric_name(metric): float(metric(prediction, true)) for metric in metrics}
+        if evaluated.target is None:
+            raise ConfigError("metrics need a target, but the validation batches have no target; give metrics=[]")
+        prediction = target.prediction(evaluated.outputs) if target is not None else evaluated.outputs
+        true = target.original(evaluated.target) if target is not None else evaluated.target
+        figures |= {metric.name: metric(prediction, true) for metric in metrics}
     return figures
 
 
 def _gathered(parts: list[Tensor], engine: Engine) -> Tensor | None:
-    own = torch.cat(parts) if parts else None
+    local = torch.cat(parts) if parts else None
     if engine.world_size == 1:
-        return own
-    # A process without rows does not know the shape of the others': they tell it.
-    described = engine.from_all(None if own is None else [list(own.shape[1:]), str(own.dtype).removeprefix("torch.")])
-    known = next((description for description in described if description is not None), None)
+        return local
+    # A process without rows gets shape and data type from the others.
+    layout = None if local is None else [list(local.shape[1:]), str(local.dtype).removeprefix("torch.")]
+    known = next((other for other in engine.from_all(layout) if other is not None), None)
     if known is None:
         return None
-    if own is None:
-        own = torch.zeros(0, *known[0], dtype=getattr(torch, known[1]), device=engine.device)
-    return engine.gather(own)
+    if local is None:
+        local = torch.zeros(0, *known[0], dtype=getattr(torch, known[1]), device=engine.device)
+    return engine.gather(local)

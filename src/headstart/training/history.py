@@ -1,4 +1,4 @@
-"""`History`: the figures of each epoch, as a table that shows itself and as a plot."""
+"""`History`: the figures of each epoch, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ __all__ = ["History", "format_figure"]
 
 
 class History(list[dict[str, float]]):
-    """A dictionary of figures per epoch, oldest first.
+    """Figures of each epoch, one dictionary per epoch, in chronological order.
 
-    ``epoch`` counts from 0 within its fit; ``fit`` is the fit's number; losses and metrics are over the whole epoch;
-    ``seconds`` is what the epoch took, evaluation included.
+    ``fit`` is the number of the fit and ``epoch`` the number of the epoch within it, both from 0. Losses and metrics
+    are those of the whole epoch. ``seconds`` is the duration of the epoch, including evaluation. In fits that kept the
+    best epoch, ``kept`` is 1 for that epoch and 0 for all others.
     """
 
+    def kept(self) -> int | None:
+        """Return the number of the epoch, from 1, whose weights the last fit kept; None if there are no epochs."""
+        last = [number for number, figures in enumerate(self, 1) if figures.get("fit") == self[-1].get("fit")]
+        return next((number for number in last if self[number - 1].get("kept")), len(self) or None)
+
     def frame(self) -> pl.DataFrame:
-        """The same as a polars frame, a row per epoch; null where an epoch lacks a figure."""
+        """Return the history as a polars frame with one row per epoch, and null for missing figures."""
         rows = [{name: figures.get(name) for name in self.names()} for figures in self]
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def names(self) -> list[str]:
-        """All figures' names, in order of first appearance."""
+        """Return the names of all figures, in order of first appearance."""
         return list(dict.fromkeys(name for figures in self for name in figures))
 
     def table(self) -> Table:
-        """The same as a table for a terminal."""
+        """Return the history as a table for terminals."""
         table = Table(show_edge=False, pad_edge=False)
         for name in self.names():
             table.add_column(escape(name), justify="right")
@@ -45,10 +51,14 @@ class History(list[dict[str, float]]):
         return table
 
     def plot(self) -> Plot:
-        """Losses and metrics by epoch."""
+        """Plot the losses and metrics by epoch.
+
+        Raises:
+            NotFittedError: there are no epochs.
+        """
         if not self:
             raise NotFittedError("there are no epochs to plot yet: call fit, fit_one_cycle or fine_tune first")
-        from headstart.training.plots import plot_history  # matplotlib takes a moment to import
+        from headstart.training.plots import plot_history  # here, since matplotlib is slow to import
 
         return plot_history(self)
 
@@ -70,11 +80,13 @@ class History(list[dict[str, float]]):
 
 
 def format_figure(value: float) -> str:
-    """A figure with four significant digits; whole numbers from 10,000 on."""
+    """Format a figure with four significant digits, or without decimals from 10,000."""
     return f"{value:.0f}" if 9_999.5 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _cell(name: str, figures: dict[str, float]) -> str:
     if name not in figures:
         return ""
+    if name == "kept":
+        return "*" if figures[name] else ""
     return str(int(figures[name]) + 1) if name in ("epoch", "fit") else format_figure(figures[name])

@@ -1,103 +1,184 @@
-"""`Learner`: a model, its data, and what can be done with the two. Each method calls one core function."""
+"""`Learner`: a model and its data, with methods to train, evaluate, predict and save."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, TypedDict, Unpack
 
+import torch
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
-from headstart.core.artefact import Json
-from headstart.core.batch import Loss
+from headstart.core.batch import Loss, checked_loss
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, HeadstartWarning
-from headstart.targets.metrics import Metric
+from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
+from headstart.core.values import Json, checked, replaced, to_json
+from headstart.targets.metrics import Better, Metric, find_metrics
 from headstart.targets.target import Target
-from headstart.training.callbacks import Callback, Checkpoints, CycleEnd, checked_callbacks
-from headstart.training.display import Display, Verbosity
+from headstart.training import saved
+from headstart.training.callbacks import Callback, CycleEnd, KeepBest, checked_callbacks
+from headstart.training.checkpoints import Checkpoints
+from headstart.training.display import Display
+from headstart.training.ensemble import loss_of
+from headstart.training.evaluation import evaluate, run_model
 from headstart.training.history import History
-from headstart.training.loaders import Data
+from headstart.training.loaders import Data, Loader, fingerprint_of
 from headstart.training.loop import fit
 from headstart.training.lr_find import RateCurve, find_lr
 from headstart.training.optim import (
     Groups,
-    OptimizerFactory,
     Rates,
-    adamw,
     freeze_to,
     frozen_groups,
     optimizer_groups,
     parameter_groups,
     rates_per_group,
 )
-from headstart.training.predictor import Predictor
-from headstart.training.progress import Progress
-from headstart.training.schedules import FlatCosine, OneCycle, Schedule, lesson_schedule
+from headstart.training.progress import FIGURES_BESIDE_METRICS, Progress
+from headstart.training.schedules import OneCycle, Schedule, lesson_schedule
+from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
+from headstart.training.snapshots import Snapshots
 from headstart.training.summary import summary
 
-__all__ = ["Learner"]
+__all__ = ["FitOptions", "Learner"]
 
 
-class Learner(Predictor):
-    """Trains, judges and saves a model: an application's, or a user's own `nn.Module`.
-
-    Args:
-        model: called as ``model(*batch.inputs)``; gives a tensor, or a tuple whose first element is the output. With a
-            method ``groups()`` it can be frozen in parts and have a learning rate for each.
-        data: training and validation batches; None for a loaded model that only predicts.
-        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; None: the target's own.
-        metrics: names or functions ``f(prediction, target)``; None: those that suit the target.
-        optimizer: a factory; None: `adamw`. An optimizer is made anew for each fit.
-        weight_decay: of weights with two axes or more; biases and norms have none.
-        clip: the largest norm of all gradients together; None: no limit.
-        accumulate: batches per optimizer step.
-        callbacks: for every fit (penalties, mix-ups).
-        seed: of dropout in each fit; the order of rows has the data's own.
-        folder: where snapshots of cycles are kept.
-        progress: what a fit shows: ``"auto"``, ``"bar"``, ``"lines"`` or ``"none"``.
-        engine: device and precision; None: the data's.
-        target: how outputs are read; None: the data's.
+class FitOptions(TypedDict, total=False):
+    """Keyword arguments of all methods that fit.
 
     Attributes:
-        history: the figures of every epoch so far.
-        figures: those of the epoch whose weights the model has; empty if it cannot be told.
-        fits: how many fits there were; each has a random stream of its own.
+        callbacks: callbacks for this fit, such as `EarlyStopping` or `TensorBoard`.
+        keep: which weights the model has after the fit: those of the ``"best"`` epoch, by the first metric of the
+            validation rows, or of the ``"last"``.
+        snapshot: name under which the weights are saved at the end of each cycle, for `load_cycle`; None: not saved.
+        checkpoint: folder of a checkpoint, written after each epoch, from which the fit can be resumed; None: none.
+        resume: whether to resume the fit from the checkpoint, if there is one.
     """
+
+    callbacks: Sequence[Callback]
+    keep: Keep
+    snapshot: str | None
+    checkpoint: str | Path | None
+    resume: bool
+
+
+class Learner:
+    """Train, evaluate, save and predict with a model: that of an application, or any `nn.Module`.
+
+    Args:
+        model: called as ``model(*batch.inputs)``; returns a tensor, or a tuple whose first element is the output. With
+            a method ``groups()``, its parts can be frozen and can have different learning rates.
+        data: training and validation batches; None for a learner that only predicts.
+        training: settings that determine a training step; None: the defaults of `Training`.
+        target: converts outputs to predictions; None: the target of the data.
+        options: fields of `Training` by name, such as ``clip=1.0``, and the fields of `LearnerOptions`: ``loss``,
+            ``metrics``, ``callbacks``, ``folder``, ``progress`` and ``engine``.
+
+    Attributes:
+        history: figures of all epochs so far.
+        figures: figures of the epoch whose weights the model has; empty if they are unknown.
+        fits: number of fits so far; the random generators of each fit are seeded with it.
+
+    Raises:
+        ConfigError: an option is unknown or out of its range.
+    """
+
+    application: ClassVar[str] = "custom"
+    """Name of the application, by which `headstart.load` finds the class."""
+
+    training_type: ClassVar[type[Training]] = Training
+    """Class of its training."""
+
+    members: int = 1
+    """Number of members in the model, whose outputs in training are ``(members, rows, ...)``; 1: no such axis."""
 
     def __init__(
         self,
         model: nn.Module,
         data: Data | None,
         *,
-        loss: Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
-        optimizer: OptimizerFactory | None = None,
-        weight_decay: float = 0.01,
-        clip: float | None = None,
-        accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
-        seed: int = 0,
-        folder: str | Path = "models",
-        progress: Verbosity = "auto",
-        engine: Engine | None = None,
+        training: Training | None = None,
         target: Target | None = None,
+        **options: Unpack[LearnerOptions],
     ) -> None:
-        if not isinstance(accumulate, int) or accumulate < 1:
-            raise ConfigError(f"accumulate must be a whole number of at least 1 batch; got {accumulate!r}")
-        if clip is not None and not (isinstance(clip, int | float) and clip > 0):
-            raise ConfigError(f"clip must be a number above 0, or None for no limit; got {clip!r}")
-        super().__init__(model, data, loss=loss, metrics=metrics, folder=folder, engine=engine, target=target)
-        self.optimizer = optimizer or adamw()
-        self.weight_decay, self.clip, self.accumulate = weight_decay, clip, accumulate
-        self.callbacks, self.seed, self.progress = checked_callbacks(callbacks), seed, progress
+        check_options(type(self).__name__, options, Training)
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
+        training = replaced(self._checked_training(training or Training()), options)
+        engine = options.get("engine") or (data.engine if data is not None else None) or saved.usual_engine()
+        self._training, self.engine = training, engine.at(training.precision)
+        self.model = model.to(self.engine.device).eval()
+        self._data = data
+        self.target = target or (data.target if data is not None else None)
+        self.loss = checked_loss(options.get("loss"))
+        self._metrics_given = options.get("metrics")
+        self.metrics: tuple[Metric, ...] = find_metrics(self._metrics_given, self.target)
+        self.callbacks = checked_callbacks(options.get("callbacks", ()))
+        self.snapshots = Snapshots(Path(options.get("folder", "models")))
+        self.progress = options.get("progress", "auto")
+        self.history = History()
+        self.figures: dict[str, float] = {}
+        self.fits = 0
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        trained = f"{len(self.history)} epochs trained" if self.history else "not trained"
+        return f"{type(self).__name__}({type(self.model).__name__} of {parameters:,} parameters, {trained})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {field.name for field in dataclasses.fields(self.training_type)}:
+            raise ConfigError(
+                f"{name} is a field of learner.training, which is replaced as a whole: learner.training ="
+                f" dataclasses.replace(learner.training, {name}=...)"
+            )
+        super().__setattr__(name, value)
+
+    # ---- values
+
+    @property
+    def training(self) -> Training:
+        """Settings that determine a training step. They can be replaced between fits."""
+        return self._training
+
+    @training.setter
+    def training(self, training: Training) -> None:
+        self.check_engine(self._checked_training(training), self.engine)
+        self.engine = self.engine.at(training.precision)
+        self._training = training
+
+    @classmethod
+    def check_engine(cls, training: Training, engine: Engine) -> None:
+        """Raise `ConfigError` if the model cannot run on the engine at the training's precision."""
+        engine.at(training.precision)
+
+    @property
+    def data(self) -> Data | None:
+        """Training and validation batches. Data with the same codec can be assigned, to train on new rows."""
+        return self._data
+
+    @data.setter
+    def data(self, data: Data | None) -> None:
+        if not isinstance(data, Data | None):
+            raise ConfigError(f"learner.data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
+        self._data = data
+        if self.target is None and data is not None and data.target is not None:
+            self.target = data.target
+            self.metrics = find_metrics(self._metrics_given, self.target)
 
     @property
     def groups(self) -> Groups:
         """The model's parameter groups, from the input side to the head."""
         return parameter_groups(self.model)
+
+    def values(self) -> dict[str, Any]:
+        """Return the values that define the learner, except its weights, by name."""
+        return {"training": self.training}
+
+    # ---- training
 
     def fit(
         self,
@@ -106,86 +187,71 @@ class Learner(Predictor):
         *,
         cycle_len: int | None = None,
         cycle_mult: int = 1,
-        callbacks: Sequence[Callback] = (),
-        snapshot: str | None = None,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
+        **options: Unpack[FitOptions],
     ) -> History:
-        """Trains at a constant rate for ``cycles`` epochs; or by SGDR, when ``cycle_len`` is given.
+        """Train at a constant learning rate, or by SGDR if ``cycle_len`` is given.
 
         Args:
-            lr: top learning rate, or one per group (differential rates).
-            cycles: epochs, or cycles of SGDR.
-            cycle_len: epochs of the first cycle.
-            cycle_mult: each next cycle is this many times as long.
-            callbacks: for this fit: `EarlyStopping`, `KeepBest`, `TensorBoard`, your own.
-            snapshot: save the weights at the end of each cycle under this name, for `load_cycle`.
-            checkpoint: a folder that gets, after each epoch, all that is needed to go on.
-            resume: go on from that folder's checkpoint if it has one.
+            lr: maximum learning rate, or one per parameter group, from the input side to the head.
+            cycles: number of epochs, or of SGDR cycles.
+            cycle_len: number of epochs in the first cycle; None: a constant rate.
+            cycle_mult: factor by which each cycle is longer than the one before.
+            options: see `FitOptions`.
 
         Returns:
             The figures of this fit's epochs.
 
         Raises:
-            ConfigError: a rate, length or combination that makes no sense.
-            ArtifactError: the checkpoint is of another fit, or cannot be read or written.
+            ConfigError: an argument is out of range, or incompatible with another.
+            NotFittedError: the learner has no data.
+            ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
         """
-        return self.fit_schedule(
-            lr, lesson_schedule(cycles, cycle_len, cycle_mult), callbacks=callbacks, snapshot=snapshot,
-            checkpoint=checkpoint, resume=resume,
-        )  # fmt: skip
+        return self.fit_schedule(lr, lesson_schedule(cycles, cycle_len, cycle_mult), **options)
 
     def fit_one_cycle(
         self,
-        lr: Rates,
-        epochs: int,
+        lr: Rates | None = None,
+        epochs: int | None = None,
         *,
-        warm_up: float = 0.25,
-        callbacks: Sequence[Callback] = (),
-        snapshot: str | None = None,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
+        warm_up: float | None = None,
+        **options: Unpack[FitOptions],
     ) -> History:
-        """Trains for one cycle: the rate warms up and falls to almost nothing. A good first choice.
+        """Train for one cycle, in which the learning rate warms up and then decreases to almost 0.
+
+        Where ``lr`` or ``epochs`` is omitted, the fit follows `plan`, which also determines which epoch's weights are
+        kept.
 
         Args:
-            lr: top learning rate, or one per group; about what `find_lr` suggests.
-            epochs: length of the cycle.
-            warm_up: the share of it that rises.
-            callbacks: as for `fit`.
-            snapshot: as for `fit`.
-            checkpoint: as for `fit`.
-            resume: as for `fit`.
-        """
-        return self.fit_schedule(
-            lr, OneCycle(epochs, warm_up), callbacks=callbacks, snapshot=snapshot, checkpoint=checkpoint, resume=resume
-        )
+            lr: maximum learning rate, or one per parameter group, from the input side to the head; None: the plan's.
+            epochs: number of epochs; None: the plan's.
+            warm_up: fraction of the cycle in which the rate increases, between 0 and 1; None: the plan's, or 0.25 if
+                both ``lr`` and ``epochs`` are given.
+            options: see `FitOptions`.
 
-    def fit_flat_cosine(
-        self,
-        lr: Rates,
-        epochs: int,
-        *,
-        flat: float = 0.72,
-        callbacks: Sequence[Callback] = (),
-        snapshot: str | None = None,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
-    ) -> History:
-        """Trains at the top rate for most of the fit, then down along half a cosine.
+        Returns:
+            The figures of this fit's epochs.
 
-        Args:
-            lr: top learning rate, or one per group; lower than for one cycle, since it stays there longer.
-            epochs: length of the fit.
-            flat: the share of it after which the rate falls.
-            callbacks: as for `fit`.
-            snapshot: as for `fit`.
-            checkpoint: as for `fit`.
-            resume: as for `fit`.
+        Raises:
+            ConfigError: an argument is out of range, or there is no plan for the model.
+            NotFittedError: the learner has no data.
+            ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
         """
-        return self.fit_schedule(
-            lr, FlatCosine(epochs, flat), callbacks=callbacks, snapshot=snapshot, checkpoint=checkpoint, resume=resume
-        )
+        if lr is None or epochs is None:
+            plan = self.plan()
+            lr = plan.rates(len(self.groups)) if lr is None else lr
+            warm_up = plan.warm_up if warm_up is None else warm_up
+            epochs = plan.epochs if epochs is None else epochs
+            options.setdefault("keep", plan.keep)
+        schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
+        return self.fit_schedule(lr, schedule, **options)
+
+    def plan(self) -> Plan:
+        """Return the suggested plan for the learner's data.
+
+        Raises:
+            ConfigError: the model does not belong to an application, which could suggest a plan.
+        """
+        raise ConfigError(f"{type(self).__name__} has no plan for a custom model: give lr and epochs")
 
     def fit_schedule(
         self,
@@ -193,40 +259,56 @@ class Learner(Predictor):
         schedule: Schedule,
         *,
         callbacks: Sequence[Callback] = (),
+        keep: Keep = "last",
         snapshot: str | None = None,
         checkpoint: str | Path | None = None,
         resume: bool = False,
     ) -> History:
-        """Trains by any schedule (`Triangular`, your own); what the other ways of fitting come down to.
+        """Train by any schedule, such as `Triangular` or a custom one. The other methods that fit call this one.
 
         Args:
-            lr: learning rate, or one per group, that the schedule's factor multiplies.
-            schedule: length of the fit, factor and momentum.
-            callbacks: as for `fit`.
-            snapshot: as for `fit`.
-            checkpoint: as for `fit`.
-            resume: as for `fit`.
+            lr: learning rate, or one per parameter group, which the schedule's factor multiplies.
+            schedule: number of epochs, factor on the rates and momentum.
+            callbacks: callbacks for this fit.
+            keep: which weights the model has after the fit: those of the ``"best"`` or of the ``"last"`` epoch.
+            snapshot: name under which the weights are saved at the end of each cycle.
+            checkpoint: folder of the checkpoint.
+            resume: whether to resume the fit from the checkpoint, if there is one.
+
+        Returns:
+            The figures of this fit's epochs.
+
+        Raises:
+            ConfigError: an argument is out of range, or incompatible with another.
+            NotFittedError: the learner has no data.
+            ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
         """
         data = self._own_data()
         if resume and checkpoint is None:
-            raise ConfigError("resume=True needs checkpoint=, the folder to go on from")
-        kept = [*self.callbacks, *checked_callbacks(callbacks)]
+            raise ConfigError("resume=True needs checkpoint=, the folder of the checkpoint to resume from")
+        keep = checked("keep", Keep, keep)
+        if not isinstance(schedule, Schedule):
+            raise ConfigError(f"schedule must be a schedule such as OneCycle(5); got {schedule!r}")
+        listed = [*self.training.callbacks(), *self.callbacks, *checked_callbacks(callbacks)]
+        if keep == "best" and data.valid is not None:
+            listed.append(KeepBest())
         if snapshot is not None:
-            kept.append(CycleEnd(schedule.cycle_ends, lambda cycle: self.save_cycle(snapshot, cycle)))
+            listed.append(CycleEnd(schedule.cycle_ends, lambda cycle: self.save_cycle(snapshot, cycle)))
         progress = self._begin(lr, schedule)
-        shown = [*kept, Display(self.progress)]
-        with self.engine.random_stream(self.seed, self.fits):
+        every = [*listed, Display(self.progress)]
+        with self.engine.random_stream(self.training.seed, self.fits):
             if checkpoint is not None:
-                checkpoints = Checkpoints(Path(checkpoint), kept, self._setting(progress, schedule))
-                shown.append(checkpoints)
+                checkpoints = Checkpoints(Path(checkpoint), listed, self._setting(progress, schedule))
+                every.append(checkpoints)
                 if resume:
                     checkpoints.take_up(progress)
             if snapshot is not None and progress.epoch == 0:
-                self.snapshots.clear(snapshot)
+                self.engine.on_main(lambda: self.snapshots.clear(snapshot))
             try:
                 fit(
-                    progress, data.train, self._loss(), schedule, callbacks=shown,
-                    evaluate=None if data.valid is None else self.validate, clip=self.clip, accumulate=self.accumulate,
+                    progress, data.train, self._loss(), schedule, callbacks=every,
+                    evaluate=None if data.valid is None else self.validate, clip=self.training.clip,
+                    accumulate=self.training.accumulate,
                 )  # fmt: skip
             finally:
                 self._end(progress)
@@ -235,16 +317,23 @@ class Learner(Predictor):
     def fine_tune(
         self, lr: float, epochs: int, *, frozen_epochs: int = 1, callbacks: Sequence[Callback] = ()
     ) -> History:
-        """Trains the head alone first, then everything, earlier groups more slowly.
+        """Train only the head at first, then all parameter groups, with lower rates towards the input side.
 
-        **Source:** fastai v2's ``fine_tune``, whose division of the rates is kept: the second stage has half the rate
-        at the head, and each earlier group a share of it down to a hundredth at the input side.
+        **Source:** fastai v2's ``fine_tune``, including its rates: in the second stage the head has half the rate of
+        the first stage, and the rates of the groups decrease geometrically to a hundredth of that at the input side.
 
         Args:
-            lr: the head's top rate in the first stage.
-            epochs: of the second stage.
-            frozen_epochs: of the first.
-            callbacks: for both stages.
+            lr: maximum learning rate of the head in the first stage.
+            epochs: number of epochs in the second stage.
+            frozen_epochs: number of epochs in the first stage.
+            callbacks: callbacks for both stages.
+
+        Returns:
+            The figures of the epochs of both stages.
+
+        Raises:
+            ConfigError: an argument is out of range, or the model has only one parameter group.
+            NotFittedError: the learner has no data.
         """
         started, count = len(self.history), len(self.groups)
         self.freeze()
@@ -255,86 +344,264 @@ class Learner(Predictor):
         return History(self.history[started:])
 
     def find_lr(self, *, start: float = 1e-6, end: float = 10.0, steps: int = 100) -> RateCurve:
-        """Tries growing rates on a copy of the model: a curve with a suggestion and a plot. It leaves no trace.
+        """Train a copy of the model with increasing learning rates; the learner itself is not changed.
 
         Args:
-            start: the first rate.
-            end: the last.
-            steps: how many; the sweep ends before when the loss diverges.
+            start: first learning rate, above 0.
+            end: last learning rate, above ``start``.
+            steps: number of steps, at least 10; fewer are taken if the loss diverges.
+
+        Returns:
+            The loss at each learning rate, with a suggested rate and a plot.
+
+        Raises:
+            ConfigError: an argument is out of range, or the loss is not finite from the start.
+            NotFittedError: the learner has no data.
         """
         return find_lr(
-            self.model, self._own_data().train, self._row_loss(), self.engine, optimizer=self.optimizer,
-            weight_decay=self.weight_decay, start=start, end=end, steps=steps, seed=self.seed, clip=self.clip,
-            accumulate=self.accumulate, callbacks=self.callbacks,
+            self.model, self._own_data().train, self._row_loss(), self.engine, self.training, start=start, end=end,
+            steps=steps, members=self.members, callbacks=[*self.training.callbacks(), *self.callbacks],
         )  # fmt: skip
 
     def freeze_to(self, first_trained: int) -> None:
-        """Freezes the groups before this one: no gradients, and batch norms keep their statistics.
+        """Freeze all parameter groups before one: they get no gradients, and their batch norms keep their statistics.
 
         Args:
-            first_trained: the group's number; negative counts from the end (-1: only the head trains).
+            first_trained: number of the first group that trains, from 0; negative numbers count from the end, so that
+                only the head trains with -1.
+
+        Raises:
+            ConfigError: there is no such group.
         """
         freeze_to(self.groups, first_trained)
 
     def freeze(self) -> None:
-        """Only the last group, the head, trains.
+        """Freeze all parameter groups except the last, the head.
 
         Raises:
-            ConfigError: the model is one group, of which nothing would be frozen.
+            ConfigError: the model has only one group.
         """
         if len(self.groups) == 1:
             raise ConfigError(
-                f"{type(self.model).__name__} is one group, so there is nothing to freeze beside the head:"
+                f"{type(self.model).__name__} is one group, so there is nothing to freeze except the head:"
                 " give it a method groups() that lists its parts, from the input side to the head"
             )
         self.freeze_to(-1)
 
     def unfreeze(self) -> None:
-        """Everything trains."""
+        """Unfreeze all parameter groups."""
         self.freeze_to(0)
 
+    # ---- evaluation and prediction
+
+    def validate(self, loader: Loader | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics by name.
+
+        Args:
+            loader: rows to evaluate; None: the validation rows.
+
+        Raises:
+            ConfigError: there are no validation rows.
+            NotFittedError: the learner has no data.
+        """
+        loader = self._valid() if loader is None else loader
+        return evaluate(self.model, loader, self.engine, self._loss(), self.target, self.metrics)
+
+    def better(self) -> dict[str, Better]:
+        """Return whether lower or higher is better for each figure of which this is known."""
+        directions: dict[str, Better] = {
+            metric.name: metric.better for metric in self.metrics if metric.better is not None
+        }
+        return {**directions, "valid_loss": "lower", "train_loss": "lower"}
+
+    def first_figure(self) -> str:
+        """Return the name of the figure by which the best epoch is chosen: the first metric, or else a loss."""
+        if self.data is None or self.data.valid is None:
+            return "train_loss"
+        return next(iter(self.better()))
+
+    def predict_with_targets(self, *, snapshot: str | None = None) -> tuple[Tensor, Tensor]:
+        """Return the predictions for the validation rows and their targets, in row order.
+
+        Args:
+            snapshot: name of saved cycles over which predictions are averaged; None: those of the current weights.
+
+        Returns:
+            Predictions, ``(rows, ...)``: class probabilities, or numbers in the unit of the target; and targets on the
+            same scale.
+
+        Raises:
+            ConfigError: there are no validation rows, or they have no target.
+            NotFittedError: the learner has no data.
+        """
+        valid = self._valid()
+        run = run_model(self.model, valid, self.engine)
+        if run.target is None:
+            raise ConfigError("the validation batches have no target; use predict_batches")
+        true = run.target if self.target is None else self.target.original(run.target)
+        if snapshot is not None:
+            return self.predict_batches(valid, snapshot=snapshot), true
+        return run.outputs if self.target is None else self.target.prediction(run.outputs), true
+
+    def predict_batches(self, loader: Loader, *, snapshot: str | None = None) -> Tensor:
+        """Return the predictions for the rows of a loader, ``(rows, ...)``, in row order.
+
+        Args:
+            loader: rows with or without targets.
+            snapshot: name of saved cycles over which predictions are averaged; None: those of the current weights.
+        """
+        if snapshot is not None:
+            each = [self.predict_batches(loader) for _ in self.snapshots.each(self.model, snapshot)]
+            return torch.stack(each).mean(0)
+        outputs = run_model(self.model, loader, self.engine).outputs
+        return self.target.prediction(outputs) if self.target is not None else outputs
+
+    # ---- saving and loading
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the learner as ``learner.json`` and ``weights.safetensors`` in a folder, completely or not at all.
+
+        Args:
+            folder: a new or empty folder, or that of an earlier save, which is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtifactError: the folder cannot be written, or contains other files.
+        """
+        return saved.save(self, Path(folder))
+
+    def load(self, folder: str | Path) -> None:
+        """Load saved weights into this learner's model.
+
+        Args:
+            folder: the folder of a learner with the same codec and design.
+
+        Raises:
+            ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
+        """
+        saved.load_into(self, Path(folder))
+
+    def save_cycle(self, name: str, cycle: int) -> None:
+        """Save the current weights under a name and the number of a cycle, for `load_cycle`."""
+        self.engine.on_main(lambda: self.snapshots.save(self.model, name, cycle))
+
+    def load_cycle(self, name: str, cycle: int) -> None:
+        """Load the weights that ``fit(..., snapshot=name)`` saved at the end of a cycle.
+
+        Args:
+            name: name of the snapshots.
+            cycle: number of the cycle, from 0.
+
+        Raises:
+            ArtifactError: there is no such snapshot.
+        """
+        self.snapshots.load(self.model, name, cycle)
+        self.figures = {}
+
     def summary(self) -> Table:
-        """The model's layers by group, with their numbers of parameters and whether they train."""
+        """Return a table of the model's layers by group, with their numbers of parameters and whether they train."""
         return summary(self.model, self.groups)
+
+    # ---- inside
+
+    def _checked_training(self, training: Training) -> Training:
+        if not isinstance(training, self.training_type):
+            name = self.training_type.__name__
+            raise ConfigError(f"{type(self).__name__} is trained by a {name}(...); got {training!r}")
+        return training
+
+    def _own_data(self) -> Data:
+        if self.data is None:
+            raise NotFittedError("this learner has no data; set learner.data to go on training or validating")
+        return self.data
+
+    def _valid(self) -> Loader:
+        valid = self._own_data().valid
+        if valid is None:
+            raise ConfigError("there are no validation rows: all rows train; create data with some, or give a table")
+        return valid
+
+    def _row_loss(self) -> Loss:
+        if self.loss is not None:
+            return self.loss
+        if self.target is None:
+            raise ConfigError("there is no target that defines a loss: give loss=, a function of (outputs, batch)")
+        return self.target.loss
+
+    def _loss(self) -> Loss:
+        return loss_of(self.model, self._row_loss(), self.members)
 
     def _begin(self, lr: Rates, schedule: Schedule) -> Progress:
         prepared = self.engine.prepare(self.model)  # before the groups: it may replace batch norms
         groups = self.groups
         rates = rates_per_group(lr, len(groups))
-        optimizer = self.optimizer(optimizer_groups(groups, rates, self.weight_decay))
-        return Progress(self.model, prepared, groups, optimizer, self.engine, schedule.epochs, fit=self.fits)
+        optimizer = self.training.optimizer(optimizer_groups(groups, rates, self.training.weight_decay))
+        return Progress(
+            self.model, prepared, groups, optimizer, self.engine, schedule.epochs, fit=self.fits,
+            first=self.first_figure(), better=self.better(), first_epoch=len(self.history),
+        )  # fmt: skip
 
     def _end(self, progress: Progress) -> None:
-        """What remains of a fit, also of one that was broken off; nothing of one that was stopped before it began."""
+        """Record the figures of a fit, even if it was interrupted."""
         self.model.eval()
         if not progress.history and progress.step == 0:
             return
-        earlier = [figures for figures in self.history if figures["fit"] != progress.fit]  # all but what was resumed
-        self.history[:] = [*earlier, *({"fit": progress.fit, **figures} for figures in progress.history)]
+        earlier = [figures for figures in self.history if figures["fit"] != progress.fit]  # not those of a resumed fit
+        epochs = [{"fit": progress.fit, **figures} for figures in progress.history]
+        if progress.kept is not None:
+            epochs = [{**figures, "kept": float(number == progress.kept)} for number, figures in enumerate(epochs, 1)]
+        self.history[:] = [*earlier, *epochs]
         self.fits = progress.fit + 1
         self.figures = {}
-        if progress.history:
-            self.figures = self.history[len(earlier) + (progress.kept or len(progress.history)) - 1]
-            if not math.isfinite(progress.history[-1]["train_loss"]):
-                warnings.warn(
-                    "the training loss is not finite: lower lr (find_lr suggests one), set clip, look at the data",
-                    HeadstartWarning,
-                    stacklevel=3,
-                )
+        if epochs and (progress.kept is not None or progress.step == 0):  # else the last epoch is unfinished
+            self.figures = _evaluated(epochs[(progress.kept or len(epochs)) - 1])
+        if epochs and not math.isfinite(epochs[-1]["train_loss"]):
+            warnings.warn(
+                "the training loss is not finite: lower lr (find_lr suggests a value), set clip, or check the data",
+                HeadstartWarning,
+                stacklevel=3,
+            )
 
     def _setting(self, progress: Progress, schedule: Schedule) -> Json:
-        """What two fits must have in common for one to go on where the other stopped."""
+        """Return everything that a fit and a checkpoint must have in common for the fit to be resumed."""
+        data = self._own_data()
         return {
-            "seed": self.seed,
+            **{name: to_json(value, {}) for name, value in self.values().items()},
             "weights": {name: list(tensor.shape) for name, tensor in self.model.state_dict().items()},
-            "schedule": repr(schedule),
+            "loss": "default" if self.loss is None else getattr(self.loss, "__qualname__", type(self.loss).__name__),
+            "metrics": [metric.name for metric in self.metrics],
+            "first": progress.first,
+            "optimizer": _optimizer_setting(progress.optimizer),
+            "schedule": _schedule_setting(schedule),
             "rates": [group["base_lr"] for group in progress.optimizer.param_groups],
             "frozen": list(frozen_groups(progress.groups)),
-            "weight_decay": self.weight_decay,
-            "clip": self.clip,
-            "accumulate": self.accumulate,
-            "steps": self._own_data().train.steps(0),
-            "order": {name: getattr(self._own_data().train, name, None) for name in ("rows", "batch_size", "seed")},
+            "steps": data.train.steps(0),
+            "data": fingerprint_of(data.train),
+            "valid": None if data.valid is None else fingerprint_of(data.valid),
             "processes": self.engine.world_size,
-            "precision": self.engine.precision,
         }
+
+
+def _optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
+    """Return the class of an optimizer and its options, except the learning rate, which has an entry of its own."""
+    options = {name: repr(value) for name, value in optimizer.defaults.items() if name != "lr"}
+    return {"class": type(optimizer).__name__, **options}
+
+
+def _schedule_setting(schedule: Schedule) -> Json:
+    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit."""
+    fractions = [number / 16 for number in range(17)]
+    return {
+        "class": type(schedule).__name__,
+        "epochs": schedule.epochs,
+        "cycle_ends": list(schedule.cycle_ends),
+        "lr": [schedule.lr(fraction) for fraction in fractions],
+        "momentum": [schedule.momentum(fraction) for fraction in fractions],
+    }
+
+
+def _evaluated(epoch: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of an epoch that evaluation computed."""
+    return {name: value for name, value in epoch.items() if name not in FIGURES_BESIDE_METRICS}

@@ -1,4 +1,4 @@
-"""`fit`: the one training loop, for all applications and for a user's own models."""
+"""`fit`: the training loop of all applications and of custom models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import islice
 from headstart.core.batch import Batch
 from headstart.targets.target import Loss
 from headstart.training.callbacks import Callback
+from headstart.training.ensemble import independent_parts
 from headstart.training.evaluation import Evaluate
 from headstart.training.loaders import Loader
 from headstart.training.optim import set_rates, train_mode
@@ -29,28 +30,28 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
 ) -> None:
-    """Trains until the schedule ends or a callback says stop; takes up wherever ``progress`` stands.
+    """Train from the current state of ``progress`` until the schedule ends or a callback stops the fit.
 
     Args:
-        progress: model, optimizer and engine, and how far the fit has come.
-        loader: the training batches.
-        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``; outputs are what the model returned.
-        schedule: factors on the groups' rates, and how many epochs.
-        evaluate: called after each epoch; its figures go into the history.
-        callbacks: their hooks run in this order.
-        clip: the largest norm of all gradients together.
-        accumulate: batches per optimizer step; each of their rows counts the same.
+        progress: model, optimizer, engine and state of the fit.
+        loader: training batches.
+        loss: ``loss(outputs, batch)``, a mean over ``batch.rows``, where ``outputs`` is what the model returned.
+        schedule: number of epochs, factor on the learning rates and momentum.
+        evaluate: function that is called after each epoch and whose figures are added to the history.
+        callbacks: callbacks, whose hooks run in this order.
+        clip: maximum norm of all gradients together, or of each ensemble member's; None: no clipping.
+        accumulate: number of batches per optimizer step; all rows in them have the same weight.
     """
     engine, optimizer, model = progress.engine, progress.optimizer, progress.prepared
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parts = independent_parts(progress.model, optimizer)
     progress.epochs = schedule.epochs
     try:
         for callback in callbacks:
             callback.on_fit_start(progress)
         while progress.epoch < schedule.epochs and not progress.stop:
-            started, progress.steps = time.perf_counter(), loader.steps(progress.epoch)
+            started, progress.steps = time.perf_counter(), loader.steps(progress.data_epoch)
             train_mode(progress.model, progress.groups)
-            for window in _windows(loader.batches(progress.epoch, progress.step), accumulate):
+            for window in _windows(loader.batches(progress.data_epoch, progress.step), accumulate):
                 fraction = (progress.epoch + progress.step / progress.steps) / schedule.epochs
                 rate = schedule.lr(fraction) * sum(batch.rate for batch in window) / len(window)
                 set_rates(optimizer, rate, schedule.momentum(fraction))
@@ -65,9 +66,9 @@ def fit(
                             minimised = progress.loss = loss(outputs, batch)
                             for callback in callbacks:
                                 minimised = callback.on_loss(progress, batch, outputs, minimised)
-                        engine.backward(minimised, batch.rows / step_rows)
+                        engine.backward(minimised, len(parts) * batch.rows / step_rows)
                     progress.add_loss(batch.rows)
-                engine.step(optimizer, trained, clip)
+                engine.step(optimizer, parts, clip)
                 progress.step += len(window)
                 for callback in callbacks:
                     callback.on_step_end(progress)
@@ -85,6 +86,6 @@ def fit(
 
 
 def _windows(batches: Iterator[Batch], size: int) -> Iterator[tuple[Batch, ...]]:
-    """The batches of each optimizer step."""
+    """Yield the batches of each optimizer step."""
     while window := tuple(islice(batches, size)):
         yield window

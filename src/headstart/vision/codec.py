@@ -1,4 +1,4 @@
-"""`ImageCodec`: how pictures and labels become tensors, and outputs become labels. Made from training rows alone."""
+"""`ImageCodec`: how images and labels become tensors, and outputs become labels. Made from training rows alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from headstart.targets.target import Label, Labels, target_from_json
+from headstart.core.errors import DataError, did_you_mean
+from headstart.frames.codec import Encoded
+from headstart.frames.door import check_columns
+from headstart.targets.fit import fit_target
+from headstart.targets.target import ClassTarget
 from headstart.vision.augment import Augment
 from headstart.vision.decoding import Sizing, decode, fitted
 
@@ -21,16 +25,16 @@ __all__ = ["ImageCodec"]
 
 @dataclass(frozen=True)
 class ImageCodec:
-    """What a saved model must know of its pictures.
+    """What a saved model must know of its images.
 
     Attributes:
-        target: one class per picture, or several.
-        path: the column of paths in tables.
-        sizing: what is made of each picture.
-        augment: how training changed them; test-time augmentation goes by it as well. None: not at all.
+        target: one class per image, or several.
+        path: column of paths in tables.
+        sizing: size of the images, and how they fill it.
+        augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
     """
 
-    target: Label | Labels
+    target: ClassTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
@@ -39,50 +43,56 @@ class ImageCodec:
     def fit(
         cls, train_rows: pl.DataFrame, path: str, label: str, sizing: Sizing, augment: Augment | None = None
     ) -> ImageCodec:
-        """Learns the classes from training rows; a column of lists is several classes per picture.
-
-        Raises:
-            DataError: one class, a missing label, or what is no class.
-        """
-        several = isinstance(train_rows.schema[label], pl.List)
-        target = Labels.fit(train_rows, label) if several else Label.fit(train_rows, label)
-        return cls(target, path, sizing, augment)
-
-    def encode_one(self, picture: Any) -> Tensor:
-        """One picture's pixels, uint8 ``(1, 3, size, size)``.
+        """Learn the classes from training rows.
 
         Args:
-            picture: a path, what is in a file, or a pillow picture.
+            train_rows: a row per image.
+            path: column of paths.
+            label: column of labels; lists are any number of classes per image.
+            sizing: size of the images.
+            augment: how training changes them.
 
         Raises:
-            DataError: it is missing, damaged, too large, or no image.
+            DataError: one class, a missing label, or values that cannot be classes.
         """
-        given = isinstance(picture, str | Path | bytes)
-        pixels = decode(picture, self.sizing) if given else fitted(picture, self.sizing)
-        return torch.from_numpy(np.array(pixels))[None].permute(0, 3, 1, 2)
+        return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
 
-    def encode(self, frame: pl.DataFrame) -> Tensor:
-        """The pictures of a table's paths, uint8 ``(rows, 3, size, size)``; for large ones there are loaders."""
-        return torch.cat([self.encode_one(path) for path in frame[self.path]])
+    def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[tuple[Tensor]]:
+        """Decode the images of a table into memory: uint8 ``(rows, 3, size, size)``.
+
+        For more images than memory holds, `ImageData` decodes ahead of training, and keeps the pixels on disk.
+
+        Raises:
+            DataError: a column is missing, or an image is missing, damaged, too large, or no image.
+        """
+        check_columns(rows, [self.path, *(self.target.columns if with_target else ())], "the table")
+        size = self.sizing.size
+        pixels = torch.empty(len(rows), 3, size, size, dtype=torch.uint8)
+        for index, path in enumerate(rows[self.path]):
+            pixels[index] = self.encode_one(path)[0][0]
+        return Encoded(inputs=(pixels,), target=self.target.encode(rows) if with_target else None)
+
+    def encode_one(self, image: Any) -> tuple[Tensor]:
+        """Decode one image: uint8 ``(1, 3, size, size)``.
+
+        Args:
+            image: a path, the content of a file, a pillow image, or a row with a path.
+
+        Raises:
+            DataError: it is missing, damaged, too large, or no image; the row has no path.
+        """
+        if isinstance(image, Mapping):
+            if self.path not in image:
+                raise DataError(f"the row has no {self.path!r}; {did_you_mean(self.path, image)}")
+            image = image[self.path]
+        is_file = isinstance(image, str | Path | bytes)
+        pixels = decode(image, self.sizing) if is_file else fitted(image, self.sizing)
+        return (torch.from_numpy(np.array(pixels))[None].permute(0, 3, 1, 2),)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
-        """Predictions as columns: ``prediction`` and ``probability_<class>`` for each class."""
+        """Return predictions as columns: ``prediction``, and ``probability_<class>`` for each class.
+
+        Args:
+            prediction: probabilities, ``(rows, classes)``.
+        """
         return pl.DataFrame(self.target.decode(prediction))
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
-        return {
-            "target": self.target.to_json(),
-            "path": self.path,
-            "sizing": self.sizing.to_json(),
-            "augment": None if self.augment is None else self.augment.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> ImageCodec:
-        """What `to_json` gave."""
-        target = target_from_json(record["target"])
-        if not isinstance(target, Label | Labels):
-            raise ValueError("the target of images is classes")
-        augment = record["augment"]
-        return cls(target, record["path"], Sizing(**record["sizing"]), None if augment is None else Augment(**augment))

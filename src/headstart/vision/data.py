@@ -1,123 +1,92 @@
-"""`ImageData`: from folders, tables or arrays to training and validation batches of pictures."""
+"""`ImageData`: from folders, tables or arrays to training and validation batches of images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Unpack
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import Table
+from headstart.frames.assemble import share
+from headstart.frames.door import Table, usable_rows
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
 from headstart.training.loaders import Data
-from headstart.vision.augment import Augment
 from headstart.vision.codec import ImageCodec
-from headstart.vision.decoding import Resize, Sizing
-from headstart.vision.folders import SPLIT, absolute_paths, folder_table, home_of, labelled_table
-from headstart.vision.images import FilePictures, Pictures, array_pictures
-from headstart.vision.loaders import ActivationLoader, PictureLoader
-from headstart.vision.repeats import alike, repeated
+from headstart.vision.duplicates import duplicates, near_duplicates
+from headstart.vision.folders import SPLIT, absolute_paths, folder_table, labelled_table, root_of
+from headstart.vision.images import FileImages, Images, array_images
+from headstart.vision.loaders import ActivationLoader, ImageLoader
+from headstart.vision.settings import ImageDataOptions, ImageSettings
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
-__all__ = ["DEFAULT_SIZE", "ImageData", "OnError"]
-
-OnError: TypeAlias = Literal["raise", "skip"]
-
-DEFAULT_SIZE = 224
-"""Side of the pictures until a learner's backbone says otherwise."""
+__all__ = ["ImageData"]
 
 EVALUATION_BATCH = 64
+"""Images per batch when nothing is learnt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ImageData(Data):
-    """Training and validation pictures, and what is known of them.
+    """Training and validation images, and what is known of them.
 
     Attributes:
-        codec: how pictures and labels became tensors.
-        pictures: of all rows.
-        frame: all rows: paths, labels, and what else the table had.
-        sides: the numbers of the training and the validation rows; what was skipped is on neither.
-        size: side of the pictures, as asked for; None: the backbone's own.
-        batch_size: training rows per step.
-        seed: of order and draws.
-        cache: the folder of resized copies and activations.
-        skipped: what ``on_error="skip"`` left out: ``path`` and ``reason``.
-        duplicates: pictures with the same content: ``path``, ``same_as``, ``across`` (one trains, the other
-            validates) and ``labels_differ``.
-        notes: what a user should know: duplicates, what was left out.
+        codec: how images and labels became tensors.
+        images: the images of all rows.
+        frame: all rows: paths, labels, and the table's other columns.
+        split: numbers of the training and of the validation rows; rows that were skipped are in neither.
+        settings: how the data were made.
+        skipped: files left out by ``on_error="skip"``: ``path`` and ``reason``.
+        duplicates: images with the same content: ``path``, ``same_as``, ``across`` (one trains, the other validates)
+            and ``labels_differ``.
+        notes: what a user should know: duplicates, files that were left out.
     """
 
-    train: PictureLoader | ActivationLoader
-    valid: PictureLoader | ActivationLoader | None
+    train: ImageLoader | ActivationLoader
+    valid: ImageLoader | ActivationLoader | None
     codec: ImageCodec
-    pictures: Pictures
+    images: Images
     frame: pl.DataFrame
-    sides: Split
-    size: int | None
-    batch_size: int
-    seed: int
-    cache: Path
+    split: Split
+    settings: ImageSettings
     skipped: pl.DataFrame
     duplicates: pl.DataFrame
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_folder(
-        cls,
-        folder: str | Path,
-        *,
-        split: Splitter | None = None,
-        group: str | None = None,
-        where: str | None = None,
-        size: int | None = None,
-        resize: Resize = "crop",
-        augment: Augment | None = None,
-        batch_size: int = 64,
-        seed: int = 0,
-        on_error: OnError = "raise",
-        workers: int | None = None,
-        cache: str | Path | None = None,
-        codec: ImageCodec | None = None,
-        engine: Engine | None = None,
+        cls, folder: str | Path, /, *, split: Splitter | None = None, **options: Unpack[ImageDataOptions]
     ) -> ImageData:
-        """Pictures in a folder for each class; where these lie in ``train`` and ``valid``, that is the split.
+        """Make data of a folder of images for each class; ``train`` and ``valid`` folders above them are the split.
 
         Args:
             folder: holds a folder per class, or ``train`` and ``valid`` (``val``, ``validation``) with those inside.
-            split: from `headstart.frames.splits`; the table it sees has the columns ``path`` (relative to the folder),
-                ``label`` and, with ``group``, ``group``. None: the folders', else a random fifth validates.
-            group: a regular expression whose first group, found in the path, names the person or scene; a fifth of
-                the groups validates, so that none is on both sides.
-            where: a SQL condition on that table's rows; others are left out.
-            size: side of the pictures in pixels; None: the one that the backbone was trained at.
-            resize: ``"crop"``: the middle square; ``"squish"``: all of it, pressed; ``"pad"``: all of it, grey beside.
-            augment: how training pictures are changed: `side_on`, `top_down` or your own; None: not at all.
-            batch_size: training rows per step, over all processes.
-            seed: of order, draws and default split.
-            on_error: ``"raise"``: a file that cannot be decoded is an error; ``"skip"``: it is left out and listed.
-            workers: processes that decode; 0: this one; None: one less than there are processors, at most 8.
-            cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual place.
-            codec: an earlier one, to go on training its model with new pictures.
-            engine: device and processes.
+            split: from `headstart.splits`; the table that it gets has the columns ``path`` (relative to the folder),
+                ``label`` and, with ``group=``, ``group``. None: the folders' own, else a random fifth validates; with
+                ``group=`` a fifth of the groups. ``splits.train_on_all``: none.
+            options: see `ImageSettings` and `ImageDataOptions`.
 
         Raises:
-            DataError: no pictures, one class, files that cannot be read.
-            ConfigError: options that do not go together.
+            DataError: no images, one class, files that cannot be read.
+            ConfigError: an option is unknown or out of its range, or options do not go together.
         """
-        frame, notes = folder_table(Path(folder), group)
-        if split is None and group is None and SPLIT in frame.columns:
+        settings, codec, engine = _settings("ImageData.from_folder", options)
+        if settings.folder is not None or settings.separator is not None:
+            raise ConfigError("folder= and separator= are for tables; a folder's labels are the folders in it")
+        frame, notes = folder_table(Path(folder), settings.group)
+        frame = usable_rows(frame, settings.where, "table", ["path", "label"])
+        if settings.group is not None:
+            split = _split_by_group("group", split, settings)
+        elif split is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
-        data = cls.from_table(
-            frame, "path", "label", folder=folder, split=split, where=where, size=size, resize=resize,
-            augment=augment, group="group" if group is not None else None, batch_size=batch_size, seed=seed,
-            on_error=on_error, workers=workers, cache=cache, codec=codec, engine=engine,
+        data = cls._of_images(
+            frame, _files(absolute_paths(frame["path"], Path(folder)), settings), "path", "label", split, settings,
+            codec, engine,
         )  # fmt: skip
         return replace(data, notes=(*notes, *data.notes))
 
@@ -125,68 +94,42 @@ class ImageData(Data):
     def from_table(
         cls,
         table: Table,
-        path: str,
-        label: str,
+        path: str = "path",
+        label: str = "label",
         *,
-        folder: str | Path | None = None,
-        separator: str | None = None,
         split: Splitter | None = None,
         valid: Table | None = None,
-        group: str | None = None,
-        where: str | None = None,
-        size: int | None = None,
-        resize: Resize = "crop",
-        augment: Augment | None = None,
-        batch_size: int = 64,
-        seed: int = 0,
-        on_error: OnError = "raise",
-        workers: int | None = None,
-        cache: str | Path | None = None,
-        codec: ImageCodec | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[ImageDataOptions],
     ) -> ImageData:
-        """Pictures whose paths and labels stand in a table.
+        """Make data of a table of paths and labels.
 
         Args:
-            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
-            path: the column of paths.
-            label: the column of labels; a column of lists is any number of labels per picture.
-            folder: what the paths are relative to; None: the table's own folder, or the working directory.
-            separator: what stands between several labels in a text, such as ``"|"`` or a space.
-            split: as for `from_folder`.
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
+            path: column of paths to the images.
+            label: column of labels; a column of lists is any number of labels per image.
+            split: from `headstart.splits`; None: a random fifth validates; with ``group=`` a fifth of the groups.
+                ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
-            group: a column of persons or scenes, of which none shall be on both sides.
-            where: a SQL condition on the rows.
-            size: as for `from_folder`, and the same for all that follows.
-            resize: how a picture becomes a square.
-            augment: how training pictures are changed.
-            batch_size: rows per step.
-            seed: of order, draws and default split.
-            on_error: ``"raise"`` or ``"skip"``.
-            workers: processes that decode.
-            cache: folder for resized copies and activations.
-            codec: an earlier one.
-            engine: device and processes.
+            options: see `ImageSettings` and `ImageDataOptions`.
+
+        Raises:
+            DataError: a column is missing, one class, files that cannot be read.
+            ConfigError: an option is unknown or out of its range, or options do not go together.
         """
-        frame = labelled_table(table, "table", where, path, label, separator)
-        home = home_of(table, folder)
+        settings, codec, engine = _settings("ImageData.from_table", options)
+        frame = labelled_table(table, "table", settings.where, path, label, settings.separator)
+        paths = absolute_paths(frame[path], root_of(table, settings.folder))
+        if settings.group is not None and valid is None:
+            split = _split_by_group(settings.group, split, settings)
         if valid is not None:
-            if split is not None or group is not None:
+            if split is not None or settings.group is not None:
                 raise ConfigError("give validation rows by split= (or group=) or by valid=, not by both")
-            judged = labelled_table(valid, "valid", where, path, label, separator)
-            rows = len(frame)
-            frame = pl.concat([frame.select(path, label), judged.select(path, label)], how="vertical_relaxed")
-            paths = absolute_paths(frame[path][:rows], home) + absolute_paths(
-                frame[path][rows:], home_of(valid, folder)
-            )
-            split = _by_number(rows)
-        else:
-            paths = absolute_paths(frame[path], home)
-        pictures = FilePictures(paths, cache_folder(cache), checked_workers(workers))
-        return _assembled(
-            frame, pictures, path, label, split=_splitter(split, group, seed), sizing=(size, resize), augment=augment,
-            batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error=on_error, codec=codec, engine=engine,
-        )  # fmt: skip
+            split = _rows_from(len(frame))
+            valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator)
+            paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
+            both = (frame.select(path, label), valid_frame.select(path, label))
+            frame = pl.concat(both, how="vertical_relaxed")
+        return cls._of_images(frame, _files(paths, settings), path, label, split, settings, codec, engine)
 
     @classmethod
     def from_arrays(
@@ -196,32 +139,26 @@ class ImageData(Data):
         *,
         valid: tuple[Any, Any] | None = None,
         split: Splitter | None = None,
-        size: int | None = None,
-        resize: Resize = "crop",
-        augment: Augment | None = None,
-        batch_size: int = 64,
-        seed: int = 0,
-        cache: str | Path | None = None,
-        codec: ImageCodec | None = None,
-        engine: Engine | None = None,
+        **options: Unpack[ImageDataOptions],
     ) -> ImageData:
-        """Pictures in an array.
+        """Make data of an array of images.
 
         Args:
             images: ``(rows, height, width)`` or ``(rows, height, width, channels)``; uint8, uint16, booleans, or
                 fractions from 0 to 1.
-            labels: one per picture: text, whole numbers or booleans; or a list of them per picture.
-            valid: images and labels to validate by, instead of a split; of the same height and width.
-            split: as for `ImageData.from_folder`; its table has the columns ``image`` (numbers) and ``label``.
-            size: as for `ImageData.from_folder`, and the same for all that follows.
-            resize: how a picture becomes a square.
-            augment: how training pictures are changed.
-            batch_size: rows per step.
-            seed: of order, draws and default split.
-            cache: folder for activations.
-            codec: an earlier one.
-            engine: device and processes.
+            labels: one per image: text, whole numbers or booleans; or a list of them per image.
+            valid: images and labels of the validation rows, instead of a split; of the same height and width.
+            split: from `headstart.splits`; the table that it gets has the columns ``image`` (numbers) and ``label``.
+                None: a random fifth validates. ``splits.train_on_all``: none.
+            options: see `ImageSettings` and `ImageDataOptions`; those of files and tables have no effect.
+
+        Raises:
+            DataError: another shape or type, values out of their range, one class, not one label per image.
+            ConfigError: an option is unknown or out of its range, or options do not go together.
         """
+        settings, codec, engine = _settings("ImageData.from_arrays", options)
+        if settings.where is not None or settings.group is not None:
+            raise ConfigError("where= and group= are for folders and tables; choose the array's rows yourself")
         rows = len(images)
         if valid is not None:
             if split is not None:
@@ -233,160 +170,166 @@ class ImageData(Data):
                 )
             images = np.concatenate([np.asarray(images), np.asarray(valid[0])])
             labels = [*_plain(labels), *_plain(valid[1])]
-            split = _by_number(rows)
-        pictures, column = array_pictures(images), pl.Series("label", _plain(labels))
-        if len(column) != len(pictures.names):
-            raise DataError(f"there are {len(pictures.names)} images and {len(column)} labels: one for each is needed")
+            split = _rows_from(rows)
+        arrays, column = array_images(images), pl.Series("label", _plain(labels))
+        if len(column) != len(arrays.names):
+            raise DataError(f"there are {len(arrays.names)} images and {len(column)} labels: one for each is needed")
         frame = pl.DataFrame({"image": np.arange(len(column)), "label": column})
-        return _assembled(
-            frame, pictures, "image", "label", split=split or by_random(seed=seed), sizing=(size, resize),
-            augment=augment, batch_size=batch_size, seed=seed, cache=cache_folder(cache), on_error="raise", codec=codec,
-            engine=engine,
+        return cls._of_images(frame, arrays, "image", "label", split, settings, codec, engine)
+
+    @classmethod
+    def _of_images(
+        cls,
+        frame: pl.DataFrame,
+        images: Images,
+        path: str,
+        label: str,
+        split: Splitter | None,
+        settings: ImageSettings,
+        codec: ImageCodec | None,
+        engine: Engine,
+    ) -> ImageData:
+        """Split rows whose images are known, learn the codec from the training rows, and make the loaders."""
+        if codec is not None and codec.target.column != label:
+            raise ConfigError(f"label is part of the codec, which was given, and there it is {codec.target.column!r}")
+        bad = _unusable(images, settings)
+        good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
+        if not len(good):
+            raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
+        chosen = split_rows(frame[good], split or by_random(seed=settings.seed))
+        rows = Split(good[chosen.train], good[chosen.valid])
+        if codec is None:
+            fitted = ImageCodec.fit(frame[rows.train], path, label, settings.sizing, settings.changes)
+            codec = share(fitted, ImageCodec, engine)
+        repeated, notes = duplicates(images, frame[label], rows)
+        if bad:
+            first = bad[min(bad)]
+            left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
+            notes = (*notes, f"{left_out}{'' if len(bad) == 1 else '; and others, see data.skipped'}")
+        targets = [codec.target.encode(frame[part]) if len(part) else None for part in (rows.train, rows.valid)]
+        train, valid = _loaders(codec, images, rows, targets, settings, engine)
+        skipped = {"path": [images.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]}
+        return cls(
+            train=train, valid=valid, target=codec.target, engine=engine, notes=notes, codec=codec, images=images,
+            frame=frame, split=rows, settings=settings, duplicates=repeated,
+            skipped=pl.DataFrame(skipped, schema={"path": pl.String, "reason": pl.String}),
         )  # fmt: skip
 
+    @property
+    def cache(self) -> Path:
+        """Folder of the resized copies and of the activations."""
+        return cache_folder(self.settings.cache)
+
     def at_size(self, size: int) -> ImageData:
-        """The same pictures at another size: small ones first, then larger, is a quick way to a good model."""
+        """Return the same images at another size.
+
+        Args:
+            size: side in pixels.
+        """
+        data = self.at_size_of_backbone(size)
+        return replace(data, settings=replace(self.settings, size=size))
+
+    def at_size_of_backbone(self, size: int) -> ImageData:
+        """Return the same images at a backbone's own size; the size still counts as not given."""
         codec = replace(self.codec, sizing=replace(self.codec.sizing, size=size))
-        train, valid = _loaders(
-            codec, self.pictures, self.frame, self.sides, batch_size=self.batch_size, seed=self.seed, engine=self.engine
-        )
-        said = size if self.size is not None or size != self.codec.sizing.size else None
-        return replace(self, codec=codec, size=said, train=train, valid=valid)
+        return self._with_image_loaders(codec)
+
+    def as_images(self) -> ImageData:
+        """Return the same data with batches of images, where they are of activations."""
+        return self if isinstance(self.train, ImageLoader) else self._with_image_loaders(self.codec)
 
     def near_duplicates(self) -> pl.DataFrame:
-        """Pictures that look the same though their files differ: saved again, smaller, in another format.
+        """Return images that look the same though their files differ: saved again, smaller, in another format.
 
-        Thumbnails are compared, so a mirror image or another cut is not found. All pictures are decoded for it, and
+        Thumbnails are compared, so mirror images and other crops are not recognised. All images are decoded for it, and
         each is compared with each: a second for some ten thousand.
 
         Returns:
             A table like ``duplicates``, of what that does not list.
         """
         labels = self.frame[self.codec.target.column]
-        return alike(self.pictures, self.pictures.at(self.codec.sizing), labels, self.sides)
+        return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
+
+    def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
+        targets = [self.train.target, None if self.valid is None else self.valid.target]
+        train, valid = _loaders(codec, self.images, self.split, targets, self.settings, self.engine)
+        return replace(self, codec=codec, train=train, valid=valid)
 
 
-def _assembled(
-    frame: pl.DataFrame,
-    pictures: Pictures,
-    path: str,
-    label: str,
-    *,
-    split: Splitter,
-    sizing: tuple[int | None, Resize],
-    augment: Augment | None,
-    batch_size: int,
-    seed: int,
-    cache: Path,
-    on_error: OnError,
-    codec: ImageCodec | None,
-    engine: Engine | None,
-) -> ImageData:
-    engine = engine or Engine()
-    size, resize = sizing
+def _settings(owner: str, options: Any) -> tuple[ImageSettings, ImageCodec | None, Engine]:
+    """Return the settings, as a given codec has them; the codec; and the engine."""
+    codec, engine = options.get("codec"), options.get("engine") or Engine()
+    fields = {name: option for name, option in options.items() if name not in ("codec", "engine")}
+    settings = ImageSettings.of(fields, owner)
     if codec is not None:
-        if augment is not None or (size not in (None, codec.sizing.size)) or codec.target.column != label:
-            raise ConfigError("size, augment and label are part of the codec, which was given: leave them out")
-        square = codec.sizing
-    else:
-        square = Sizing(DEFAULT_SIZE if size is None else size, resize)
-    if augment is not None and not isinstance(augment, Augment):
-        raise ConfigError(f"augment must be side_on(), top_down() or Augment(...); got {augment!r}")
-    bad = _unusable(pictures, square, on_error)
-    good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
-    if not len(good):
-        raise DataError(f"none of the {len(frame)} pictures can be decoded; the first: {next(iter(bad.values()))}")
-    chosen = split_rows(frame[good], split)
-    sides = Split(good[chosen.train], good[chosen.valid])
-    if codec is None:
-        codec = ImageCodec.fit(frame[sides.train], path, label, square, augment)
-        codec = ImageCodec.from_json(engine.from_main(codec.to_json())) if engine.world_size > 1 else codec
-    same, said = repeated(pictures, frame[label], sides)
-    if bad:
-        said = (*said, f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: see data.skipped")
-    train, valid = _loaders(codec, pictures, frame, sides, batch_size=batch_size, seed=seed, engine=engine)
-    return ImageData(
-        train=train,
-        valid=valid,
-        target=codec.target,
-        engine=engine,
-        codec=codec,
-        pictures=pictures,
-        frame=frame,
-        sides=sides,
-        size=codec.sizing.size if size is not None else None,
-        batch_size=batch_size,
-        seed=seed,
-        cache=cache,
-        skipped=pl.DataFrame(
-            {"path": [pictures.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]},
-            schema={"path": pl.String, "reason": pl.String},
-        ),
-        duplicates=same,
-        notes=said,
-    )
+        kept = {"size": codec.sizing.size, "resize": codec.sizing.resize, "augment": codec.augment}
+        for name, value in kept.items():
+            given = settings.changes if name == "augment" else fields.get(name)
+            if given not in (None, value):
+                raise ConfigError(f"{name} is part of the codec, which was given: leave {name} out, or codec")
+        settings = replace(settings, **kept)
+    return settings, codec, engine
+
+
+def _files(paths: list[str], settings: ImageSettings) -> FileImages:
+    return FileImages(paths, cache_folder(settings.cache), checked_workers(settings.workers))
 
 
 def _loaders(
     codec: ImageCodec,
-    pictures: Pictures,
-    frame: pl.DataFrame,
-    sides: Split,
-    *,
-    batch_size: int,
-    seed: int,
+    images: Images,
+    split: Split,
+    targets: Sequence[Tensor | None],
+    settings: ImageSettings,
     engine: Engine,
-) -> tuple[PictureLoader, PictureLoader]:
-    """Of the training rows and of the validation rows."""
-    source = pictures.at(codec.sizing)
-    train = PictureLoader(
-        source, sides.train, codec.target.encode(frame[sides.train]), batch_size=batch_size, shuffle=True, seed=seed,
+) -> tuple[ImageLoader, ImageLoader | None]:
+    """Return the loaders of the training rows and, where there are any, of the validation rows."""
+    source = images.at(codec.sizing)
+    train = ImageLoader(
+        source, split.train, targets[0], batch_size=settings.batch_size or 64, shuffle=True, seed=settings.seed,
         engine=engine, augment=codec.augment,
     )  # fmt: skip
-    valid = PictureLoader(
-        source, sides.valid, codec.target.encode(frame[sides.valid]), batch_size=EVALUATION_BATCH, shuffle=False,
-        seed=seed, engine=engine,
-    )  # fmt: skip
+    if not len(split.valid):
+        return train, None
+    valid = ImageLoader(
+        source, split.valid, targets[1], batch_size=EVALUATION_BATCH, shuffle=False, seed=settings.seed, engine=engine
+    )
     return train, valid
 
 
-def _unusable(pictures: Pictures, sizing: Sizing, on_error: OnError) -> dict[int, str]:
-    """The rows to leave out, and why.
+def _unusable(images: Images, settings: ImageSettings) -> dict[int, str]:
+    """Return the rows to leave out, each with the reason.
 
     Raises:
-        DataError: files cannot be opened, and nothing was said about skipping them.
+        DataError: files cannot be opened, and ``on_error`` is not ``"skip"``.
     """
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
-    bad = dict(pictures.unreadable)
-    if on_error == "raise":
+    bad = dict(images.unreadable)
+    if settings.on_error == "raise":
         if bad:
             raise DataError(
-                f"{len(bad):,} of {len(pictures.names):,} files cannot be read; the first: {next(iter(bad.values()))}"
+                f"{len(bad):,} of {len(images.names):,} files cannot be read; the first: {next(iter(bad.values()))}"
                 " (with on_error='skip' such files are left out and listed)"
             )
         return {}  # what cannot be decoded shows when it is, so that training need not wait for all
-    rest = np.setdiff1d(np.arange(len(pictures.names)), np.array(sorted(bad), dtype=np.int64))
-    source = pictures.at(sizing)
+    rest = np.setdiff1d(np.arange(len(images.names)), np.array(sorted(bad), dtype=np.int64))
+    source = images.at(settings.sizing)
     source.start(rest)
     return bad | source.failed(rest)
 
 
-def _splitter(split: Splitter | None, group: str | None, seed: int) -> Splitter:
-    if group is not None:
-        if split is not None:
-            raise ConfigError("give split= or group=, not both; by_groups(column, fraction) is a split as well")
-        return by_groups(group, seed=seed)
-    return split or by_random(seed=seed)
+def _split_by_group(column: str, split: Splitter | None, settings: ImageSettings) -> Splitter:
+    if split is not None:
+        raise ConfigError("give split= or group=, not both; by_groups(column, fraction) is a split as well")
+    return by_groups(column, seed=settings.seed)
 
 
-def _by_number(first_valid: int) -> Splitter:
-    """The rows from this one on validate."""
+def _rows_from(first_valid: int) -> Splitter:
+    """Return the split of which the rows from this one on validate."""
     return lambda frame: Split(np.arange(first_valid), np.arange(first_valid, len(frame)))
 
 
 def _plain(labels: Any) -> list[Any]:
-    """Labels as Python's own values."""
+    """Return labels as Python's own values."""
     if hasattr(labels, "tolist"):
         labels = labels.tolist()
     return [label.tolist() if hasattr(label, "tolist") else label for label in labels]

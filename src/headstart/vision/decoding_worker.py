@@ -1,8 +1,8 @@
 """A process that decodes image files into a store: ``python -m headstart.vision.decoding_worker``.
 
-``workers.py`` starts it. It reads lines of JSON: first where to and how, then lists of [place, path]. It answers each
-list with one line: a list of [place, what went wrong] of those that failed. It imports neither torch nor polars, so
-that it starts at once.
+`headstart.vision.workers` starts it. It reads lines of JSON: first the store and the sizing, then lists of
+[index, path]. It writes one line for each list: a list of [index, reason] for the files that cannot be decoded. It
+imports neither torch nor polars, so it starts at once.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Works until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a user's Ctrl-C is its parent's to take; then its input ends
+    """Decode until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a user's Ctrl-C ends the parent, and with it this process's input
     setting = json.loads(sys.stdin.readline())
     sizing = Sizing(**setting["sizing"])
     shape = (setting["rows"], sizing.size, sizing.size, 3)
@@ -29,12 +29,12 @@ def main() -> None:
     done = np.memmap(setting["done"], dtype=np.uint8, mode="r+", shape=shape[:1])
     for line in sys.stdin:
         failed: list[tuple[int, str]] = []
-        for place, path in json.loads(line):
+        for index, path in json.loads(line):
             try:
-                values[place] = decode(path, sizing)
-                done[place] = 1
+                values[index] = decode(path, sizing)
+                done[index] = 1
             except DataError as error:
-                failed.append((place, str(error)))
+                failed.append((index, str(error)))
         sys.stdout.write(json.dumps(failed) + "\n")
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Grids of pictures with a line of text each, and maps laid over them."""
+"""Grids of images with a line of text each, and maps laid over them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ import torch
 from torch import Tensor
 
 from headstart.core.errors import ConfigError
-from headstart.targets.target import Label
 from headstart.training.plots import Plot
-from headstart.vision.loaders import PictureLoader
+from headstart.vision.loaders import ImageLoader
 
 if TYPE_CHECKING:
     from headstart.vision.data import ImageData
 
-__all__ = ["class_names", "plot_batch", "plot_pictures"]
+__all__ = ["plot_batch", "plot_images"]
 
 MOST_ACROSS = 6
 
 LONGEST = 30
-"""Characters of a line above a picture."""
+"""Most characters of a line above an image."""
 
 
-def plot_pictures(images: Tensor, titles: Sequence[str], *, maps: Tensor | None = None, heading: str = "") -> Plot:
-    """A grid of pictures.
+def plot_images(images: Tensor, titles: Sequence[str], *, maps: Tensor | None = None, heading: str = "") -> Plot:
+    """Plot a grid of images.
 
     Args:
         images: uint8, or float from 0 to 1, ``(rows, 3, height, width)``.
-        titles: a text above each, of one or several lines.
-        maps: float from 0 to 1, ``(rows, height, width)``: each picture is shown a second time, this laid over it.
-        heading: above all.
+        titles: a text above each image, of one or several lines.
+        maps: float from 0 to 1, ``(rows, height, width)``: each image is shown a second time with its map over it.
+        heading: text above the grid.
+
+    Raises:
+        ConfigError: there are no images.
     """
     count = len(images)
     if not count:
-        raise ConfigError("there are no pictures to show")
+        raise ConfigError("there are no images to show")
     pixels = images if images.dtype == torch.uint8 else (images * 255).round().to(torch.uint8)
     shown = pixels.permute(0, 2, 3, 1).cpu().numpy()
     each = 1 if maps is None else 2
@@ -64,27 +66,24 @@ def plot_pictures(images: Tensor, titles: Sequence[str], *, maps: Tensor | None 
 
 
 def plot_batch(data: ImageData, count: int) -> Plot:
-    """The first training pictures of the first epoch, changed as in training, with their labels."""
+    """Plot the first training images of the first epoch, augmented as in training, with their labels.
+
+    Args:
+        data: whose loaders are of images.
+        count: number of images.
+    """
     if not isinstance(count, int) or count < 1:
         raise ConfigError(f"count must be a whole number of at least 1; got {count!r}")
     loader = data.train
-    assert isinstance(loader, PictureLoader)
-    few = PictureLoader(
-        loader.source, loader.table_rows, loader.target, batch_size=max(2, count), shuffle=True, seed=loader.seed,
+    assert isinstance(loader, ImageLoader)
+    few = ImageLoader(
+        loader.source, loader.row_numbers, loader.target, batch_size=max(2, count), shuffle=True, seed=loader.seed,
         engine=loader.engine, augment=loader.augment,
     )  # fmt: skip
     batch = next(few.batches(0))
     assert batch.target is not None
-    names = [class_names(target, data.codec.target) for target in batch.target[:count]]
-    return plot_pictures(batch.inputs[0][:count], names)
-
-
-def class_names(encoded: Tensor, target: object) -> str:
-    """A row's classes in words: of a number, or of a 0 or 1 for each class."""
-    classes = target.classes  # type: ignore[attr-defined]  # a Label or a Labels
-    if isinstance(target, Label):
-        return str(classes[int(encoded)])
-    return ", ".join(str(name) for name, has in zip(classes, encoded.tolist(), strict=True) if has >= 0.5) or "none"
+    labels = [data.codec.target.class_text(target) for target in batch.target[:count]]
+    return plot_images(batch.inputs[0][:count], labels)
 
 
 def _short(line: str) -> str:

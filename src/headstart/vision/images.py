@@ -1,10 +1,11 @@
-"""Where pictures come from: files on disk, or an array. Both know each picture's content and give squares of pixels."""
+"""Where images come from: files on disk, or an array. Each source knows its images' contents and returns squares."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,9 @@ from headstart.vision.decoding import Sizing, fitted
 from headstart.vision.store import RowStore
 from headstart.vision.workers import Decoding
 
-__all__ = ["ArrayPictures", "FilePictures", "PictureSource", "Pictures", "array_pictures", "file_digest", "list_digest"]
+__all__ = ["ArrayImages", "FileImages", "ImageSource", "Images", "array_images", "file_digest", "list_digest"]
+
+Rows = NDArray[np.int64]
 
 DECODER = 1
 """To be raised when the same file would give other pixels: stores of an earlier one are not used any more."""
@@ -26,44 +29,47 @@ DECODER = 1
 READERS = 8
 
 
-class PictureSource(Protocol):
-    """Pictures of one size, by their rows' numbers."""
+class ImageSource(Protocol):
+    """Images of one size, by their rows' numbers."""
 
-    def start(self, rows: NDArray[np.int64]) -> None:
-        """Begins to prepare these rows in the background."""
+    def start(self, rows: Rows) -> None:
+        """Begin to prepare these rows in the background."""
 
-    def take(self, rows: NDArray[np.int64]) -> Tensor:
-        """Pixels, uint8 ``(rows, 3, size, size)``, laid out with the channels last."""
+    def take(self, rows: Rows) -> Tensor:
+        """Return pixels, uint8 ``(rows, 3, size, size)``, laid out with the channels last."""
 
-    def failed(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """Those of the rows whose picture cannot be had, and why."""
+    def failed(self, rows: Rows) -> dict[int, str]:
+        """Return those of the rows whose image cannot be decoded, each with the reason."""
+
+    def digest(self, rows: Rows) -> str:
+        """Return a digest of these rows' contents."""
 
 
-class Pictures(Protocol):
-    """Pictures of any size, by their rows' numbers.
+class Images(Protocol):
+    """Images of any size, by their rows' numbers.
 
     Attributes:
-        digests: of each row's content.
-        names: what messages and plots call each.
-        unreadable: rows whose file cannot be opened, and why.
+        digests: digest of each row's content.
+        names: what messages and plots call each row.
+        unreadable: rows whose file cannot be opened, each with the reason.
     """
 
     digests: NDArray[np.str_]
     names: list[str]
     unreadable: dict[int, str]
 
-    def at(self, sizing: Sizing) -> PictureSource:
-        """The same pictures at one size."""
+    def at(self, sizing: Sizing) -> ImageSource:
+        """Return the same images at one size."""
 
 
-class FilePictures:
-    """Image files. Their resized copies are kept in a store, keyed by what is in the files.
+class FileImages:
+    """Image files. Their resized copies are kept in a store, keyed by the files' contents.
 
     Args:
-        paths: of the files, a row each.
-        cache: the folder of the stores.
-        workers: processes that decode.
-        digests: of their contents, where they are known already.
+        paths: the files, a row each.
+        cache: folder of the stores.
+        workers: number of processes that decode.
+        digests: digests of the contents; None: computed here.
     """
 
     def __init__(
@@ -76,42 +82,46 @@ class FilePictures:
         self.digests = digests
         self._sources: dict[Sizing, _FileSource] = {}
 
-    def at(self, sizing: Sizing) -> PictureSource:
-        """The files' pictures at one size."""
+    def at(self, sizing: Sizing) -> ImageSource:
+        """Return the files' images at one size."""
         if sizing not in self._sources:
             self._sources[sizing] = _FileSource(self, sizing)
         return self._sources[sizing]
 
 
 class _FileSource:
-    """Files at one size. Rows of equal content share a place in the store."""
+    """Files at one size. Rows of equal content share a row of the store."""
 
-    def __init__(self, pictures: FilePictures, sizing: Sizing) -> None:
-        contents, first, self._places = np.unique(pictures.digests, return_index=True, return_inverse=True)
-        made_of = {"pictures": list_digest(contents), "sizing": sizing.to_json(), "decoder": DECODER}
+    def __init__(self, images: FileImages, sizing: Sizing) -> None:
+        contents, first, self._stored = np.unique(images.digests, return_index=True, return_inverse=True)
+        depends_on = {"images": list_digest(contents), "sizing": asdict(sizing), "decoder": DECODER}
         self._store = RowStore(
-            pictures.cache, "pixels", made_of, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8"
+            images.cache, "pixels", depends_on, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8"
         )
-        self._decoding = Decoding(self._store, [pictures.names[row] for row in first], sizing, pictures.workers)
+        self._decoding = Decoding(self._store, [images.names[row] for row in first], sizing, images.workers)
+        self._digests = images.digests
 
-    def start(self, rows: NDArray[np.int64]) -> None:
-        self._decoding.start(self._places[rows])
+    def start(self, rows: Rows) -> None:
+        self._decoding.start(self._stored[rows])
 
-    def take(self, rows: NDArray[np.int64]) -> Tensor:
-        places = self._places[rows]
-        self._decoding.wait(places)
-        return torch.from_numpy(self._store.values[places]).permute(0, 3, 1, 2)  # (rows, 3, height, width)
+    def take(self, rows: Rows) -> Tensor:
+        stored = self._stored[rows]
+        self._decoding.wait(stored)
+        return torch.from_numpy(self._store.values[stored]).permute(0, 3, 1, 2)  # (rows, 3, height, width)
 
-    def failed(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        places = self._places[rows]
-        bad = set(self._decoding.failed(places))
+    def failed(self, rows: Rows) -> dict[int, str]:
+        stored = self._stored[rows]
+        bad = set(self._decoding.failed(stored))
         return {
-            int(row): self._decoding.errors[int(place)] for row, place in zip(rows, places, strict=True) if place in bad
+            int(row): self._decoding.errors[int(index)] for row, index in zip(rows, stored, strict=True) if index in bad
         }
 
+    def digest(self, rows: Rows) -> str:
+        return list_digest(self._digests[rows])
 
-class ArrayPictures:
-    """Pictures in an array, resized when they are asked for: nothing of them is kept on disk.
+
+class ArrayImages:
+    """Images in an array, resized when they are needed: nothing of them is kept on disk.
 
     Args:
         array: uint8 ``(rows, height, width, 3)``.
@@ -124,41 +134,44 @@ class ArrayPictures:
         self.digests: NDArray[np.str_] = np.array([hashlib.sha256(shape + row.tobytes()).hexdigest() for row in array])
         self.unreadable: dict[int, str] = {}
 
-    def at(self, sizing: Sizing) -> PictureSource:
-        """The pictures at one size."""
-        return _ArraySource(self.array, sizing)
+    def at(self, sizing: Sizing) -> ImageSource:
+        """Return the images at one size."""
+        return _ArraySource(self, sizing)
 
 
 class _ArraySource:
-    """An array's pictures at one size."""
+    """An array's images at one size."""
 
-    def __init__(self, array: NDArray[np.uint8], sizing: Sizing) -> None:
-        self._array, self._sizing = array, sizing
+    def __init__(self, images: ArrayImages, sizing: Sizing) -> None:
+        self._array, self._digests, self._sizing = images.array, images.digests, sizing
 
-    def start(self, rows: NDArray[np.int64]) -> None:
-        """Nothing: they are there."""
+    def start(self, rows: Rows) -> None:
+        """Do nothing: they are in memory."""
 
-    def take(self, rows: NDArray[np.int64]) -> Tensor:
+    def take(self, rows: Rows) -> Tensor:
         from PIL import Image
 
         squares = np.empty((len(rows), self._sizing.size, self._sizing.size, 3), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            squares[place] = fitted(Image.fromarray(self._array[row]), self._sizing)
+        for index, row in enumerate(rows):
+            squares[index] = fitted(Image.fromarray(self._array[row]), self._sizing)
         return torch.from_numpy(squares).permute(0, 3, 1, 2)
 
-    def failed(self, rows: NDArray[np.int64]) -> dict[int, str]:
+    def failed(self, rows: Rows) -> dict[int, str]:
         return {}
 
+    def digest(self, rows: Rows) -> str:
+        return list_digest(self._digests[rows])
 
-def array_pictures(images: Any) -> ArrayPictures:
-    """Pictures out of an array or tensor.
+
+def array_images(images: Any) -> ArrayImages:
+    """Return the images of an array or tensor.
 
     Args:
         images: ``(rows, height, width)`` in grey, or with 1, 3 or 4 channels last; uint8, uint16 (scaled to 8 bits),
-            booleans, or fractions from 0 to 1. A fourth channel is opacity, and what is behind is white.
+            booleans, or fractions from 0 to 1. A fourth channel is opacity, over white.
 
     Raises:
-        DataError: another shape, another type, no pictures, or values outside their range.
+        DataError: another shape, another type, no images, or values outside their range.
     """
     array = np.asarray(images.cpu() if isinstance(images, Tensor) else images)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
@@ -167,7 +180,7 @@ def array_pictures(images: Any) -> ArrayPictures:
             f" got {array.shape}"
         )
     if 0 in array.shape:
-        raise DataError(f"there are no pictures in an array of shape {array.shape}")
+        raise DataError(f"there are no images in an array of shape {array.shape}")
     if array.dtype == np.uint16:
         array = (array / 257).round().astype(np.uint8)
     elif array.dtype == np.bool_:
@@ -185,11 +198,11 @@ def array_pictures(images: Any) -> ArrayPictures:
         array = (array[..., :3] * opacity + 255.0 * (1 - opacity)).round().astype(np.uint8)
     if array.shape[3] == 1:
         array = np.repeat(array, 3, axis=3)
-    return ArrayPictures(np.ascontiguousarray(array))
+    return ArrayImages(np.ascontiguousarray(array))
 
 
 def file_digest(path: str) -> str:
-    """A digest of what is in a file; its name and date make no difference.
+    """Return the SHA-256 of a file's content; its name and date make no difference.
 
     Raises:
         OSError: it cannot be read.
@@ -198,8 +211,13 @@ def file_digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def list_digest(digests: NDArray[np.str_]) -> str:
+    """Return the SHA-256 of a list of digests."""
+    return hashlib.sha256("\n".join(digests.tolist()).encode()).hexdigest()
+
+
 def _digests(paths: Sequence[str]) -> tuple[NDArray[np.str_], dict[int, str]]:
-    """A digest for each file, and for those that cannot be read the reason."""
+    """Return each file's digest, and the reason for those that cannot be read."""
 
     def digest(path: str) -> tuple[str, str | None]:
         try:
@@ -208,12 +226,7 @@ def _digests(paths: Sequence[str]) -> tuple[NDArray[np.str_], dict[int, str]]:
             return hashlib.sha256(f"unreadable: {path}".encode()).hexdigest(), f"{path}: {error.strerror}"
 
     if not len(paths):
-        raise ConfigError("there are no pictures")
+        raise ConfigError("there are no images")
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(digest, paths))
-    return np.array([one for one, _ in found]), {row: why for row, (_, why) in enumerate(found) if why is not None}
-
-
-def list_digest(digests: NDArray[np.str_]) -> str:
-    """A digest of a list of digests."""
-    return hashlib.sha256("\n".join(digests.tolist()).encode()).hexdigest()
+        read = list(pool.map(digest, paths))
+    return np.array([each for each, _ in read]), {row: why for row, (_, why) in enumerate(read) if why is not None}

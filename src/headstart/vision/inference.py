@@ -1,135 +1,206 @@
-"""Predictions for new pictures: one by the shortest way, or many, decoded in workers, a portion at a time."""
+"""Predictions for new images: one by the shortest path, or many, decoded in workers, a portion at a time."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import check_columns, read_table, to_source
-from headstart.targets.target import Label, Labels
 from headstart.training.evaluation import run_model
+from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
-from headstart.vision.folders import absolute_paths, folder_table, home_of, image_files
-from headstart.vision.images import FilePictures, PictureSource, array_pictures
-from headstart.vision.loaders import PictureLoader
+from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
+from headstart.vision.images import FileImages, ImageSource, array_images
+from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
+from headstart.vision.settings import OnError
 from headstart.vision.workers import checked_workers
 
-__all__ = ["checked_views", "judged_loader", "predict_pictures", "predict_views"]
+__all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
 
 BATCH = 32
 
 PORTION = 1024
-"""Files whose pixels lie on the disk at a time, 150 MB at 224 pixels; they go when they are predicted."""
+"""Files whose pixels lie on the disk at a time, 150 MB at 224 pixels; they are deleted once they are predicted."""
+
+VIEWS = 0x77A
+"""Tells the draws of test-time augmentation from those of training."""
+
+Rows: TypeAlias = NDArray[np.int64]
+
+Views: TypeAlias = Callable[[ImageSource, Rows], Tensor]
 
 
-def predict_pictures(
-    model: ImageModel,
-    codec: ImageCodec,
-    engine: Engine,
-    pictures: Any,
-    *,
-    folder: str | Path | None,
-    tta: int,
-    seed: int,
-    on_error: str,
-    workers: int | None,
-) -> Any:
-    """What `ImageLearner.predict` says."""
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
+@dataclass(frozen=True)
+class Predictor:
+    """A model, and how it predicts.
 
-    def views(source: PictureSource, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-        loader = PictureLoader(source, rows, None, batch_size=BATCH, shuffle=False, engine=engine)
-        return predict_views(model, loader, codec.target, engine, codec.augment or side_on(), tta, seed)
+    Attributes:
+        model: the whole model.
+        codec: how images become tensors, and outputs labels.
+        engine: device, precision and processes.
+        tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed.
+        seed: seed of the changes.
+    """
 
-    if isinstance(pictures, str | Path) and Path(pictures).is_dir():
-        root = Path(pictures)
-        paths, _ = image_files(root)
-        if not paths:
-            raise DataError(f"{root} holds no images")
-        shown = pl.DataFrame({"path": [str(path.relative_to(root)) for path in paths]})
-        return shown.hstack(_of_files(codec, [str(path) for path in paths], views, on_error, workers))
-    if isinstance(pictures, str | Path) and Path(pictures).suffix.lower() not in (".csv", ".tsv", ".parquet", ".gz"):
-        return _of_one(model, codec, engine, codec.encode_one(pictures), tta, seed)
-    if isinstance(pictures, bytes) or hasattr(pictures, "convert"):  # what is in a file; a pillow picture
-        return _of_one(model, codec, engine, codec.encode_one(pictures), tta, seed)
-    if isinstance(pictures, list | tuple) and all(isinstance(path, str | Path) for path in pictures):
-        names = [str(path) for path in pictures]
-        return pl.DataFrame({"path": names}).hstack(_of_files(codec, names, views, on_error, workers))
-    if isinstance(pictures, np.ndarray | Tensor | list | tuple):
-        array = np.asarray(pictures.cpu() if isinstance(pictures, Tensor) else pictures)
-        single = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-        found = array_pictures(array[None] if single else array)
-        if single:
-            pixels = found.at(codec.sizing).take(np.zeros(1, dtype=np.int64))
-            return _of_one(model, codec, engine, pixels, tta, seed)
-        return codec.decode(views(found.at(codec.sizing), np.arange(len(found.names))))
-    if isinstance(pictures, Mapping):
-        raise ConfigError("predict takes one picture, a folder, a list of paths, an array or a table; got a dictionary")
-    frame = read_table(pictures)
-    check_columns(frame, [codec.path], "the table (paths)")
-    home = home_of(pictures, folder)
-    paths_of_table = absolute_paths(frame[codec.path], home)
-    return to_source(_of_files(codec, paths_of_table, views, on_error, workers), pictures)
+    model: ImageModel
+    codec: ImageCodec
+    engine: Engine
+    tta: int = 1
+    seed: int = 0
+
+    @property
+    def augment(self) -> Augment:
+        """Return how views are changed: as in training, or by `side_on`."""
+        return self.codec.augment or side_on()
+
+    def predict(
+        self, images: Any, *, folder: str | Path | None = None, on_error: OnError = "raise", workers: int | None = None
+    ) -> Any:
+        """Predict one image or many: see `headstart.vision.learner.ImageLearner.predict`."""
+        if on_error not in get_args(OnError):
+            raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            root = Path(images)
+            paths, _ = image_files(root)
+            if not paths:
+                raise DataError(f"{root} holds no images")
+            names = pl.DataFrame({"path": [str(path.relative_to(root)) for path in paths]})
+            return names.hstack(self._files([str(path) for path in paths], on_error, workers))
+        single = one_image(self.codec, images)
+        if single is not None:
+            return self._one(single)
+        if isinstance(images, list | tuple) and all(isinstance(path, str | Path) for path in images):
+            paths_of_list = [str(path) for path in images]
+            return pl.DataFrame({"path": paths_of_list}).hstack(self._files(paths_of_list, on_error, workers))
+        if isinstance(images, np.ndarray | Tensor | list | tuple):
+            arrays = array_images(images)
+            return self.codec.decode(self.views(arrays.at(self.codec.sizing), np.arange(len(arrays.names))))
+        if isinstance(images, Mapping):
+            raise ConfigError(
+                "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
+            )
+        frame = read_table(images)
+        check_columns(frame, [self.codec.path], "the table (paths)")
+        paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder))
+        return to_source(self._files(paths_of_table, on_error, workers), images)
+
+    def views(self, source: ImageSource, rows: Rows) -> Tensor:
+        """Return the mean probabilities over the views of a source's rows, ``(rows, classes)``."""
+        return self.of_loader(ImageLoader(source, rows, None, batch_size=BATCH, shuffle=False, engine=self.engine))
+
+    def of_loader(self, loader: ImageLoader) -> Tensor:
+        """Return the mean probabilities over the views of a loader's rows, ``(rows, classes)``."""
+        total: Tensor | None = None
+        for view in range(self.tta):
+            changed: Loader = loader
+            if view:
+                changed = _Changed(loader, self.augment, draw(loader.rows, self.seed, VIEWS, view))
+            probabilities = self.codec.target.prediction(run_model(self.model, changed, self.engine).outputs)
+            total = probabilities if total is None else total + probabilities
+        assert total is not None
+        return total / self.tta
+
+    def _one(self, pixels: Tensor) -> dict[str, Any]:
+        """Predict one image, ``(1, 3, size, size)``, without loader and store."""
+        images = pixels.to(self.engine.device)
+        self.model.eval()
+        with torch.inference_mode(), self.engine.autocast():
+            if self.tta > 1:
+                more = self.tta - 1
+                changed = self.augment(images.expand(more, -1, -1, -1), draw(more, self.seed, VIEWS))
+                images = torch.cat([images.float() / 255.0, changed])  # (views, 3, size, size)
+            prediction = self.codec.target.prediction(self.model(images)).mean(0, keepdim=True)
+        return self.codec.target.decode_one(prediction)
+
+    def _files(self, paths: Sequence[str], on_error: OnError, workers: int | None) -> pl.DataFrame:
+        """Predict files, a row each."""
+        parts = [self._no_files()]
+        for start in range(0, len(paths), PORTION):
+            some = list(paths[start : start + PORTION])
+            with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
+                source = _scratch_images(some, scratch, workers).at(self.codec.sizing)
+                parts.append(self._portion(source, len(some), skip=on_error == "skip"))
+        return pl.concat(parts[1:] or parts)
+
+    def _portion(self, source: ImageSource, count: int, *, skip: bool) -> pl.DataFrame:
+        rows = np.arange(count)
+        if not skip:
+            return self.codec.decode(self.views(source, rows))
+        source.start(rows)
+        bad = source.failed(rows)
+        good = np.setdiff1d(rows, np.array(sorted(bad), dtype=np.int64))
+        predicted = self.codec.decode(self.views(source, good)) if len(good) else self._no_files()
+        index = np.full(count, -1, dtype=np.int64)
+        index[good] = np.arange(len(good))
+        gathered = pl.DataFrame({"row": index}).select(pl.col("row").replace(-1, None)).to_series()
+        reasons = pl.Series("error", [bad.get(int(row)) for row in rows], dtype=pl.String)
+        return predicted.select(pl.all().gather(gathered)).with_columns(reasons)
+
+    def _no_files(self) -> pl.DataFrame:
+        return self.codec.decode(self.codec.target.prediction(torch.zeros(0, self.codec.target.outputs)))
 
 
-def predict_views(
-    model: ImageModel,
-    loader: PictureLoader,
-    target: Label | Labels,
-    engine: Engine,
-    augment: Augment,
-    tta: int,
-    seed: int,
-) -> Tensor:
-    """The mean of the probabilities of several views of each picture, ``(rows, classes)``; the first is as it is."""
-    sums: Tensor | None = None
-    for view in range(tta):
-        shown = loader if view == 0 else _Changed(loader, augment, draw(loader.rows, seed, 0x77A, view))
-        found = target.prediction(run_model(model, shown, engine).outputs)
-        sums = found if sums is None else sums + found
-    assert sums is not None
-    return sums / tta
+def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
+    """Return one image's pixels, uint8 ``(1, 3, size, size)``; None if it is no single image.
+
+    Args:
+        codec: which has the size.
+        image: a path, the content of a file, a pillow image, or an array ``(height, width)`` or
+            ``(height, width, channels)``.
+
+    Raises:
+        DataError: it is missing, damaged, too large, or no image.
+    """
+    is_path = isinstance(image, str | Path) and Path(image).suffix.lower() not in (".csv", ".tsv", ".parquet", ".gz")
+    if is_path or isinstance(image, bytes) or hasattr(image, "convert"):  # only pillow's images have convert()
+        return codec.encode_one(image)[0]
+    if isinstance(image, list | tuple) and all(isinstance(path, str | Path) for path in image):
+        return None
+    if isinstance(image, np.ndarray | Tensor | list | tuple):
+        array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
+        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+            return array_images(array[None]).at(codec.sizing).take(np.zeros(1, dtype=np.int64))
+    return None
 
 
 @contextmanager
-def judged_loader(
-    codec: ImageCodec, engine: Engine, pictures: Any, folder: str | Path | None
-) -> Iterator[PictureLoader]:
-    """A loader of labelled pictures, in a folder per class or a table; their pixels go with it.
+def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
+    """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:
-        DataError: no pictures, no labels, or a label that training did not have.
+        DataError: no images, no labels, or a label that training did not have.
     """
-    if isinstance(pictures, str | Path) and Path(pictures).is_dir():
-        frame, _ = folder_table(Path(pictures))
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        frame, _ = folder_table(Path(images))
         frame = frame.rename({"path": codec.path, "label": codec.target.column})
-        home = Path(pictures)
+        root = Path(images)
     else:
-        frame, home = read_table(pictures), home_of(pictures, folder)
+        frame, root = read_table(images), root_of(images, folder)
     check_columns(frame, [codec.path, *codec.target.columns], "the table")
     target = codec.target.encode(frame)
-    paths = absolute_paths(frame[codec.path], home)
+    paths = absolute_paths(frame[codec.path], root)
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
-        source = _scratch(paths, scratch, None).at(codec.sizing)
-        yield PictureLoader(source, np.arange(len(paths)), target, batch_size=BATCH, shuffle=False, engine=engine)
+        source = _scratch_images(paths, scratch, None).at(codec.sizing)
+        yield ImageLoader(source, np.arange(len(paths)), target, batch_size=BATCH, shuffle=False, engine=engine)
 
 
 def checked_views(tta: int) -> int:
-    """How many views of each picture.
+    """Return the number of views of each image.
 
     Raises:
         ConfigError: not a whole number of at least 1.
@@ -140,65 +211,21 @@ def checked_views(tta: int) -> int:
 
 
 class _Changed:
-    """A loader's pictures, each changed by its draw."""
+    """A loader's images, each changed by its draw."""
 
-    def __init__(self, loader: PictureLoader, augment: Augment, drawn: Tensor) -> None:
+    def __init__(self, loader: ImageLoader, augment: Augment, drawn: Tensor) -> None:
         self._loader, self._augment, self._drawn = loader, augment, drawn
 
     def steps(self, epoch: int) -> int:
         return self._loader.steps(epoch)
 
-    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Any]:
+    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for batch in self._loader.batches(epoch, start_step):
             assert batch.index is not None
             yield replace(batch, inputs=(self._augment(batch.inputs[0], self._drawn[batch.index]),))
 
 
-def _of_one(
-    model: ImageModel, codec: ImageCodec, engine: Engine, pixels: Tensor, tta: int, seed: int
-) -> dict[str, Any]:
-    """The shortest way: no loader, no store."""
-    images = pixels.to(engine.device)
-    model.eval()
-    with torch.inference_mode(), engine.autocast():
-        if tta > 1:
-            drawn = draw(tta - 1, seed, 0x77A)
-            changed = (codec.augment or side_on())(images.expand(tta - 1, -1, -1, -1), drawn)
-            images = torch.cat([images.float() / 255.0, changed])
-        prediction = codec.target.prediction(model(images)).mean(0, keepdim=True)
-    return codec.target.decode_one(prediction)
-
-
-def _of_files(codec: ImageCodec, paths: Sequence[str], views: Any, on_error: str, workers: int | None) -> pl.DataFrame:
-    """Predictions for files, a row each."""
-    parts: list[pl.DataFrame] = []
-    for start in range(0, len(paths), PORTION):
-        some = list(paths[start : start + PORTION])
-        with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
-            source = _scratch(some, scratch, workers).at(codec.sizing)
-            rows = np.arange(len(some))
-            bad: dict[int, str] = {}
-            if on_error == "skip":
-                source.start(rows)
-                bad = source.failed(rows)
-            good = np.setdiff1d(rows, np.array(sorted(bad), dtype=np.int64))
-            if len(good):
-                found = codec.decode(views(source, good))
-            else:
-                found = codec.decode(codec.target.prediction(torch.zeros(0, codec.target.outputs)))
-            if on_error == "skip":
-                places = np.full(len(some), -1, dtype=np.int64)
-                places[good] = np.arange(len(good))
-                gathered = pl.DataFrame({"row": places}).select(pl.col("row").replace(-1, None)).to_series()
-                reasons = pl.Series("error", [bad.get(int(row)) for row in rows], dtype=pl.String)
-                found = found.select(pl.all().gather(gathered)).with_columns(reasons)
-            parts.append(found)
-    if not parts:
-        return codec.decode(codec.target.prediction(torch.zeros(0, codec.target.outputs)))
-    return pl.concat(parts)
-
-
-def _scratch(paths: Sequence[str], folder: str, workers: int | None) -> FilePictures:
-    """Files whose pixels are kept for a moment only, so that nobody need know what is in them."""
+def _scratch_images(paths: Sequence[str], folder: str, workers: int | None) -> FileImages:
+    """Return files whose pixels are kept only for a moment, so that their contents need not be read for a digest."""
     numbers = np.array([f"{number:09}" for number in range(len(paths))])
-    return FilePictures(paths, Path(folder), checked_workers(workers), numbers)
+    return FileImages(paths, Path(folder), checked_workers(workers), numbers)

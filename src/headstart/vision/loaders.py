@@ -1,9 +1,10 @@
-"""Loaders of pictures, and of their activations: batches in core's order, their inputs fetched by row."""
+"""Loaders of images and of their activations: batches in the order of a `TensorLoader`, inputs fetched by row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,81 +13,95 @@ from torch import Tensor
 
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
-from headstart.training.loaders import TensorLoader
+from headstart.core.values import Json
+from headstart.training.loaders import TensorLoader, digest_of
 from headstart.vision.augment import Augment, draw
-from headstart.vision.images import PictureSource
+from headstart.vision.images import ImageSource
 
-__all__ = ["ActivationLoader", "PictureLoader"]
+__all__ = ["ActivationLoader", "ActivationSource", "ImageLoader"]
 
 Rows = NDArray[np.int64]
 
-TakeActivations = Callable[[Rows, Rows], Tensor]
-"""Activations of rows, each of the copy whose number stands beside it."""
+
+class ActivationSource(Protocol):
+    """Precomputed activations of a table's rows and of changed copies of them."""
+
+    def take(self, rows: Rows, copies: Rows) -> Tensor:
+        """Return activations, float32 ``(rows, features)``, of rows and of the copies given by number."""
+
+    def digest(self, rows: Rows) -> str:
+        """Return a digest of what these rows' activations depend on."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the backbone has other weights than those that computed them."""
 
 
 class _RowLoader:
-    """Order, shares and targets are those of a `TensorLoader` of row numbers; a subclass gives the inputs.
+    """Order, shares and targets of a `TensorLoader` of row numbers; a subclass fetches the inputs.
 
     Args:
-        rows: the numbers of the table's rows, in their order.
-        target: ``(rows, ...)`` or None.
+        rows: numbers of the rows, int64 ``(rows,)``, in their order.
+        target: targets ``(rows, ...)``, or None.
         batch_size: rows per step over all processes.
         shuffle: a new order every epoch.
-        seed: of the order.
-        engine: where the batches go.
+        seed: seed of the order.
+        engine: device and processes.
     """
 
     def __init__(
         self, rows: Rows, target: Tensor | None, *, batch_size: int, shuffle: bool, seed: int, engine: Engine
     ) -> None:
-        at_home = engine if engine.device.type == "cpu" else Engine("cpu", keep_memory=False)
-        numbers = torch.from_numpy(rows)
+        on_processor = engine if engine.device.type == "cpu" else Engine("cpu", keep_memory=False)
         self._order = TensorLoader(
-            [numbers], target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=at_home
-        )  # its tensors stay on the processor: files and memory maps are asked by number
+            [torch.from_numpy(rows)], target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=on_processor
+        )  # its tensors stay on the processor, where files and memory maps are read by number
         self.rows, self.batch_size, self.seed, self.engine = len(rows), batch_size, seed, engine
-        self.shuffle, self.table_rows = shuffle, rows
+        self.shuffle, self.row_numbers = shuffle, rows
 
     @property
     def target(self) -> Tensor | None:
-        """The rows' targets, in their order."""
+        """The rows' targets, ``(rows, ...)``, in their order."""
         return self._order.target
 
     def steps(self, epoch: int) -> int:
-        """The number of batches."""
+        """Return the number of batches."""
         return self._order.steps(epoch)
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """This process's share of each batch; every row comes once per epoch over all processes."""
+        """Yield this process's share of each batch; every row comes once per epoch over all processes."""
         self._begin(epoch, start_step)
         for batch in self._order.batches(epoch, start_step):
             assert batch.index is not None
             yield replace(batch, inputs=(self._inputs(batch.inputs[0].numpy(), batch.index, epoch),))
 
+    def _fingerprint(self, inputs: str) -> Json:
+        digest = f"{inputs}-{digest_of(self.target)}"
+        return {"rows": self.rows, "batch_size": self.batch_size, "seed": self.seed, "digest": digest}
+
     def _begin(self, epoch: int, start_step: int) -> None:
-        """Before the first batch of an epoch."""
+        """Prepare for the batches of an epoch."""
 
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
         raise NotImplementedError
 
 
-class PictureLoader(_RowLoader):
-    """Batches of pictures, decoded ahead, changed on the device.
+class ImageLoader(_RowLoader):
+    """Batches of images, decoded ahead, augmented on the device.
 
     Args:
-        source: the pictures, at one size.
-        rows: as for all loaders, and the same for what follows.
-        target: of each row.
-        batch_size: rows per step.
+        source: the images, at one size.
+        rows: numbers of the rows, int64 ``(rows,)``, in their order.
+        target: targets ``(rows, ...)``, or None.
+        batch_size: rows per step over all processes.
         shuffle: a new order every epoch.
-        seed: of the order and of the draws.
-        engine: where the batches go.
-        augment: how pictures are changed; None: not at all.
+        seed: seed of the order and of the augmentation.
+        engine: device and processes.
+        augment: how images are changed; None: not at all.
     """
 
     def __init__(
         self,
-        source: PictureSource,
+        source: ImageSource,
         rows: Rows,
         target: Tensor | None,
         *,
@@ -100,9 +115,11 @@ class PictureLoader(_RowLoader):
         self.source, self.augment = source, augment
         self._drawn = (-1, torch.empty(0))
 
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on; the augmentation is the codec's."""
+        return {"inputs": "images", **self._fingerprint(self.source.digest(self.row_numbers))}
+
     def _begin(self, epoch: int, start_step: int) -> None:
-        if self.augment is not None:
-            self._drawn = (epoch, draw(self.rows, self.seed, 0xA06, epoch))
         coming = [batch.inputs[0].numpy() for batch in self._order.batches(epoch, start_step)]
         if coming:
             self.source.start(np.concatenate(coming))
@@ -111,43 +128,53 @@ class PictureLoader(_RowLoader):
         pixels = self.source.take(rows).to(self.engine.device, non_blocking=True)
         if self.augment is None or not len(rows):
             return pixels
-        if self._drawn[0] != epoch:  # two epochs' batches taken in turns
+        if self._drawn[0] != epoch:
             self._drawn = (epoch, draw(self.rows, self.seed, 0xA06, epoch))
         return self.augment(pixels, self._drawn[1][index])
 
 
 class ActivationLoader(_RowLoader):
-    """Batches of precomputed activations; of several copies of a row each epoch sees one, drawn anew.
+    """Batches of precomputed activations.
 
     Args:
-        take: gives activations, ``(rows, channels)``, of rows and copies.
-        rows: as for all loaders, and the same for what follows.
-        target: of each row.
-        copies: how many there are of each row.
-        batch_size: rows per step.
+        activations: those of all rows of the table.
+        rows: numbers of the rows, int64 ``(rows,)``, in their order.
+        target: targets ``(rows, ...)``, or None.
+        copies: number of copies of each row, of which each epoch sees one, drawn anew.
+        only: number of the one copy to give; None: drawn.
+        batch_size: rows per step over all processes.
         shuffle: a new order every epoch.
-        seed: of the order and of the choice of copies.
-        engine: where the batches go.
+        seed: seed of the order and of the choice of copies.
+        engine: device and processes.
     """
 
     def __init__(
         self,
-        take: TakeActivations,
+        activations: ActivationSource,
         rows: Rows,
         target: Tensor | None,
         *,
         copies: int = 1,
+        only: int | None = None,
         batch_size: int,
         shuffle: bool,
         seed: int = 0,
         engine: Engine,
     ) -> None:
         super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
-        self.take, self.copies = take, copies
+        self.activations, self.copies, self.only = activations, copies, only
+
+    def fingerprint(self) -> Json:
+        """Return what the batches depend on."""
+        digest = self._fingerprint(self.activations.digest(self.row_numbers))
+        return {"inputs": "activations", "copies": self.copies, **digest}
+
+    def _begin(self, epoch: int, start_step: int) -> None:
+        self.activations.check()
 
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
-        copies = np.zeros(len(rows), dtype=np.int64)
-        if self.copies > 1:
+        copies = np.full(len(rows), self.only or 0, dtype=np.int64)
+        if self.only is None and self.copies > 1:
             generator = torch.Generator().manual_seed(seed_of(self.seed, 0xC09, epoch))
             copies = torch.randint(self.copies, (self.rows,), generator=generator)[index].numpy()
-        return self.take(rows, copies).to(self.engine.device, non_blocking=True)
+        return self.activations.take(rows, copies).to(self.engine.device, non_blocking=True)

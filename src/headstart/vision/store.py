@@ -1,7 +1,7 @@
-"""`RowStore`: rows computed once and kept on disk, in any order, memory-mapped, shared, and taken up after a stop.
+"""`RowStore`: rows computed once and kept on disk, in any order, memory-mapped, shared between runs.
 
-A store's folder is named by a digest of what its rows are made of. Beside the values lies a byte for each row, set once
-the row is whole: whoever comes later, or meanwhile, computes what is missing.
+A store's folder is named by a digest of what its rows depend on. Beside the values lies a byte for each row, set once
+the row is whole, so that an interrupted computation goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from headstart.datasets.get import usual_cache
 
 __all__ = ["RowStore", "cache_folder"]
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 def cache_folder(cache: str | Path | None) -> Path:
-    """Where stores lie: ``cache``, or the folder ``vision`` in the usual cache (``HEADSTART_CACHE``)."""
+    """Return the folder of the stores: ``cache``, or ``vision`` in the usual cache (``HEADSTART_CACHE``)."""
     return Path(cache).expanduser().absolute() if cache is not None else usual_cache() / "vision"
 
 
@@ -35,22 +35,22 @@ class RowStore:
     """Rows of one shape and type, in a file that is mapped into memory.
 
     Args:
-        root: the folder of all stores.
-        kind: what begins the store's name.
-        made_of: all that the rows depend on, as JSON holds it; another value is another store.
-        rows: how many.
-        shape: of a row.
-        dtype: of its numbers.
+        root: folder of all stores.
+        kind: first word of the store's name.
+        depends_on: all that the rows depend on, as JSON; another value is another store.
+        rows: number of rows.
+        shape: shape of a row.
+        dtype: type of its numbers.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder cannot be written, or its disk has no room for all rows.
     """
 
     def __init__(
-        self, root: Path, kind: str, made_of: Mapping[str, Any], *, rows: int, shape: Sequence[int], dtype: str
+        self, root: Path, kind: str, depends_on: Mapping[str, Any], *, rows: int, shape: Sequence[int], dtype: str
     ) -> None:
         layout = {"rows": rows, "shape": list(shape), "dtype": dtype}
-        text = json.dumps({**made_of, **layout}, sort_keys=True)
+        text = json.dumps({**depends_on, **layout}, sort_keys=True)
         self.folder = root / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
         self.rows, self.shape = rows, tuple(shape)
         try:
@@ -60,7 +60,7 @@ class RowStore:
             self._check_room()
             about = self.folder / "about.json"
             if not about.exists():
-                about.write_text(json.dumps({**made_of, **layout}, indent=1))
+                about.write_text(json.dumps({**depends_on, **layout}, indent=1))
         except OSError as error:
             raise DataError(
                 f"{self.folder} cannot be written ({error.strerror or error}): set HEADSTART_CACHE or cache= to a"
@@ -69,22 +69,22 @@ class RowStore:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the rows computed so far take on the disk."""
+        """Bytes on the disk of the rows computed so far."""
         return int(np.count_nonzero(self.done)) * (self.values.nbytes // max(1, self.rows))
 
-    def missing(self, places: Places) -> Places:
-        """Those of the rows' numbers, each once and in their order, that are not there yet."""
-        found: Places = places[self.done[places] == 0]
-        _, first = np.unique(found, return_index=True)
-        return found[np.sort(first)]
+    def missing(self, rows: Indices) -> Indices:
+        """Return those of the rows' numbers that are not computed yet, each once, in their order."""
+        missing: Indices = rows[self.done[rows] == 0]
+        _, first = np.unique(missing, return_index=True)
+        return missing[np.sort(first)]
 
-    def write(self, places: Places, values: NDArray[Any]) -> None:
-        """Puts rows in their places: first the values, then the mark that they are there."""
-        self.values[places] = values
-        self.done[places] = 1
+    def write(self, rows: Indices, values: NDArray[Any]) -> None:
+        """Store rows: first the values, then the mark that they are there."""
+        self.values[rows] = values
+        self.done[rows] = 1
 
     def _check_room(self) -> None:
-        """That the disk can hold all rows: a full disk under a mapped file ends the process without a word."""
+        """Raise `DataError` if the disk cannot hold all rows: a full disk under a mapped file kills the process."""
         needed, free = self.values.nbytes - self.nbytes, shutil.disk_usage(self.folder).free
         if needed > free:
             raise DataError(
@@ -100,7 +100,7 @@ class RowStore:
             with new.open("wb") as file:
                 file.truncate(size)  # a hole: takes room as rows come
             try:
-                os.link(new, path)  # unlike a renaming, it never replaces what another process has just made
+                os.link(new, path)  # unlike a renaming, it never replaces what another process has just created
             except FileExistsError:
                 pass
             except OSError:  # a disk without links

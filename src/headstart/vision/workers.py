@@ -1,4 +1,4 @@
-"""`Decoding`: fills a store with the pixels of files, in worker processes, while others already use what is there."""
+"""`Decoding`: fill a store with the pixels of files, in worker processes, while others already use what is there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ from headstart.vision.store import RowStore
 
 __all__ = ["Decoding", "checked_workers"]
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 AT_ONCE = 8
 """Files that a worker gets at a time."""
@@ -30,11 +31,11 @@ AT_ONCE = 8
 MOST_WORKERS = 8
 
 FEW = 16
-"""Files that are decoded at once in this process: a worker takes longer to start."""
+"""Files that are decoded in this process: a worker takes longer to start."""
 
 
 def checked_workers(workers: int | None) -> int:
-    """How many processes decode: as said, or one less than there are processors, at most 8.
+    """Return the number of decoding processes: as given, or one less than there are processors, at most 8.
 
     Raises:
         ConfigError: not a whole number of 0 or more.
@@ -48,16 +49,19 @@ def checked_workers(workers: int | None) -> int:
 
 
 class Decoding:
-    """Files and the store that holds their pixels.
+    """Files, and the store that holds their pixels.
 
-    The workers write into the store's file themselves, so that no pixels pass between processes. They are started
-    anew, as programs of their own: a user's script needs no ``if __name__ == "__main__"`` for them.
+    The workers write into the store's file themselves, so that no pixels pass between processes. They are fresh
+    interpreters, so a user's script needs no ``if __name__ == "__main__"`` for them.
 
     Args:
         store: uint8 rows ``(size, size, 3)``, one per file.
         paths: the files, in the store's order.
-        sizing: what is made of each.
-        workers: processes; 0: decode here, when pixels are asked for.
+        sizing: size of the squares, and how images fill them.
+        workers: number of processes; 0: decode in this one, when pixels are needed.
+
+    Attributes:
+        errors: reason for each row that cannot be decoded.
     """
 
     def __init__(self, store: RowStore, paths: Sequence[str], sizing: Sizing, workers: int) -> None:
@@ -68,13 +72,13 @@ class Decoding:
         self._news = threading.Condition()
         self._threads: list[threading.Thread] = []
 
-    def start(self, places: Places) -> None:
-        """Has the workers begin with these rows, in this order; returns at once."""
-        missing = self.store.missing(places)
+    def start(self, rows: Indices) -> None:
+        """Let the workers begin with these rows, in this order; return at once."""
+        missing = self.store.missing(rows)
         if not self.workers or len(missing) <= FEW:
             return
         with self._news:
-            new = [int(place) for place in missing if place not in self._queued and place not in self.errors]
+            new = [int(row) for row in missing if row not in self._queued and row not in self.errors]
             self._queue.extend(new)
             self._queued.update(new)
             for _ in range(min(self.workers, -(-len(self._queue) // AT_ONCE)) - len(self._threads)):
@@ -82,57 +86,48 @@ class Decoding:
                 self._threads.append(thread)
                 thread.start()
 
-    def wait(self, places: Places) -> None:
-        """Returns once these rows are there; what no worker has been given is decoded here.
+    def wait(self, rows: Indices) -> None:
+        """Return once these rows are there; decode here what no worker has been given.
 
         Raises:
             DataError: one of them cannot be decoded.
         """
-        for place in self.failed(places):
-            raise DataError(f"{self.errors[place]} (with on_error='skip' such files are left out and listed)")
+        for row in self.failed(rows):
+            raise DataError(f"{self.errors[row]} (with on_error='skip' such files are left out and listed)")
 
-    def failed(self, places: Places) -> list[int]:
-        """Waits likewise, and gives those of the rows that cannot be decoded; ``errors`` says why."""
-        for place in self.store.missing(places):
+    def failed(self, rows: Indices) -> list[int]:
+        """Wait for these rows, and return those that cannot be decoded; ``errors`` has the reasons."""
+        for row in self.store.missing(rows):
             with self._news:
-                while int(place) in self._queued and not self.store.done[place]:
+                while int(row) in self._queued and not self.store.done[row]:
                     self._news.wait()
-            if not self.store.done[place] and int(place) not in self.errors:
+            if not self.store.done[row] and int(row) not in self.errors:
                 try:
-                    self.store.write(np.array([place]), decode(self.paths[place], self.sizing)[None])
+                    self.store.write(np.array([row]), decode(self.paths[row], self.sizing)[None])
                 except DataError as error:
-                    self.errors[int(place)] = str(error)
-        return [int(place) for place in places if int(place) in self.errors]
-
-    def stop(self) -> None:
-        """Lets the workers finish what they have in hand and go."""
-        with self._news:
-            self._queued.difference_update(self._queue)
-            self._queue.clear()
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join()
+                    self.errors[int(row)] = str(error)
+        return [int(row) for row in rows if int(row) in self.errors]
 
     def _work(self) -> None:
-        """One worker's life, seen from here: it ends with the queue."""
+        """Serve one worker until the queue is empty."""
         in_hand: list[int] = []
         try:
             with _worker(self.store, self.sizing) as worker:
                 assert worker.stdin is not None and worker.stdout is not None
                 while in_hand := self._next():
-                    self._tell(in_hand, worker.stdin, worker.stdout)
+                    self._exchange(in_hand, worker.stdin, worker.stdout)
         except (OSError, ValueError) as error:
             with self._news:
-                for place in in_hand:
-                    if not self.store.done[place]:
-                        self.errors[place] = (
-                            f"{self.paths[place]}: the process that decoded it ended ({error}), perhaps for want of"
+                for row in in_hand:
+                    if not self.store.done[row]:
+                        self.errors[row] = (
+                            f"{self.paths[row]}: the process that decoded it ended ({error}), perhaps for want of"
                             " memory; try workers=0"
                         )
         finally:
-            with self._news:  # whatever happened, nobody shall wait for what nobody has in hand
+            with self._news:  # whatever happened, nobody shall wait for rows that no worker has
                 self._queued.difference_update(in_hand)
-                if threading.current_thread() in self._threads:  # it did not come to the end of the queue
+                if threading.current_thread() in self._threads:  # it did not reach the end of the queue
                     self._threads.remove(threading.current_thread())
                     if not self._threads:
                         self._queued.difference_update(self._queue)
@@ -141,24 +136,24 @@ class Decoding:
 
     def _next(self) -> list[int]:
         with self._news:
-            if not self._queue:  # said under the lock, so that whoever adds to the queue knows that nobody is at it
+            if not self._queue:  # under the lock, so that whoever adds to the queue knows that this thread has ended
                 self._threads.remove(threading.current_thread())
             return [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
 
-    def _tell(self, in_hand: list[int], to: IO[str], answers: IO[str]) -> None:
-        to.write(json.dumps([[place, self.paths[place]] for place in in_hand]) + "\n")
-        to.flush()
-        failed: list[Any] = json.loads(answers.readline())
+    def _exchange(self, rows: list[int], requests: IO[str], replies: IO[str]) -> None:
+        requests.write(json.dumps([[row, self.paths[row]] for row in rows]) + "\n")
+        requests.flush()
+        failed: list[Any] = json.loads(replies.readline())
         with self._news:
-            self.errors.update({int(place): str(message) for place, message in failed})
-            self._queued.difference_update(in_hand)
+            self.errors.update({int(row): str(reason) for row, reason in failed})
+            self._queued.difference_update(rows)
             self._news.notify_all()
 
 
 def _worker(store: RowStore, sizing: Sizing) -> subprocess.Popen[str]:
-    """A worker, told where to and how."""
-    home = str(Path(__file__).parents[2])
-    path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
+    """Start a worker and send it its setting."""
+    source = str(Path(__file__).parents[2])
+    path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
     worker = subprocess.Popen(
         [sys.executable, "-m", "headstart.vision.decoding_worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
@@ -167,9 +162,9 @@ def _worker(store: RowStore, sizing: Sizing) -> subprocess.Popen[str]:
     assert worker.stdin is not None
     setting = {
         "values": str(store.folder / "values"), "done": str(store.folder / "done"), "rows": store.rows,
-        "sizing": sizing.to_json(),
+        "sizing": asdict(sizing),
     }  # fmt: skip
-    with contextlib.suppress(OSError):  # it is gone already: its first answer, or the want of one, says so
+    with contextlib.suppress(OSError):  # it has ended already: its first reply, or the lack of one, shows it
         worker.stdin.write(json.dumps(setting) + "\n")
         worker.stdin.flush()
     return worker

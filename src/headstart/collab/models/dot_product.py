@@ -1,4 +1,4 @@
-"""`DotProductBias`: users and items as vectors, their product a rating; and the same with implicit terms on both sides.
+"""`DotProductBias`: a rating as the product of a user's and an item's vector; and its variant with implicit terms.
 
 One file that needs only torch. A table holds the factors and, last, the bias: one look-up instead of two.
 
@@ -41,12 +41,12 @@ class DotProductBias(nn.Module):
     torch.Size([2, 1])
 
     Args:
-        users: number of user ids; 0 is for the unknown.
-        items: number of item ids; 0 is for the unknown.
+        users: number of user ids, 0 (the unknown) included.
+        items: number of item ids, 0 (the unknown) included.
         factors: width of the vectors.
-        output_range: lowest and highest output, reached by a sigmoid that gives 0 (the mean of standardised ratings)
-            where the score is 0; None: unbounded scores, for ranking.
-        dropout: probability of leaving out a factor's product, 0 to 1.
+        output_range: limits of the outputs, one below and one above 0, by a sigmoid that maps a score of 0 to 0 (the
+            mean of standardised ratings); None: unbounded scores, for ranking.
+        dropout: probability of leaving out a factor's product in training, from 0 to below 1.
 
     Raises:
         ConfigError: an argument is out of its range.
@@ -75,46 +75,48 @@ class DotProductBias(nn.Module):
         self.item_table = nn.Parameter(_small(items, factors))
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """One group: there is no head."""
+        """Return one parameter group: there is no head."""
         return [list(self.parameters())]
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Outputs, ``(rows, 1)`` or ``(rows, choices)``."""
+        """Return the outputs, ``(rows, 1)`` or ``(rows, choices)``."""
         user_table, item_table = self.tables()
         if items.ndim == 2:
-            # A user's own bias would not change the ranking of the choices, and is left out.
-            chosen = user_table.index_select(0, users)  # (rows, factors + bias)
-            offered = F.embedding(items, item_table)  # (rows, choices, factors + bias)
-            left = F.dropout(chosen[:, :-1], self.dropout, self.training)
-            product = torch.bmm(offered[..., :-1], left[:, :, None]).squeeze(2)
-            return _bounded(product + offered[..., -1], self.range)
+            # The user's bias would not change the order of the choices, and is left out.
+            user = user_table.index_select(0, users)  # (rows, factors + bias)
+            choices = F.embedding(items, item_table)  # (rows, choices, factors + bias)
+            factors = F.dropout(user[:, :-1], self.dropout, self.training)
+            product = torch.bmm(choices[..., :-1], factors[:, :, None]).squeeze(2)
+            return _bounded(product + choices[..., -1], self.range)
         if self.dropout and self.training:
-            chosen, offered = user_table.index_select(0, users), item_table.index_select(0, items)
-            product = F.dropout(chosen[:, :-1] * offered[:, :-1], self.dropout).sum(1, keepdim=True)
-            return _bounded(product + chosen[:, -1:] + offered[:, -1:], self.range)
+            user, item = user_table.index_select(0, users), item_table.index_select(0, items)
+            product = F.dropout(user[:, :-1] * item[:, :-1], self.dropout).sum(1, keepdim=True)
+            return _bounded(product + user[:, -1:] + item[:, -1:], self.range)
         outputs: Tensor = _PairScore.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
             user_table, item_table, users, items, self.range
         )
         return outputs
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Factors and bias of all users, ``(users, factors + 1)``, and of all items, as the score takes them."""
+        """Return factors and bias of all users, ``(users, factors + 1)``, and of all items, as the score uses them."""
         return self.user_table, self.item_table
 
     def bounded(self, score: Tensor) -> Tensor:
-        """Outputs of scores, of any shape."""
+        """Return the outputs for scores, of any shape."""
         return _bounded(score, self.range)
 
 
 class ImplicitDotProductBias(DotProductBias):
-    """`DotProductBias` in which a user is also the items rated, and an item also the users who rated it.
+    """`DotProductBias` in which the rated items also represent a user, and the users who rated an item also the item.
 
-    A user's factors are those of their own plus the sum over their items of the items' implicit factors, divided by the
-    root of how many; an item's likewise. Who rated what comes from the training rows alone. Every output depends on
-    all users and items through these sums, so a step costs one pass over all training pairs: use large batches.
+    To a user's factors is added the sum of the implicit factors of the user's items, divided by the square root of
+    their number; to an item's factors likewise that of its users. The pairs are those of the training rows. Every
+    output depends on all users and items through these sums, so a step costs one pass over all training pairs: use
+    large batches.
 
-    **Source:** the users' side is SVD++ (Koren, "Factorization Meets the Neighborhood", 2008, equation 15); the items'
-    side is its mirror, as in Rendle, Zhang and Koren, "On the Difficulty of Evaluating Baselines" (2019), "flipped".
+    **Source:** the users' terms are SVD++ (Koren, "Factorization Meets the Neighborhood", 2008, equation 15); the
+    items' terms mirror them, as in Rendle, Zhang and Koren, "On the Difficulty of Evaluating Baselines" (2019),
+    "flipped".
 
     **Shape:** as for `DotProductBias`.
 
@@ -123,9 +125,9 @@ class ImplicitDotProductBias(DotProductBias):
     torch.Size([2, 1])
 
     Args:
-        users: number of user ids.
-        items: number of item ids.
-        seen: int64 ``(2, training rows)``: ids of users and items, no pair twice.
+        users: as for `DotProductBias`.
+        items: as for `DotProductBias`.
+        seen: ids of users and items, int64 ``(2, training rows)``, no pair twice.
         factors: width of the vectors.
         output_range: as for `DotProductBias`.
         dropout: as for `DotProductBias`.
@@ -157,7 +159,7 @@ class ImplicitDotProductBias(DotProductBias):
         self.set_seen(seen)
 
     def set_seen(self, seen: Tensor) -> None:
-        """Says who has rated what: int64 ``(2, rows)``, ids of users and items, no pair twice."""
+        """Set who has rated what: ids of users and items, int64 ``(2, training rows)``, no pair twice."""
         users, items = len(self.user_bias), len(self.item_bias)
         for name, owners, members, count in (("user", seen[0], seen[1], users), ("item", seen[1], seen[0], items)):
             starts, ordered = _grouped(owners, members, count)
@@ -166,7 +168,7 @@ class ImplicitDotProductBias(DotProductBias):
         self._held = None
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """As for `DotProductBias`, implicit sums included: anew at each training step, once in evaluation mode."""
+        """Return the tables, implicit terms included: anew in each training step, computed once in evaluation mode."""
         hold = not self.training and not torch.is_grad_enabled()
         if hold and self._held is not None:
             return self._held
@@ -185,7 +187,7 @@ class ImplicitDotProductBias(DotProductBias):
         return tables
 
     def train(self, mode: bool = True) -> ImplicitDotProductBias:  # noqa: FBT001 - torch's own signature
-        """As torch's; the sums that evaluation holds are dropped."""
+        """Set the mode as in torch; the tables held for evaluation are dropped."""
         self._held = None
         super().train(mode)
         return self
@@ -201,42 +203,42 @@ class ImplicitDotProductBias(DotProductBias):
 
 
 class _PairScore(torch.autograd.Function):
-    """The output for pairs, ``(rows, 1)``: one pass forward and one back, for a dozen small operations."""
+    """The output for pairs, ``(rows, 1)``: one function forward and one backward instead of a dozen operations."""
 
     @staticmethod
     def forward(
         ctx: Any, user_table: Tensor, item_table: Tensor, users: Tensor, items: Tensor, bounds: Bounds | None
     ) -> Tensor:
-        chosen, offered = user_table.index_select(0, users), item_table.index_select(0, items)
-        score = (chosen[:, :-1] * offered[:, :-1]).sum(1, keepdim=True)
-        score += chosen[:, -1:]
-        score += offered[:, -1:]
+        user, item = user_table.index_select(0, users), item_table.index_select(0, items)
+        score = (user[:, :-1] * item[:, :-1]).sum(1, keepdim=True)
+        score += user[:, -1:]
+        score += item[:, -1:]
         ctx.sizes, ctx.bounds = (user_table.shape, item_table.shape), bounds
         if bounds is not None:  # what `_bounded` does, in place
             low, high = bounds
             score.add_(math.log(-low / high)).sigmoid_().mul_(high - low).add_(low)
-        ctx.save_for_backward(chosen, offered, users, items, *(() if bounds is None else (score,)))
+        ctx.save_for_backward(user, item, users, items, *(() if bounds is None else (score,)))
         return score
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        chosen, offered, users, items, *outputs = ctx.saved_tensors
+        user, item, users, items, *outputs = ctx.saved_tensors
         (gradient,) = gradients  # (rows, 1)
         if ctx.bounds is not None:  # the sigmoid's slope
             low, high = ctx.bounds
             gradient = gradient * ((outputs[0] - low) * (high - outputs[0])).div_(high - low)
-        found = []
-        for other, ids, size in ((offered, users, ctx.sizes[0]), (chosen, items, ctx.sizes[1])):
+        tables = []
+        for other, ids, size in ((item, users, ctx.sizes[0]), (user, items, ctx.sizes[1])):
             part = other * gradient  # (rows, factors + bias)
             part[:, -1:] = gradient
-            found.append(part.new_zeros(size).index_add_(0, ids, part))
-        return found[0], found[1], None, None, None
+            tables.append(part.new_zeros(size).index_add_(0, ids, part))
+        return tables[0], tables[1], None, None, None
 
 
 class _MemberSums(torch.autograd.Function):
-    """For each owner the sum of its members' rows, over the root of how many: ``(owners, factors)``.
+    """For each owner the sum of its members' rows over the square root of their number, ``(owners, factors)``.
 
-    Both directions are products with a sparse matrix; the gradient's is the transposed one, which the caller has.
+    Both passes are products with a sparse matrix; the backward pass has the transposed one, which the caller gives.
     """
 
     @staticmethod
@@ -252,32 +254,32 @@ class _MemberSums(torch.autograd.Function):
 
 
 def member_sums(starts: Tensor, members: Tensor, table: Tensor) -> Tensor:
-    """For each owner the sum of its members' rows of a table, ``(owners, width)``.
+    """Return for each owner the sum of its members' rows of a table, ``(owners, width)``.
 
     Args:
-        starts: where each owner's members begin, int32 ``(owners + 1,)``.
-        members: rows of the table, int32.
+        starts: index of each owner's first member, and the number of members: int32 ``(owners + 1,)``.
+        members: row indices of the table, int32 ``(members,)``.
         table: float ``(rows, width)``.
     """
     owners = len(starts) - 1
     if table.device.type == "mps":  # which has no sparse products
-        places = torch.repeat_interleave(
+        owner_of = torch.repeat_interleave(
             torch.arange(owners, device=table.device), starts.diff(), output_size=len(members)
         )
-        return table.new_zeros(owners, table.shape[1]).index_add_(0, places, table.index_select(0, members))
+        return table.new_zeros(owners, table.shape[1]).index_add_(0, owner_of, table.index_select(0, members))
     ones = torch.ones(len(members), dtype=table.dtype, device=table.device)
     with torch.autocast(table.device.type, enabled=False):
         matrix = torch.sparse_csr_tensor(starts, members, ones, (owners, len(table)), check_invariants=False)
         return torch.mm(matrix, table)
 
 
-with warnings.catch_warnings():  # torch says once in each process that these tensors are in beta: here, unheard
+with warnings.catch_warnings():  # torch warns once per process that these tensors are in beta: let it do so here
     warnings.simplefilter("ignore", UserWarning)
     torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1), check_invariants=False)
 
 
 def _grouped(owners: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Members by owner, ascending: where each owner's begin, int32 ``(count + 1,)``, and the members, int32."""
+    """Index of each owner's first member, int32 ``(count + 1,)``, and the members by owner, ascending, int32."""
     order = members.argsort(stable=True)
     order = order[owners[order].argsort(stable=True)]
     starts = torch.zeros(count + 1, dtype=torch.int32, device=owners.device)
@@ -286,7 +288,7 @@ def _grouped(owners: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tenso
 
 
 def _bounded(score: Tensor, bounds: Bounds | None) -> Tensor:
-    """Into the range by a sigmoid; a score of 0 gives 0."""
+    """Scores mapped into the range by a sigmoid, 0 to 0."""
     if bounds is None:
         return score
     low, high = bounds
@@ -294,7 +296,7 @@ def _bounded(score: Tensor, bounds: Bounds | None) -> Tensor:
 
 
 def _small(count: int, factors: int) -> Tensor:
-    """Normal factors, and a bias of 0: ``(count, factors + 1)``."""
+    """Return normal factors, and a bias of 0: ``(count, factors + 1)``."""
     table = torch.randn(count, factors + 1) * SPREAD
     table[:, -1] = 0.0
     return table

@@ -1,7 +1,8 @@
-"""The data sets that headstart knows by name. To add one, add its recipe.
+"""The recipes of all named data sets. To add a data set, add its recipe.
 
-A recipe's sources are tried in their order: one that is a folder is passed over where the user does not have it. Each
-pins what it fetches by SHA-256. Say on which terms the data may be used, and give the citation their authors ask for.
+The sources of a recipe are tried in order; a folder is skipped if the user does not have it. Each source verifies what
+it downloads by its SHA-256. A recipe states the terms on which the data may be used, and the citation that their
+authors request.
 """
 
 from __future__ import annotations

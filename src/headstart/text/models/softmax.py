@@ -1,4 +1,4 @@
-"""`cross_entropy_in_chunks`: the softmax over a vocabulary, in pieces that fit the cache. Needs torch alone."""
+"""`cross_entropy_in_chunks`: the softmax over a vocabulary, in chunks that fit into the cache. Imports torch alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 __all__ = ["IGNORED", "cross_entropy_in_chunks"]
 
 IGNORED = -100
-"""As a target: nothing is to be predicted here."""
+"""Target at positions where nothing is to be predicted."""
 
 ROWS_AT_ONCE = 512
-"""What fits into a processor's cache together with its gradient."""
+"""Rows whose logits fit into a processor's cache together with their gradient."""
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Linear layer, softmax and cross-entropy at once, some rows at a time; gradients are made on the way.
+    """Linear layer, softmax and cross-entropy at once, some rows at a time; gradients are computed along the way.
 
-    The logits of a window, ``(batch * time, words)``, are by far the largest thing in a language model's step. In
-    pieces they stay in the cache: more than twice as fast on a processor, and a fraction of the memory.
+    The logits of a window, ``(batch * time, words)``, are by far the largest tensor in a language model's step. In
+    chunks they stay in the cache: more than twice as fast on a processor, and a fraction of the memory.
     """
 
     @staticmethod
@@ -44,11 +44,11 @@ class _CrossEntropy(torch.autograd.Function):
             matrix = weight.to(dtype)
             for start in range(0, len(hidden), ROWS_AT_ONCE):
                 rows = slice(start, start + ROWS_AT_ONCE)
-                own, counted = hidden[rows].to(dtype), counts[rows].unsqueeze(1)  # (rows, embedding), (rows, 1)
-                place = target[rows].clamp_min(0).long().unsqueeze(1)
-                logits = (own @ matrix.T).float().add_(bias)  # (rows, words)
+                chunk, counted = hidden[rows].to(dtype), counts[rows].unsqueeze(1)  # (rows, embedding), (rows, 1)
+                index = target[rows].clamp_min(0).long().unsqueeze(1)
+                logits = (chunk @ matrix.T).float().add_(bias)  # (rows, words)
                 logits.sub_(logits.amax(1, keepdim=True))
-                wanted = logits.gather(1, place)
+                wanted = logits.gather(1, index)
                 if not learns:
                     hits += ((wanted == 0) & counted).sum()
                 logits.exp_()
@@ -57,14 +57,14 @@ class _CrossEntropy(torch.autograd.Function):
                 if learns:
                     assert hidden_gradient is not None and weight_gradient is not None and bias_gradient is not None
                     logits.mul_(counted / total)
-                    logits.scatter_add_(1, place, -counted.float())
+                    logits.scatter_add_(1, index, -counted.float())
                     bias_gradient += logits.sum(0)
                     slope = logits.to(dtype)
                     hidden_gradient[rows] = (slope @ matrix).to(hidden.dtype)
                     if dtype == weight.dtype:
-                        weight_gradient.addmm_(slope.T, own)
+                        weight_gradient.addmm_(slope.T, chunk)
                     else:
-                        weight_gradient += slope.T @ own
+                        weight_gradient += slope.T @ chunk
         rows_counted = counts.sum().clamp_min(1)
         if learns:
             ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient, rows_counted)
@@ -79,17 +79,21 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy_in_chunks(hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of ``F.linear(hidden, weight, bias)``, and how often the likeliest class is the true one.
+    """Return the mean cross-entropy of ``F.linear(hidden, weight, bias)``, and the number of hits.
 
-    Gradients can be asked for once. The hits are counted where there are none to be made, and are 0 elsewhere.
+    Gradients can be computed once.
 
     Args:
         hidden: ``(..., width)``.
         weight: ``(classes, width)``.
         bias: ``(classes,)``.
         target: int ``(...)``; `IGNORED` does not count.
+
+    Returns:
+        The loss, a scalar; and how often the likeliest class is the true one, counted only where no gradients are
+        needed, else 0.
     """
     learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (hidden, weight, bias))
     apply: Any = _CrossEntropy.apply
-    found: tuple[Tensor, Tensor] = apply(hidden.flatten(0, -2), weight, bias, target.flatten(), learns)
-    return found
+    results: tuple[Tensor, Tensor] = apply(hidden.flatten(0, -2), weight, bias, target.flatten(), learns)
+    return results

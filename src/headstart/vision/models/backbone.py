@@ -16,15 +16,15 @@ from headstart.core.torchvision import import_torchvision
 __all__ = ["Backbone", "import_timm", "native_size"]
 
 DEFAULT = "tf_efficientnet_lite0"
-"""Small, quick on a processor, good on photos, and its weights come with pip."""
+"""The usual backbone: small, fast on a processor, good on photos, and its weights come with pip."""
 
 NORM_MOMENTUM = 0.1
-"""The least share of a batch in batch norms' running statistics: torch's default. Some of timm's models have 0.01, made
-for a million steps; after the hundred of a fine-tuning their statistics would still be those of the weights before."""
+"""Smallest momentum of the batch norms' running statistics: torch's default. Some of timm's models have 0.01, made for
+a million steps; after the hundred of a fine-tuning their statistics would still be those of the pretrained weights."""
 
 
 def import_timm() -> ModuleType:
-    """timm, also where the torchvision that it imports, for what headstart does not use, does not fit torch.
+    """Import timm, also where the torchvision that it imports does not fit torch: see `headstart.core.torchvision`.
 
     Raises:
         ConfigError: timm or torchvision is not installed, or cannot be imported for another reason.
@@ -47,16 +47,16 @@ class Backbone(nn.Module):
     ``(batch, channels, height, width)``; the last ones of transformers are ``(batch, channels, tokens, 1)``.
 
     Args:
-        name: as in ``timm.list_models()``.
+        name: one of ``timm.list_models()``.
         size: side of the images in pixels; None: the one that its weights were trained at. Only models with a fixed
             number of positions (plain vision transformers) are built for it; all others take any size.
-        stages: how many of its last stages `maps` gives; fewer where it has, or tells of, fewer.
+        stages: number of its last stages that `maps` returns; fewer where it has, or offers, fewer.
         fixed_norms: in training, too, batch norms go by their running statistics and leave them as they are.
 
     Attributes:
-        channels: of the last feature maps.
-        widths: channels of the maps of each stage that `maps` gives, early ones first.
-        size: side of the images that it is meant for.
+        channels: channels of the last feature maps.
+        widths: channels of the maps of each stage that `maps` returns, early ones first.
+        size: side in pixels of the images that it is built for.
 
     Raises:
         ConfigError: timm has no such model, or it offers no feature maps.
@@ -70,11 +70,11 @@ class Backbone(nn.Module):
         if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
             raise ConfigError(f"stages must be a whole number of a backbone's last stages, at least 1; got {stages!r}")
         self.name, self.fixed_norms = name, fixed_norms
-        own = native_size(name)
-        self.size = own if size is None else size
+        native = native_size(name)
+        self.size = native if size is None else size
         timm: Any = import_timm()
         arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
-        if self.size != own and _settings(name).get("fixed_input_size"):
+        if self.size != native and _settings(name).get("fixed_input_size"):
             arguments["img_size"] = self.size
         try:
             self.body: Any = timm.create_model(name, **arguments)
@@ -92,7 +92,7 @@ class Backbone(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch leaves out
 
     def train(self, mode: bool = True) -> Backbone:  # noqa: FBT001 - torch's own signature
-        """Training or evaluation mode; of fixed batch norms always the latter."""
+        """Set training or evaluation mode; fixed batch norms are always in the latter."""
         super().train(mode)
         for module in self.body.modules() if self.fixed_norms else ():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -100,7 +100,7 @@ class Backbone(nn.Module):
         return self
 
     def groups(self) -> tuple[list[nn.Module | nn.Parameter], list[nn.Module | nn.Parameter]]:
-        """The early and the late half of the layers, by their number; positions and class tokens are early."""
+        """Return the early and the late half of the layers, by number; positions and class tokens are early."""
         units: list[nn.Module] = []
         for child in self.body.children():
             units.extend(child.children() if isinstance(child, nn.Sequential | nn.ModuleList) else [child])
@@ -109,7 +109,7 @@ class Backbone(nn.Module):
         return [*self.body.parameters(recurse=False), *units[:cut]], list(units[cut:])
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of images, one for each stage, the last one last."""
+        """Return feature maps ``(batch, channels, height, width)``, one for each stage, the last one last."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         images = images.float() if images.dtype == torch.uint8 else images
         images = (images - self.mean * scale) / (self.deviation * scale)
@@ -120,33 +120,33 @@ class Backbone(nn.Module):
         return [*earlier, self._as_maps(self.body.forward_head(last))]
 
     def forward(self, images: Tensor) -> Tensor:
-        """The last stage's feature maps."""
+        """Return the last stage's feature maps."""
         return self.maps(images)[-1]
 
-    def _as_maps(self, found: Tensor) -> Tensor:
+    def _as_maps(self, output: Tensor) -> Tensor:
         channels = self.channels
-        if found.ndim == 4 and found.shape[1] == channels:
-            return found
-        if found.ndim == 4 and found.shape[3] == channels:  # (batch, height, width, channels): Swin and its kin
-            return found.permute(0, 3, 1, 2)
-        if found.ndim == 3 and found.shape[2] == channels:  # (batch, tokens, channels), class tokens first
+        if output.ndim == 4 and output.shape[1] == channels:
+            return output
+        if output.ndim == 4 and output.shape[3] == channels:  # (batch, height, width, channels): Swin and its kin
+            return output.permute(0, 3, 1, 2)
+        if output.ndim == 3 and output.shape[2] == channels:  # (batch, tokens, channels), class tokens first
             first = int(getattr(self.body, "num_prefix_tokens", 0))
-            return found[:, first:].transpose(1, 2).unsqueeze(3)
-        if found.ndim == 2 and found.shape[1] == channels:
-            return found[:, :, None, None]
+            return output[:, first:].transpose(1, 2).unsqueeze(3)
+        if output.ndim == 2 and output.shape[1] == channels:
+            return output[:, :, None, None]
         raise ConfigError(
-            f"backbone {self.name!r} gives {tuple(found.shape)}, which are no feature maps of {channels} channels:"
+            f"backbone {self.name!r} returns {tuple(output.shape)}, which are no feature maps of {channels} channels:"
             " choose another backbone"
         )
 
 
 def _earlier_stages(body: Any, channels: int, count: int) -> tuple[list[int], list[int]]:
-    """The numbers of the last stages before the final maps, as timm counts them, and their channels.
+    """Return the numbers of the last stages before the final maps, as timm counts them, and their channels.
 
     A last stage as wide as the final maps is those maps themselves, perhaps without their norm: it is left out.
     """
-    told = getattr(body, "feature_info", None) if hasattr(body, "forward_intermediates") else None
-    widths = [int(stage["num_chs"]) for stage in told or ()]
+    stages = getattr(body, "feature_info", None) if hasattr(body, "forward_intermediates") else None
+    widths = [int(stage["num_chs"]) for stage in stages or ()]
     if widths and widths[-1] == channels:
         widths.pop()
     numbers = list(range(len(widths)))[max(0, len(widths) - count) :]
@@ -154,7 +154,7 @@ def _earlier_stages(body: Any, channels: int, count: int) -> tuple[list[int], li
 
 
 def native_size(name: str) -> int:
-    """Side in pixels of the images that a backbone's weights were trained with.
+    """Return the side in pixels of the images that a backbone's weights were trained with.
 
     Raises:
         ConfigError: timm has no such model.
@@ -170,9 +170,9 @@ def _settings(name: str) -> dict[str, Any]:
         settings = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         raise ConfigError(f"backbone: timm has no model {name!r}: {error}") from error
-    found = {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    usual = {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     if settings is None:
-        return found
+        return usual
     if settings.input_size[0] != 3:
         raise ConfigError(f"backbone {name!r} takes images of {settings.input_size[0]} channels; here they have 3")
-    return {**found, **settings.to_dict()}
+    return {**usual, **settings.to_dict()}

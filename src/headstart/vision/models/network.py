@@ -2,9 +2,9 @@
 
 **Source:** the head is that of fast.ai's course (version 0.7, ``ConvnetBuilder``): concatenated average and maximum
 pooling, then for each hidden layer batch norm, dropout, linear and ReLU, and a last batch norm, dropout and linear. We
-differ in that the head may see several stages of the backbone, each pooled in that way: the last one knows what the
-backbone was trained to tell apart, the ones before it what shapes and textures there are in any picture. And in that a
-stage may be averaged over the cells of a grid, so that the head knows where in the picture something is.
+differ in two ways. The head may see several stages of the backbone, each pooled in that way: the last stage knows what
+the backbone was trained to distinguish, the ones before it know the shapes and textures of any image. And a stage may
+be averaged over the cells of a grid, so that the head knows where in the image something is.
 """
 
 from __future__ import annotations
@@ -17,43 +17,34 @@ from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
 
-__all__ = [
-    "Head",
-    "HeadOnly",
-    "ImageModel",
-    "concat_pool",
-    "head_dropouts",
-    "pool_stages",
-    "pooled_width",
-    "stage_grids",
-]
+__all__ = ["Head", "ImageModel", "concat_pool", "head_dropouts", "pool_stages", "pooled_width", "stage_grids"]
 
 HIDDEN_DROPOUT, LAST_DROPOUT = 0.25, 0.5
-"""Of the head's layers, if nothing is said."""
+"""Default dropout before the head's hidden layers, and before its last layer."""
 
 MOST_CELLS = 16
-"""To each side of a stage's grid; there are no more places in most stages."""
+"""Largest number of cells along each side of a stage's grid: most stages have no more positions."""
 
 
 def concat_pool(maps: Tensor, grid: int = 1) -> Tensor:
-    """The mean and the maximum of each channel, side by side; with a grid also the mean of each of its cells.
+    """Return the mean and the maximum of each channel, side by side; with a grid also the mean of each of its cells.
 
     **Shape:** ``(batch, channels, height, width)`` to ``(batch, 2 * channels)``, or with a grid to
-    ``(batch, (2 + grid**2) * channels)``. Cells that do not come out even share a row or a column.
+    ``(batch, (2 + grid**2) * channels)``. Cells that do not divide the maps evenly share a row or a column.
 
     >>> concat_pool(torch.zeros(2, 8, 7, 7)).shape
     torch.Size([2, 16])
     >>> concat_pool(torch.zeros(2, 8, 7, 7), grid=4).shape
     torch.Size([2, 144])
     """
-    parts = [maps.mean((2, 3)), maps.amax((2, 3))]
+    parts = [maps.mean((2, 3)), maps.amax((2, 3))]  # (batch, channels) each
     if grid > 1:
-        parts.append(F.adaptive_avg_pool2d(maps, grid).flatten(1))
+        parts.append(F.adaptive_avg_pool2d(maps, grid).flatten(1))  # (batch, channels * grid**2)
     return torch.cat(parts, 1)
 
 
 def pool_stages(maps: Sequence[Tensor], grids: Sequence[int] | None = None) -> Tensor:
-    """Each stage's maps by `concat_pool`, side by side; without grids the mean and the maximum alone.
+    """Return each stage's maps pooled by `concat_pool`, side by side.
 
     **Shape:** for each stage ``(batch, channels, height, width)``, to ``(batch, 2 * channels of all stages)``, or with
     grids to ``(batch, pooled_width(channels, grids))``.
@@ -64,11 +55,11 @@ def pool_stages(maps: Sequence[Tensor], grids: Sequence[int] | None = None) -> T
     torch.Size([2, 40])
     """
     grids = [1] * len(maps) if grids is None else grids
-    return torch.cat([concat_pool(one, grid) for one, grid in zip(maps, grids, strict=True)], 1)
+    return torch.cat([concat_pool(stage, grid) for stage, grid in zip(maps, grids, strict=True)], 1)
 
 
 def pooled_width(channels: Sequence[int], grids: Sequence[int]) -> int:
-    """How many activations `pool_stages` gives per picture.
+    """Return the number of activations that `pool_stages` gives per image.
 
     >>> pooled_width([4, 8], [2, 1])
     40
@@ -78,56 +69,56 @@ def pooled_width(channels: Sequence[int], grids: Sequence[int]) -> int:
 
 
 def stage_grids(grid: int | Sequence[int], stages: int) -> list[int]:
-    """One grid per stage that the head sees.
+    """Return one grid per stage that the head sees.
 
     Args:
-        grid: cells to each side, 1 is no grid: one number for all stages, or one per stage, early ones first.
-        stages: how many the head sees.
+        grid: cells along each side, 1 is no grid: one number for all stages, or one per stage, early ones first.
+        stages: number of stages that the head sees.
 
     Raises:
-        ConfigError: not as many as there are stages, or out of range.
+        ConfigError: not as many numbers as there are stages, or a number out of its range.
     """
-    found = list(grid) if isinstance(grid, Sequence) else [grid] * stages
-    for value in found:
+    grids = list(grid) if isinstance(grid, Sequence) else [grid] * stages
+    for value in grids:
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_CELLS:
             raise ConfigError(f"grid must be whole numbers of cells to a side, from 1 to {MOST_CELLS}; got {grid!r}")
-    if len(found) != stages:
+    if len(grids) != stages:
         raise ConfigError(
-            f"grid has {len(found)} numbers, but the head sees {stages} stage{'s' if stages > 1 else ''}; give one"
+            f"grid has {len(grids)} numbers, but the head sees {stages} stage{'s' if stages > 1 else ''}; give one"
             " number, or one per stage, early ones first"
         )
-    return found
+    return grids
 
 
 def head_dropouts(dropout: float | Sequence[float] | None, hidden: Sequence[int]) -> list[float]:
-    """One probability per linear layer of the head: those of the hidden layers, then the last one's.
+    """Return one probability per linear layer of the head: those of the hidden layers, then the last one's.
 
     Args:
         dropout: one number for all layers; one per layer; None: 0.25 before hidden layers and 0.5 before the last.
         hidden: width of each hidden layer.
 
     Raises:
-        ConfigError: not as many as there are layers, or not from 0 to below 1.
+        ConfigError: not as many probabilities as there are layers, or a number not from 0 to below 1.
     """
     if dropout is None:
-        found = [HIDDEN_DROPOUT] * len(hidden) + [LAST_DROPOUT]
+        probabilities = [HIDDEN_DROPOUT] * len(hidden) + [LAST_DROPOUT]
     elif isinstance(dropout, int | float):
-        found = [float(dropout)] * (len(hidden) + 1)
+        probabilities = [float(dropout)] * (len(hidden) + 1)
     else:
-        found = list(dropout)
-    if len(found) != len(hidden) + 1:
+        probabilities = list(dropout)
+    if len(probabilities) != len(hidden) + 1:
         raise ConfigError(
-            f"dropout has {len(found)} probabilities, but the head has {len(hidden) + 1} layers"
+            f"dropout has {len(probabilities)} probabilities, but the head has {len(hidden) + 1} layers"
             f" ({len(hidden)} hidden and the last); give one number, or one per layer"
         )
-    for value in found:
+    for value in probabilities:
         if not (isinstance(value, int | float) and 0 <= value < 1):
             raise ConfigError(f"dropout is a probability from 0 to below 1; got {value!r}")
-    return found
+    return probabilities
 
 
 class Head(nn.Module):
-    """From pooled activations to the outputs.
+    """Fully connected layers from pooled activations to the outputs.
 
     **Shape:** ``(batch, features)`` to ``(batch, outputs)``.
 
@@ -172,12 +163,12 @@ class Head(nn.Module):
                 nn.init.kaiming_normal_(linear.weight)
                 layers.append(nn.ReLU(inplace=True))
             else:
-                nn.init.zeros_(linear.weight)  # all classes alike: thousands of random weights would take long to fade
+                nn.init.zeros_(linear.weight)  # equal classes: random weights would take long to unlearn
             width = size
         self.layers = nn.Sequential(*layers)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Outputs of pooled activations."""
+        """Return the outputs of pooled activations."""
         outputs: Tensor = self.layers(pooled)
         return outputs
 
@@ -185,12 +176,14 @@ class Head(nn.Module):
 class ImageModel(nn.Module):
     """A backbone and a head.
 
-    **Shape:** images, uint8 or float from 0 to 1, ``(batch, 3, height, width)``, to ``(batch, outputs)``.
+    **Shape:** images, uint8 or float from 0 to 1, ``(batch, 3, height, width)``, or precomputed activations, float
+    ``(batch, features)``, to ``(batch, outputs)``. Activations go to the head at once, so while the backbone is frozen
+    the model trains from either.
 
     Args:
-        backbone: ``maps(images)`` gives a list of feature maps ``(batch, channels, height, width)``, one for each stage
-            that the head sees, the last one last; ``groups()`` says which modules and parameters are early and which
-            are late.
+        backbone: ``maps(images)`` returns a list of feature maps ``(batch, channels, height, width)``, one for each
+            stage that the head sees, the last one last; ``groups()`` lists its early and its late modules and
+            parameters.
         head: from pooled activations to outputs.
         grids: how each stage is pooled, see `pool_stages`; None: without grids.
     """
@@ -200,47 +193,25 @@ class ImageModel(nn.Module):
         self.backbone, self.head, self.grids = backbone, head, None if grids is None else tuple(grids)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """Early backbone, late backbone, head."""
+        """Return the parameter groups: early backbone, late backbone, head."""
         early, late = self.backbone.groups()  # type: ignore[operator]  # a method; torch takes attributes for modules
         return [early, late, [self.head]]
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """The backbone's feature maps, ``(batch, channels, height, width)`` for each stage."""
-        found: list[Tensor] = self.backbone.maps(images)  # type: ignore[operator]  # as above
-        return found
+        """Return the backbone's feature maps, ``(batch, channels, height, width)`` for each stage."""
+        maps: list[Tensor] = self.backbone.maps(images)  # type: ignore[operator]  # as above
+        return maps
 
     def activations(self, images: Tensor) -> Tensor:
-        """What can be computed once and kept while the backbone is frozen: ``(batch, features)``."""
+        """Return what can be computed once while the backbone is frozen: ``(batch, features)``."""
         return self.pool(self.maps(images))
 
     def pool(self, maps: Sequence[Tensor]) -> Tensor:
-        """What the head sees of the feature maps."""
+        """Return the activations ``(batch, features)`` of feature maps."""
         return pool_stages(maps, self.grids)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Outputs of images."""
-        outputs: Tensor = self.head(self.activations(images))
-        return outputs
-
-
-class HeadOnly(nn.Module):
-    """The head of a whole model, on activations: as many groups, the first two empty, so that rates stay valid.
-
-    **Shape:** activations ``(batch, features)`` to ``(batch, outputs)``.
-
-    Args:
-        whole: whose head it is; the two share it.
-    """
-
-    def __init__(self, whole: ImageModel) -> None:
-        super().__init__()
-        self.head = whole.head
-
-    def groups(self) -> list[list[nn.Module | nn.Parameter]]:
-        """Nothing, nothing, head."""
-        return [[], [], [self.head]]
-
-    def forward(self, activations: Tensor) -> Tensor:
-        """Outputs of activations."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of images, or of their activations."""
+        activations = inputs if inputs.ndim == 2 else self.activations(inputs)  # (batch, features)
         outputs: Tensor = self.head(activations)
         return outputs

@@ -1,4 +1,4 @@
-"""Where a model is wrong: against scikit-learn, and on the cases that have one right answer."""
+"""Confusion matrices and counts of labels: against scikit-learn, and on the cases that have one right answer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as peer
 
 from headstart import ConfigError, DataError
-from headstart.frames.categories import Categories
-from headstart.targets.errors_by_row import confusion_matrix, label_counts, most_confused, row_errors
-from headstart.targets.target import Count, Label, Labels, Number, Quantiles
+from headstart.targets.confusion import confusion_matrix, label_counts, most_confused
 from headstart.training.plots import plot_confusion
 
 CLASSES = ("cat", "dog", "fox")
@@ -43,7 +41,7 @@ def test_most_confused_names_the_pairs() -> None:
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 3, *[st.booleans()] * 3), min_size=1, max_size=30))
-def test_several_labels_are_judged_one_by_one(rows: list[Any]) -> None:
+def test_several_labels_are_counted_one_by_one(rows: list[Any]) -> None:
     prediction, target = torch.tensor([row[:3] for row in rows]), torch.tensor([row[3:] for row in rows]).float()
     found = label_counts(prediction, target, CLASSES)
     expected = peer.multilabel_confusion_matrix(target.numpy(), (prediction >= 0.5).numpy(), labels=[0, 1, 2])
@@ -56,68 +54,37 @@ def test_several_labels_are_judged_one_by_one(rows: list[Any]) -> None:
         assert row["precision"] == (pytest.approx(true_positive / said) if said else None)
 
 
-VOCAB = Categories("text", CLASSES)
-NUMBER = Number(("a",), log=False, mean=(0.0,), sd=(1.0,))
-
-
-@pytest.mark.parametrize(
-    ("kind", "prediction", "target", "expected"),
-    [
-        (Label("kind", VOCAB), [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]], [1, 2], [np.log(4), 0.0]),
-        (Labels("kinds", VOCAB), [[0.5, 0.5, 0.5], [1.0, 0.0, 1.0]], [[1.0, 0, 0], [1, 0, 1]], [np.log(2), 0.0]),
-        (Number(("a",), log=False, mean=(0.0,), sd=(1.0,)), [3.0, -1.0], [1.0, -1.0], [2.0, 0.0]),
-        (Number(("a",), log=True, mean=(0.0,), sd=(1.0,)), [150.0, 50.0], [100.0, 100.0], [0.5, 0.5]),
-        (Quantiles(NUMBER, (0.1, 0.5)), [[1.0, 2.0], [1.0, 2.0]], [2.0, 1.0], [0.05, 0.25]),
-        (Count("n", 2.0), [1.5, 0.5], [1.0, 0.0], [0.5, 0.5]),
-        (Number(("a", "b"), log=False, mean=(0.0, 0.0), sd=(1.0, 10.0)), [[1.0, 10.0]], [[0.0, 0.0]], [1.0]),
-    ],
-    ids=["label", "labels", "number", "log", "quantiles", "count", "several"],
-)
-def test_errors_by_row(kind: Any, prediction: Any, target: Any, expected: list[float]) -> None:
-    found = row_errors(torch.tensor(prediction), torch.tensor(target), kind)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_a_certain_mistake_has_a_finite_error() -> None:
-    assert row_errors(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([2]), Label("kind", VOCAB)).isfinite().all()
-
-
-PLACES = torch.tensor([0, 1, 2])
+INDICES = torch.tensor([0, 1, 2])
 
 
 @pytest.mark.parametrize(
     ("action", "kind", "message"),
     [
         (
-            lambda: confusion_matrix(torch.rand(3, 2), PLACES, CLASSES),
+            lambda: confusion_matrix(torch.rand(3, 2), INDICES, CLASSES),
             ConfigError,
             "2 probabilities per row do not go with 3 classes",
         ),
         (
-            lambda: confusion_matrix(PLACES[:2], PLACES, CLASSES),
+            lambda: confusion_matrix(INDICES[:2], INDICES, CLASSES),
             ConfigError,
             r"one true class per row, .* got shapes \(3,\) and \(2,\)",
         ),
-        (lambda: confusion_matrix(PLACES, torch.rand(3), CLASSES), ConfigError, "one true class per row"),
+        (lambda: confusion_matrix(INDICES, torch.rand(3), CLASSES), ConfigError, "one true class per row"),
         (
-            lambda: confusion_matrix(PLACES, PLACES + 1, CLASSES),
+            lambda: confusion_matrix(INDICES, INDICES + 1, CLASSES),
             ConfigError,
-            "places of 3 classes go from 0 to 2; got 0 to 3",
+            "indices of 3 classes go from 0 to 2; got 0 to 3",
         ),
-        (lambda: confusion_matrix(PLACES[:0], PLACES[:0], CLASSES), DataError, "needs rows, but there are none"),
+        (lambda: confusion_matrix(INDICES[:0], INDICES[:0], CLASSES), DataError, "needs rows, but there are none"),
         (
             lambda: label_counts(torch.rand(2, 3), torch.rand(2, 2), CLASSES),
             ConfigError,
             r"the shape \(rows, 3\); got \(2, 3\) and \(2, 2\)",
         ),
-        (
-            lambda: row_errors(torch.rand(2), torch.rand(2), None),
-            ConfigError,
-            "for numbers and classes; got a target NoneType",
-        ),  # type: ignore[arg-type]
     ],
 )
-def test_what_does_not_go_together_is_told(action: Any, kind: type[Exception], message: str) -> None:
+def test_what_does_not_go_together_is_refused(action: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         action()
 

@@ -1,0 +1,126 @@
+"""`explain`: what each word of a text contributes to a prediction."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+from rich.text import Text
+from torch import Tensor, nn
+
+from headstart.core.errors import ConfigError, did_you_mean
+from headstart.text.codec import TextCodec
+from headstart.text.vocabulary import UNKNOWN_ID
+
+__all__ = ["Explanation", "explain"]
+
+WORDS_AT_ONCE = 64
+"""Words that are replaced in one batch, each in a copy of the text."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What each word contributes to the probability of a class.
+
+    Attributes:
+        of: the class.
+        probability: its probability, 0 to 1.
+        tokens: the words, in the order of the text.
+        contributions: decrease of the class's log-odds without the word: above 0 the word speaks for the class, below 0
+            against it.
+    """
+
+    of: Any
+    probability: float
+    tokens: tuple[str, ...]
+    contributions: tuple[float, ...]
+
+    def table(self) -> pl.DataFrame:
+        """Return a row per word: ``token``, ``contribution``."""
+        return pl.DataFrame({"token": list(self.tokens), "contribution": list(self.contributions)})
+
+    def text(self) -> Text:
+        """Return the words, coloured for a terminal: green for the class, red against it."""
+        coloured = Text()
+        for token, strength in zip(self.tokens, self._strengths(), strict=True):
+            level = round(200 * abs(strength))
+            dim = 255 - level
+            colour = f"rgb({dim},255,{dim})" if strength > 0 else f"rgb(255,{dim},{dim})"
+            coloured.append(token, style=f"black on {colour}" if level > 20 else "")
+            coloured.append(" ")
+        return coloured
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for token, strength in zip(self.tokens, self._strengths(), strict=True):
+            hue = 120 if strength > 0 else 0
+            style = f"background:hsla({hue},80%,60%,{abs(strength):.2f})"
+            parts.append(f'<span style="{style}">{html.escape(token)}</span>')
+        return f"<p><b>{html.escape(str(self.of))}</b> {self.probability:.3f}</p><p>{' '.join(parts)}</p>"
+
+    def _strengths(self) -> list[float]:
+        largest = max((abs(value) for value in self.contributions), default=0.0) or 1.0
+        return [value / largest for value in self.contributions]
+
+
+def explain(
+    model: nn.Module, codec: TextCodec, text: str | Mapping[str, Any], of: Any, device: torch.device
+) -> Explanation:
+    """Return each word's contribution: the decrease of the log-odds when ``<unk>`` stands in its place.
+
+    The model reads the text once for each word, so that a long text takes a while.
+
+    **Source:** Li et al., "Understanding Neural Networks through Representation Erasure" (2016), who erase the word's
+    vector; ``<unk>`` is a word that a language model has met.
+
+    Args:
+        model: a classifier of texts, called as ``model(tokens, lengths)``; left in evaluation mode.
+        codec: the model's codec.
+        text: one text, or a row as a dictionary.
+        of: the class; None: the likeliest.
+        device: where the model is.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    tokens, length = (part.to(device) for part in codec.encode_one(text))
+    time = tokens.shape[1]
+    exclusive = codec.label.kind == "label"
+    model.eval()
+    with torch.no_grad():
+        outputs = model(tokens, length)[0]
+        probabilities = codec.label.prediction(outputs)[0].tolist()
+        index = _index_of(codec, of, probabilities)
+        whole = float(_log_odds(outputs, index, exclusive=exclusive))
+        contributions: list[float] = []
+        for start in range(1, time - 1, WORDS_AT_ONCE):
+            words = torch.arange(start, min(start + WORDS_AT_ONCE, time - 1), device=device)
+            changed = tokens.repeat(len(words), 1)  # (words, time)
+            changed[torch.arange(len(words), device=device), words] = UNKNOWN_ID
+            without = _log_odds(model(changed, length.repeat(len(words)))[0], index, exclusive=exclusive)
+            contributions += [whole - odds for odds in without.tolist()]
+    words_read = codec.vocabulary.decode(tokens[0].tolist())[1:-1]
+    if codec.backward:
+        words_read, contributions = words_read[::-1], contributions[::-1]
+    return Explanation(codec.label.classes[index], probabilities[index], tuple(words_read), tuple(contributions))
+
+
+def _index_of(codec: TextCodec, of: Any, probabilities: list[float]) -> int:
+    if of is None:
+        return probabilities.index(max(probabilities))
+    if of not in codec.label.classes:
+        raise ConfigError(f"there is no class {of!r}; {did_you_mean(of, codec.label.classes)}")
+    return codec.label.classes.index(of)
+
+
+def _log_odds(outputs: Tensor, index: int, *, exclusive: bool) -> Tensor:
+    """Return the log-odds of a class, ``(texts,)``; exclusive classes add up to one, others are independent."""
+    logits = outputs[:, index]
+    if not exclusive:
+        return logits
+    others = torch.cat([outputs[:, :index], outputs[:, index + 1 :]], dim=1)
+    return logits - others.logsumexp(1)

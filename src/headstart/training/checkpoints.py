@@ -1,0 +1,105 @@
+"""Checkpoints: a fit on disk, and what two fits must have in common for one to go on where the other stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from headstart.core.artefact import pack, read_folder, reading, unpack, write_folder
+from headstart.core.errors import ArtifactError
+from headstart.core.values import Json, differences
+from headstart.training.callbacks import Callback
+from headstart.training.progress import Progress
+
+__all__ = ["Checkpoints", "Stateful", "read_checkpoint", "write_checkpoint"]
+
+
+class Stateful(Protocol):
+    """Protocol of callbacks whose state a checkpoint stores and restores."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the callback: tensors, numbers, strings, and lists and dictionaries of them."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore the state that `state` returned."""
+
+
+class Checkpoints(Callback):
+    """Write a checkpoint after each epoch; the last callback, so that it stores the current state of the others.
+
+    Args:
+        folder: folder of the checkpoint.
+        callbacks: the other callbacks, whose state is stored.
+        setting: everything that the fit depends on; a checkpoint is resumed only with the same setting.
+    """
+
+    def __init__(self, folder: Path, callbacks: Sequence[Callback], setting: Json) -> None:
+        self.folder, self.callbacks, self.setting = folder, callbacks, setting
+
+    def take_up(self, progress: Progress) -> None:
+        """Restore the fit and the callbacks from the checkpoint, if there is one.
+
+        Raises:
+            ArtifactError: the checkpoint is damaged or belongs to another fit.
+        """
+        if (self.folder / "checkpoint.json").is_file():
+            read_checkpoint(self.folder, progress, self.callbacks, self.setting)
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Write the checkpoint, replacing an earlier one."""
+        write_checkpoint(self.folder, progress, self.callbacks, self.setting)
+
+
+def write_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:
+    """Write a checkpoint, atomically. All processes must call it; the main process writes.
+
+    Args:
+        folder: folder of the checkpoint; an earlier checkpoint is replaced.
+        progress: state of the fit.
+        callbacks: callbacks whose state is stored, in this order.
+        setting: everything that the fit depends on; `read_checkpoint` requires the same setting.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or contains other files.
+    """
+    tensors: dict[str, Tensor] = {}
+    record = pack(progress.state(), tensors, "progress")
+    states = [[type(part).__name__, pack(part.state(), tensors, f"callback{n}")] for n, part in enumerate(callbacks)]
+    written = {"setting": setting, "progress": record, "callbacks": states}
+    progress.engine.on_main(lambda: write_folder(folder, "checkpoint", written, tensors))
+
+
+def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:
+    """Restore a fit from a checkpoint, so that its rest is bit-identical to that of an uninterrupted fit.
+
+    Args:
+        folder: folder of the checkpoint.
+        progress: state of a new fit, which is overwritten.
+        callbacks: callbacks of the same classes and in the same order as those of the checkpoint.
+        setting: everything that the fit depends on.
+
+    Raises:
+        ArtifactError: the checkpoint is damaged, or belongs to a fit with another setting or other callbacks.
+    """
+    record, tensors = read_folder(folder, "checkpoint")
+    changed = list(differences(record.get("setting"), setting))
+    if changed:
+        shown = "; ".join(f"{name} was {before!r}, is {after!r}" for name, before, after in changed[:3])
+        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ArtifactError(
+            f"the checkpoint in {folder} belongs to another fit: {shown}{more}. Use the same settings, or start"
+            " anew with resume=False"
+        )
+    with reading(folder):
+        names = [type(callback).__name__ for callback in callbacks]
+        if [name for name, _ in record["callbacks"]] != names:
+            raise ArtifactError(
+                f"the checkpoint in {folder} was written with the callbacks {[n for n, _ in record['callbacks']]}, but"
+                f" this fit has {names}; give the same callbacks in the same order"
+            )
+        progress.restore(unpack(record["progress"], tensors))
+        for callback, (_, state) in zip(callbacks, record["callbacks"], strict=True):
+            callback.restore(unpack(state, tensors))

@@ -1,0 +1,184 @@
+"""Saving and loading of learners: their values, weights and history in a folder."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from headstart.core.artefact import finite, load_weights, read_folder, reading, write_folder
+from headstart.core.batch import Loss
+from headstart.core.engine import Engine
+from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
+from headstart.core.values import Json, differences, to_json
+from headstart.targets.metrics import Metric, find_metrics
+from headstart.targets.target import Target
+from headstart.training.history import History
+from headstart.training.optim import Groups, frozen_groups
+
+__all__ = ["load_into", "model_tensors", "record_of", "save", "save_values", "take_over"]
+
+MODEL = "model."
+"""Prefix of the names of a model's tensors, which distinguishes them from those of the codec."""
+
+
+class Saved(Protocol):
+    """Protocol of learners that can be saved."""
+
+    application: ClassVar[str]
+    model: nn.Module
+    engine: Engine
+    target: Target | None
+    loss: Loss | None
+    metrics: tuple[Metric, ...]
+    history: History
+    figures: dict[str, float]
+    fits: int
+
+    @property
+    def groups(self) -> Groups:
+        """Parameter groups of the model."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the values that define the learner, except its weights, by name."""
+
+
+def usual_engine() -> Engine:
+    """Return an engine on the default device, for learners without data."""
+    return Engine()
+
+
+def save_values(
+    folder: Path, application: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor], rest: Mapping[str, Any]
+) -> None:
+    """Write an artefact of values, with their tensors, and weights.
+
+    Args:
+        folder: destination; an earlier save is replaced.
+        application: name of the application.
+        values: values that define the saved object, such as codec, design and training, by name.
+        tensors: weights by name.
+        rest: further JSON, such as figures and history.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or contains other files.
+    """
+    from headstart.version import __version__
+
+    stored = dict(tensors)
+    record = {name: to_json(value, stored, name=name) for name, value in values.items()}
+    write_folder(folder, "learner", {"application": application, "headstart": __version__, **record, **rest}, stored)
+
+
+def record_of(learner: Saved) -> Json:
+    """Return the contents of ``learner.json`` except the values that define the learner."""
+    return {
+        "model": type(learner.model).__name__,
+        "loss": "default" if learner.loss is None else "custom",
+        "measured_by": [metric.name for metric in learner.metrics],
+        "metrics": finite(learner.figures),
+        "history": [finite(epoch) for epoch in learner.history],
+        "fits": learner.fits,
+        "frozen": list(frozen_groups(learner.groups)),
+    }
+
+
+def model_tensors(learner: Saved) -> dict[str, Tensor]:
+    """Return the weights by their names in an artefact."""
+    return {f"{MODEL}{name}": tensor for name, tensor in learner.model.state_dict().items()}
+
+
+def save(learner: Saved, folder: Path) -> Path:
+    """Save a learner, completely or not at all. The main process writes, and all processes raise its errors.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or contains other files.
+    """
+    learner.engine.on_main(
+        lambda: save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
+    )
+    return folder
+
+
+def load_into(learner: Saved, folder: Path) -> None:
+    """Load saved weights into a learner with the same codec and design, whose training settings do not change.
+
+    Raises:
+        ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
+    """
+    record, tensors = read_folder(folder, "learner")
+    if record.get("application") != learner.application:
+        raise ArtifactError(
+            f"{folder} holds a learner of the application {record.get('application')!r}, not {learner.application!r}"
+        )
+    for name, value in learner.values().items():
+        changed = [] if name == "training" else list(differences(record.get(name), to_json(value, {}, name=name), name))
+        if changed:
+            where, before, after = changed[0]
+            raise ArtifactError(
+                f"the model in {folder} has another {name} than this learner, so its weights mean something else here:"
+                f" {where} is {_short(before)} there and {_short(after)} here. headstart.load({str(folder)!r}) returns"
+                " the learner as it was saved"
+            )
+    load_weights(learner.model, own_tensors(tensors), folder)
+    with reading(folder):
+        learner.figures = _numbers(record["metrics"])
+
+
+def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the model by their names in the model, from all tensors of an artefact."""
+    return {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
+
+
+def take_over(learner: Saved, record: Json, folder: Path) -> None:
+    """Restore the history, figures, frozen groups and metrics of a saved learner.
+
+    Custom metrics and losses are not saved; a warning names them, and the defaults are used instead.
+
+    Args:
+        learner: the learner to change.
+        record: contents of ``learner.json``.
+        folder: the artefact, named in messages.
+
+    Raises:
+        ArtifactError: the record is incomplete.
+    """
+    with reading(folder):
+        learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
+        learner.figures = _numbers(record["metrics"])
+        learner.fits = int(record["fits"])
+        for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
+            for parameter in parameters:
+                parameter.requires_grad_(not frozen)
+        metrics: list[Metric] = []
+        custom: list[str] = []
+        for name in record["measured_by"]:
+            try:
+                metrics += find_metrics([name], learner.target)
+            except ConfigError:
+                custom.append(name)
+        learner.metrics = tuple(metrics) if metrics or not custom else find_metrics(None, learner.target)
+        custom += ["the loss"] if record["loss"] == "custom" else []
+    if custom:
+        warnings.warn(
+            f"{folder}: {', '.join(custom)} was a function of your own, which is not saved; defaults are used:"
+            " set learner.metrics and learner.loss to restore it",
+            HeadstartWarning,
+            stacklevel=4,
+        )
+
+
+def _numbers(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in figures.items()}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
