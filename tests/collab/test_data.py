@@ -19,7 +19,7 @@ import toys
 from headstart import CollabLearner, ConfigError, DataError, Engine, RatingsData
 from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
 from headstart.collab.data import RatingsDataOptions, RatingsSettings
-from headstart.collab.loader import RatingLoader
+from headstart.collab.loaders import RatingLoader
 from headstart.collab.seen import Seen
 from headstart.core import values
 from headstart.frames import splits

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec, check_ratings
-from headstart.collab.loader import RatingLoader
+from headstart.collab.loaders import RatingLoader
 from headstart.collab.seen import Seen
 from headstart.collab.splits import by_pairs
 from headstart.core.engine import Engine
