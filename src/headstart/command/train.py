@@ -297,7 +297,7 @@ def train_command(job: Job) -> Callable[..., None]:
         keyword("out", Annotated[Path, saved_in]),
         keyword("as_json", Annotated[bool, json_option(OUTPUT)], default=False),
     ]
-    train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     train.__doc__ = job.application.title
     return train

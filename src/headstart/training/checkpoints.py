@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from headstart.core.artefact import pack, read_folder, reading, unpack, write_folder
@@ -13,8 +14,16 @@ from headstart.core.errors import ArtifactError
 from headstart.core.values import Json, differences
 from headstart.training.callbacks import Callback
 from headstart.training.progress import Progress
+from headstart.training.schedules import Schedule
 
-__all__ = ["Checkpoints", "Stateful", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoints",
+    "Stateful",
+    "optimizer_setting",
+    "read_checkpoint",
+    "schedule_setting",
+    "write_checkpoint",
+]
 
 
 class Stateful(Protocol):
@@ -103,3 +112,21 @@ def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Statef
         progress.restore(unpack(record["progress"], tensors))
         for callback, (_, state) in zip(callbacks, record["callbacks"], strict=True):
             callback.restore(unpack(state, tensors))
+
+
+def optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
+    """Return the class of an optimizer and its options, except the learning rate, which has an entry of its own."""
+    options = {name: repr(value) for name, value in optimizer.defaults.items() if name != "lr"}
+    return {"class": type(optimizer).__name__, **options}
+
+
+def schedule_setting(schedule: Schedule) -> Json:
+    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit."""
+    fractions = [number / 16 for number in range(17)]
+    return {
+        "class": type(schedule).__name__,
+        "epochs": schedule.epochs,
+        "cycle_ends": list(schedule.cycle_ends),
+        "lr": [schedule.lr(fraction) for fraction in fractions],
+        "momentum": [schedule.momentum(fraction) for fraction in fractions],
+    }

@@ -21,7 +21,7 @@ from headstart.targets.metrics import Better, Metric, find_metrics
 from headstart.targets.target import Target
 from headstart.training import saved
 from headstart.training.callbacks import Callback, CycleEnd, KeepBest, checked_callbacks
-from headstart.training.checkpoints import Checkpoints
+from headstart.training.checkpoints import Checkpoints, optimizer_setting, schedule_setting
 from headstart.training.display import Display
 from headstart.training.ensemble import loss_of
 from headstart.training.evaluation import evaluate, run_model
@@ -573,8 +573,8 @@ class Learner:
             "loss": "default" if self.loss is None else getattr(self.loss, "__qualname__", type(self.loss).__name__),
             "metrics": [metric.name for metric in self.metrics],
             "first": progress.first,
-            "optimizer": _optimizer_setting(progress.optimizer),
-            "schedule": _schedule_setting(schedule),
+            "optimizer": optimizer_setting(progress.optimizer),
+            "schedule": schedule_setting(schedule),
             "rates": [group["base_lr"] for group in progress.optimizer.param_groups],
             "frozen": list(frozen_groups(progress.groups)),
             "steps": data.train.steps(0),
@@ -582,24 +582,6 @@ class Learner:
             "valid": None if data.valid is None else fingerprint_of(data.valid),
             "processes": self.engine.world_size,
         }
-
-
-def _optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
-    """Return the class of an optimizer and its options, except the learning rate, which has an entry of its own."""
-    options = {name: repr(value) for name, value in optimizer.defaults.items() if name != "lr"}
-    return {"class": type(optimizer).__name__, **options}
-
-
-def _schedule_setting(schedule: Schedule) -> Json:
-    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit."""
-    fractions = [number / 16 for number in range(17)]
-    return {
-        "class": type(schedule).__name__,
-        "epochs": schedule.epochs,
-        "cycle_ends": list(schedule.cycle_ends),
-        "lr": [schedule.lr(fraction) for fraction in fractions],
-        "momentum": [schedule.momentum(fraction) for fraction in fractions],
-    }
 
 
 def _evaluated(epoch: Mapping[str, float]) -> dict[str, float]:
