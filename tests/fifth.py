@@ -109,9 +109,12 @@ class LineData(Data):
 
         def fit(train: pl.DataFrame) -> tuple[LineCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = share(LineCodec.fit(train, target), LineCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+            return fitted, encode(fitted, train)
 
-        parts = assemble(rows, fit, codec=codec)
+        def encode(known: LineCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
+            return known.encode(part, with_target=True)
+
+        parts = assemble(rows, fit, encode, codec=codec)
         loaders = [
             None if part is None else TensorLoader(
                 part.inputs, part.target, batch_size=settings.batch_size or 16, shuffle=part is parts.train,

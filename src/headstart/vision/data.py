@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
-from torch import Tensor
+from numpy.typing import NDArray
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.assemble import share
+from headstart.frames.assemble import Parts, assemble, parts_of, share
+from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, usable_rows
-from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
+from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
 from headstart.training.loaders import Data
 from headstart.vision.codec import ImageCodec
 from headstart.vision.duplicates import duplicates, near_duplicates
@@ -27,6 +28,9 @@ from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
 __all__ = ["ImageData"]
+
+Numbers: TypeAlias = NDArray[np.int64]
+"""Numbers of images, int64 ``(rows,)``: what a part consists of until its images are decoded, ahead of training."""
 
 EVALUATION_BATCH = 64
 """Images per batch when nothing is learnt."""
@@ -122,8 +126,9 @@ class ImageData(Data):
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
         if valid is not None:
-            if split is not None or settings.group is not None:
-                raise ConfigError("give validation rows by split= (or group=) or by valid=, not by both")
+            check_one_source(split, valid)
+            if settings.group is not None:
+                raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
             valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator)
             paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
@@ -161,8 +166,7 @@ class ImageData(Data):
             raise ConfigError("where= and group= are for folders and tables; choose the array's rows yourself")
         rows = len(images)
         if valid is not None:
-            if split is not None:
-                raise ConfigError("give validation rows by split= or by valid=, not by both")
+            check_one_source(split, valid)
             if np.shape(images)[1:] != np.shape(valid[0])[1:]:
                 raise DataError(
                     f"training images are {np.shape(images)[1:]} each, validation images {np.shape(valid[0])[1:]}:"
@@ -196,18 +200,26 @@ class ImageData(Data):
         good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
         if not len(good):
             raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
-        chosen = split_rows(frame[good], split or by_random(seed=settings.seed))
-        rows = Split(good[chosen.train], good[chosen.valid])
-        if codec is None:
-            fitted = ImageCodec.fit(frame[rows.train], path, label, settings.sizing, settings.changes)
-            codec = share(fitted, ImageCodec, engine)
+
+        def fit(train: Numbers) -> tuple[ImageCodec, Encoded[Numbers]]:
+            fitted = ImageCodec.fit(frame[train], path, label, settings.sizing, settings.changes)
+            learnt = share(fitted, ImageCodec, engine)
+            return learnt, encode(learnt, train)
+
+        def encode(known: ImageCodec, part: Numbers) -> Encoded[Numbers]:
+            return Encoded(inputs=part, target=known.target.encode(frame[part]))
+
+        numbers = parts_of(frame[good], split or by_random(seed=settings.seed)).map(lambda part: good[part])
+        assembled = assemble(numbers, fit, encode, codec=codec)
+        codec = assembled.codec
+        rows = Split(numbers.train, good[:0] if numbers.valid is None else numbers.valid)
         repeated, notes = duplicates(images, frame[label], rows)
         if bad:
             first = bad[min(bad)]
             left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
             notes = (*notes, f"{left_out}{'' if len(bad) == 1 else '; and others, see data.skipped'}")
-        targets = [codec.target.encode(frame[part]) if len(part) else None for part in (rows.train, rows.valid)]
-        train, valid = _loaders(codec, images, rows, targets, settings, engine)
+        encoded = Parts(assembled.train, assembled.valid)
+        train, valid = _loaders(codec, images, encoded, settings, engine)
         skipped = {"path": [images.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]}
         return cls(
             train=train, valid=valid, target=codec.target, engine=engine, notes=notes, codec=codec, images=images,
@@ -251,8 +263,9 @@ class ImageData(Data):
         return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
 
     def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
-        targets = [self.train.target, None if self.valid is None else self.valid.target]
-        train, valid = _loaders(codec, self.images, self.split, targets, self.settings, self.engine)
+        loaders = Parts(self.train, self.valid)
+        encoded = loaders.map(lambda loader: Encoded(inputs=loader.row_numbers, target=loader.target))
+        train, valid = _loaders(codec, self.images, encoded, self.settings, self.engine)
         return replace(self, codec=codec, train=train, valid=valid)
 
 
@@ -278,22 +291,22 @@ def _files(paths: list[str], settings: ImageSettings) -> FileImages:
 def _loaders(
     codec: ImageCodec,
     images: Images,
-    split: Split,
-    targets: Sequence[Tensor | None],
+    parts: Parts[Encoded[Numbers]],
     settings: ImageSettings,
     engine: Engine,
 ) -> tuple[ImageLoader, ImageLoader | None]:
-    """Return the loaders of the training rows and, where there are any, of the validation rows."""
+    """Return the loaders of the training images and, where there are any, of the validation images."""
     source = images.at(codec.sizing)
     train = ImageLoader(
-        source, split.train, targets[0], batch_size=settings.batch_size or 64, shuffle=True, seed=settings.seed,
-        engine=engine, augment=codec.augment,
+        source, parts.train.inputs, parts.train.target, batch_size=settings.batch_size or 64, shuffle=True,
+        seed=settings.seed, engine=engine, augment=codec.augment,
     )  # fmt: skip
-    if not len(split.valid):
+    if parts.valid is None:
         return train, None
     valid = ImageLoader(
-        source, split.valid, targets[1], batch_size=EVALUATION_BATCH, shuffle=False, seed=settings.seed, engine=engine
-    )
+        source, parts.valid.inputs, parts.valid.target, batch_size=EVALUATION_BATCH, shuffle=False, seed=settings.seed,
+        engine=engine,
+    )  # fmt: skip
     return train, valid
 
 
