@@ -131,7 +131,7 @@ class ApplicationLearner(Learner, ABC):
         if not isinstance(data, Data | None):
             raise ConfigError(f"learner.data must be the application's data, or None; got {data!r}")
         given: Any = data
-        if given is not None and given.codec != self.codec:
+        if given is not None and not self.means_the_same(given.codec):
             raise ConfigError(
                 "these data were made with another codec than the learner's, so their ids and numbers have another"
                 " meaning: make them with codec=learner.codec"
@@ -139,6 +139,10 @@ class ApplicationLearner(Learner, ABC):
         if data is not None:
             self.prepare_for(data)
         self._data = data
+
+    def means_the_same(self, codec: Any) -> bool:
+        """Return whether the weights, which were trained with the learner's codec, mean the same with another one."""
+        return bool(codec == self.codec)
 
     def prepare_for(self, data: Any) -> None:
         """Adapt the learner to data with the same codec that are about to be assigned; by default, do nothing.

@@ -100,6 +100,29 @@ class ImageLearner(ApplicationLearner):
         fixed = self._pretrained if design.fixed_norms is None else design.fixed_norms
         return replace(design, fixed_norms=fixed, dropout=tuple(head_dropouts(design.dropout, design.hidden)))
 
+    def means_the_same(self, codec: ImageCodec) -> bool:
+        """Return whether the classes are the same: the weights know nothing of size, resizing and augmentation."""
+        return isinstance(codec, ImageCodec) and (codec.target, codec.path) == (self.codec.target, self.codec.path)
+
+    def prepare_for(self, data: ImageData) -> None:
+        """Take over the size of new data, and how they are resized and augmented: predictions go by the same.
+
+        Raises:
+            ConfigError: the data have no size of their own, or the backbone takes images of its own size alone.
+        """
+        size, new = self.codec.sizing.size, data.codec.sizing.size
+        if size != new and data.settings.size is None:
+            raise ConfigError(
+                f"these data were given no size, and the learner's images have {size} pixels: make them with"
+                f" codec=learner.codec or size={size}, or with size={new} to go on at another size"
+            )
+        if size != new and self._backbone.fixed_size:
+            raise ConfigError(
+                f"backbone {self.design.backbone!r} was made for images of {size} pixels and takes no others; these"
+                f" data's have {new}"
+            )
+        self.codec = data.codec
+
     @classmethod
     def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:
         """Return how long and how fast to train the head."""
