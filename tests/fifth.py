@@ -22,7 +22,7 @@ from headstart.frames.door import Table, check_columns, read_table, to_source
 from headstart.frames.splits import Splitter, by_random
 from headstart.targets.fit import fit_target
 from headstart.targets.target import AnyTarget
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data, TensorLoader
 from headstart.training.settings import LearnerOptions, Plan, Training
 

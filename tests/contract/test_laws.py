@@ -17,7 +17,7 @@ import zoo
 from headstart import ArtifactError, Callback, ConfigError, HeadstartWarning
 from headstart.applications import APPLICATIONS
 from headstart.core.values import options_of, replaced, to_json
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.optim import SGD, AdamW
 from headstart.training.progress import Progress
 from headstart.training.settings import SESSION, TrainingOptions

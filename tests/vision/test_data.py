@@ -20,8 +20,8 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import options_of
 from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, side_on
+from headstart.vision.data import ImageDataOptions, ImageSettings
 from headstart.vision.images import FileImages, array_images
-from headstart.vision.settings import ImageDataOptions, ImageSettings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, Unpack
+from typing import Annotated, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
@@ -13,27 +13,104 @@ from numpy.typing import NDArray
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.assemble import Parts, assemble, parts_of, share
+from headstart.core.values import Range
+from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, parts_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, usable_rows
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
 from headstart.training.loaders import Data
+from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
+from headstart.vision.decoding import LARGEST_SIZE, Resize, Sizing
 from headstart.vision.duplicates import duplicates, near_duplicates
 from headstart.vision.folders import SPLIT, absolute_paths, folder_table, labelled_table, root_of
 from headstart.vision.images import FileImages, Images, array_images
 from headstart.vision.loaders import ActivationLoader, ImageLoader
-from headstart.vision.settings import ImageDataOptions, ImageSettings
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
-__all__ = ["ImageData"]
+__all__ = ["ImageData", "ImageDataOptions", "ImageSettings", "OnError"]
 
 Numbers: TypeAlias = NDArray[np.int64]
 """Numbers of images, int64 ``(rows,)``: what a part consists of until its images are decoded, ahead of training."""
 
 EVALUATION_BATCH = 64
 """Images per batch when nothing is learnt."""
+
+
+OnError: TypeAlias = Literal["raise", "skip"]
+"""What happens to an image that cannot be decoded: it is an error, or it is left out and listed."""
+
+DEFAULT_SIZE = 224
+"""Size of the images until a learner's backbone sets its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings(DataSettings):
+    """How images become batches.
+
+    Attributes:
+        where: SQL condition on the rows of both parts; others are left out. A folder's columns are ``path`` and
+            ``label``. Example: ``label <> 'unknown'``.
+        batch_size: training images per step, over all processes.
+        seed: seed of the order of the training rows, of the augmentation, and of the usual split.
+        size: side of the images in pixels; None: the one that the backbone was trained at.
+        resize: how an image becomes a square: ``"crop"``: its middle; ``"squish"``: all of it, squeezed; ``"pad"``: all
+            of it, with grey bars.
+        augment: how training images are changed: ``"side_on"`` or ``"top_down"``; in Python also an `Augment`. None:
+            not at all.
+        group: keep all images of a person or scene in one part of the split: of a table the column that names them; of
+            a folder a regular expression, whose first group is looked for in the path. Example: ``(person_[0-9]+)``.
+        folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working
+            directory.
+        separator: of a table: character between several labels in one text, such as ``|``.
+        on_error: what to do with files that cannot be decoded: ``"raise"`` an error, or ``"skip"`` and list them.
+        workers: processes that decode images; 0: this one alone; None: one less than there are processors, at most 8.
+        cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual cache.
+    """
+
+    batch_size: Annotated[int | None, Range(low=1)] = 64
+    size: Annotated[int | None, Range(low=1, high=LARGEST_SIZE)] = None
+    resize: Resize = "crop"
+    augment: Augment | AugmentName | None = None
+    group: str | None = None
+    folder: str | Path | None = None
+    separator: str | None = None
+    on_error: OnError = "raise"
+    workers: Annotated[int | None, Range(low=0)] = None
+    cache: str | Path | None = None
+
+    @property
+    def sizing(self) -> Sizing:
+        """Return the sizing of new images; without a size the usual one, until a backbone sets its own."""
+        return Sizing(DEFAULT_SIZE if self.size is None else self.size, self.resize)
+
+    @property
+    def changes(self) -> Augment | None:
+        """Return the augmentation itself, where it is given by name."""
+        return AUGMENTATIONS[self.augment]() if isinstance(self.augment, str) else self.augment
+
+
+class ImageDataOptions(DataOptions, total=False):
+    """Keyword arguments of `ImageData`'s constructors: the fields of `ImageSettings`, codec and engine.
+
+    Attributes:
+        codec: codec of earlier data, to go on training their learner with new images; None: learnt from the training
+            rows. It has decided ``size``, ``resize`` and ``augment``.
+        engine: device and processes; None: the usual device.
+    """
+
+    size: int | None
+    resize: Resize
+    augment: Augment | AugmentName | None
+    group: str | None
+    folder: str | Path | None
+    separator: str | None
+    on_error: OnError
+    workers: int | None
+    cache: str | Path | None
+    codec: ImageCodec | None
+    engine: Engine | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -15,20 +15,19 @@ from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError, HeadstartWarning, did_you_mean
 from headstart.core.values import replaced
 from headstart.frames.door import Table
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data
 from headstart.training.settings import Plan, Training
 from headstart.vision.activations import Activations
 from headstart.vision.augment import side_on
 from headstart.vision.backbone_weights import Weights, is_random, load_backbone
 from headstart.vision.codec import ImageCodec
-from headstart.vision.data import ImageData
+from headstart.vision.data import ImageData, OnError
 from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
 from headstart.vision.inference import Predictor, checked_views, labelled_loader, one_image
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.models.backbone import Backbone, native_size
 from headstart.vision.models.network import ImageModel, head_dropouts
-from headstart.vision.settings import OnError
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
