@@ -23,11 +23,11 @@ from headstart.training.evaluation import run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
+from headstart.vision.data import OnError
 from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
 from headstart.vision.images import FileImages, ImageSource, array_images
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
-from headstart.vision.settings import OnError
 from headstart.vision.workers import checked_workers
 
 __all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
