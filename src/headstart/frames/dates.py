@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.frames.missing_texts import without_missing
 
 __all__ = [
     "ISO",
@@ -170,6 +171,7 @@ def as_moments(series: pl.Series, *, with_time: bool, form: DateForm = DateForm(
     """
     dtype = pl.Datetime("us") if with_time else pl.Date()
     if series.dtype == pl.String:
+        series = without_missing(series)
         read = read_dates(series, form)
         lost = read.is_null() & series.is_not_null()
         if lost.any():
