@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,14 +14,19 @@ import polars as pl
 from polars import selectors as cs
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.frames.dates import checked_format
+from headstart.frames.readings import ReadAsDate, ReadAsText, Reading, read_columns, settle
 
 __all__ = [
+    "Opened",
     "Table",
     "check_columns",
     "check_output",
     "csv_text",
     "matches",
+    "open_table",
     "read_table",
+    "read_texts",
     "sql_name",
     "to_source",
     "usable_rows",
@@ -32,43 +37,93 @@ __all__ = [
 Table: TypeAlias = Any
 """A pandas, polars or pyarrow table, or a path to a CSV or Parquet file. `Any`, because pandas is never imported."""
 
-MISSING_IN_CSV = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-"""Texts that mean a missing value in a CSV file: those of pandas, except the rarest."""
+@dataclass(frozen=True)
+class Opened:
+    """A table that was read, and what is known of its columns beside their values.
 
-ROWS_TO_INFER = 10_000
-"""Number of rows of a CSV file from which its types are inferred; all rows if these do not suffice."""
+    Attributes:
+        frame: its rows.
+        readings: how its columns of text were read, by column.
+        categories: columns that the table itself declares as categories, whatever they hold.
+    """
+
+    frame: pl.DataFrame
+    readings: Mapping[str, Reading]
+    categories: frozenset[str] = frozenset()
 
 
-def read_table(source: Table, name: str = "table", *, text: Collection[str] = ()) -> pl.DataFrame:
-    """Read any table as a polars frame.
-
-    The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
-    such as 2015-06-20 become dates.
+def read_table(
+    source: Table, name: str = "table", *, text: Collection[str] = (), readings: Mapping[str, Reading] | None = None
+) -> pl.DataFrame:
+    """Read any table as a polars frame; see `open_table`, which also returns how its columns were read.
 
     Args:
-        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
-            ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
+        source: any table.
         name: name of the table in messages.
-        text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
-            table does not have are ignored.
+        text: columns that are read as text: a code ``01`` in a CSV file stays ``01``. Columns that the table does not
+            have are ignored.
+        readings: how columns of text are read, such as a codec's; other columns are settled by their values.
 
     Raises:
         DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
         ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name, text), text)
+    return open_table(source, name, readings={**dict.fromkeys(text, ReadAsText()), **(readings or {})}).frame
 
 
-def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
+def open_table(
+    source: Table,
+    name: str = "table",
+    *,
+    readings: Mapping[str, Reading] | None = None,
+    no_dates: Collection[str] = (),
+    date_format: str | None = None,
+) -> Opened:
+    """Read any table as a polars frame, and settle what its columns of text hold.
+
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its columns
+    hold is settled by all their values. In other tables text is text, except that columns in which every value is a
+    date become dates.
+
+    Args:
+        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
+            ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
+        name: name of the table in messages.
+        readings: how columns of text are read, such as a codec's; columns that the table does not have are ignored.
+        no_dates: columns of text that do not become dates.
+        date_format: how dates are written, as of ``strptime``; other forms are recognised as well.
+
+    Raises:
+        DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
+        ConfigError: ``source`` is not a table, or ``date_format`` is no format.
+    """
+    if date_format is not None:
+        checked_format(date_format)
+    told = readings or {}
+    frame, untyped = _read_any(source, name)
+    settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
+    chosen: dict[str, Reading] = {}
+    for column, reading in settled.items():
+        if reading is None:
+            dates = column not in no_dates
+            reading = settle(frame[column], only_dates=not untyped, dates=dates, date_format=date_format)
+            if not untyped and not isinstance(reading, ReadAsDate):
+                reading = ReadAsText(missing=False, formats=reading.formats)  # text by its type, all of it
+        chosen[column] = reading
+    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source))
+
+
+def _read_any(source: Table, name: str) -> tuple[pl.DataFrame, bool]:
+    """Return a table as it is, and whether it is a file of text, whose columns are all text."""
     if isinstance(source, str | Path):
-        return _read_file(Path(source), name, text)
+        return _read_file(Path(source), name)
     if isinstance(source, pl.LazyFrame):
         try:
-            return source.collect()
+            return source.collect(), False
         except Exception as error:
             raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
-        return source
+        return source, False
     columns = getattr(source, "columns", None)
     if columns is None or not hasattr(source, "__arrow_c_stream__"):
         raise ConfigError(
@@ -77,40 +132,54 @@ def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
         )
     if _is_pandas(source):
         _check_duplicates((str(column) for column in columns), name)
-        source = source.reset_index(drop=True).rename(columns=str)
+        source = _with_named_intervals(source.reset_index(drop=True).rename(columns=str))
     else:
         _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
     try:
         frame = pl.DataFrame(source)
-        return _with_pandas_types(frame, source) if _is_pandas(source) else frame
+        return (_with_whole_numbers(frame) if _is_pandas(source) else frame), False
     except Exception as error:
         raise DataError(
             f"{name} cannot be read as columns of one type each: {_unreadable(source)}{_first_line(error)}; convert it"
         ) from error
 
 
-def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
-    """Convert text columns in which every value is a date such as 2015-06-20, as polars does when it reads CSV."""
-    dates: list[pl.Series] = []
-    for series in frame.select(pl.col(pl.String).exclude(text)):
-        first = series.drop_nulls().head(1)
-        if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
-            with contextlib.suppress(pl.exceptions.PolarsError):
-                dates.append(series.str.to_date("%Y-%m-%d", strict=True))
-    return frame.with_columns(dates) if dates else frame
+def _with_named_intervals(source: Table) -> Table:
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by their names, and periods by their starts."""
+    changed = {}
+    for name, dtype in source.dtypes.items():
+        categories = getattr(dtype, "categories", None)
+        kind = str(dtype) if categories is None else str(categories.dtype)
+        if kind.startswith("interval"):
+            column = source[name] if categories is not None else source[name].astype("category")
+            changed[name] = column.cat.rename_categories(str)
+        elif kind.startswith("period") and categories is None:
+            changed[name] = source[name].dt.to_timestamp()
+    return source.assign(**changed) if changed else source
 
 
-def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
-    """Restore types that pandas hides: integers that missing values turned into floats, and integer categories."""
+def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Restore the whole numbers that missing values turned into floats in pandas."""
     changed: list[pl.Series] = []
     for series in frame:
-        if str(source[series.name].dtype) == "category" and series.dtype.is_integer():
-            changed.append(series.cast(pl.String))
-        elif series.dtype.is_float() and series.null_count() + series.is_nan().sum():
+        if series.dtype.is_float() and series.null_count() + series.is_nan().sum():
             known = series.drop_nulls().drop_nans()
             if len(known) and bool((known.is_finite() & (known == known.round(0)) & (known.abs() < 2**53)).all()):
                 changed.append(series.fill_nan(None).cast(pl.Int64))
     return frame.with_columns(changed) if changed else frame
+
+
+def _declared_categories(source: Table) -> frozenset[str]:
+    """Return the columns that a table declares as categories: by pandas' or polars' type, or Arrow's dictionaries."""
+    if _is_pandas(source):
+        types = {str(name): str(dtype) for name, dtype in source.dtypes.items()}
+    elif isinstance(source, pl.DataFrame):
+        types = {name: str(dtype.base_type()) for name, dtype in source.schema.items()}
+    elif type(source).__module__.partition(".")[0] == "pyarrow":
+        types = {field.name: str(field.type) for field in source.schema}
+    else:
+        return frozenset()
+    return frozenset(name for name, dtype in types.items() if dtype.startswith(("category", "Categorical", "Enum", "dictionary")))
 
 
 def to_source(frame: pl.DataFrame, source: Table) -> Table:
@@ -290,7 +359,7 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
 
 
-def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
+def _read_file(path: Path, name: str) -> tuple[pl.DataFrame, bool]:
     if not path.exists():
         raise DataError(f"{name}: there is no file {path}")
     if path.is_dir():
@@ -299,9 +368,9 @@ def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
     ending = suffixes[-1] if suffixes else ""
     try:
         if ending == ".parquet":
-            return pl.read_parquet(path, memory_map=False)
+            return pl.read_parquet(path, memory_map=False), False
         if ending in (".csv", ".tsv"):
-            return _read_csv(path, "," if ending == ".csv" else "\t", name, text)
+            return read_texts(path, "," if ending == ".csv" else "\t", name), True
     except DataError:
         raise
     except Exception as error:
@@ -311,24 +380,12 @@ def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
     )
 
 
-def _read_csv(path: Path, separator: str, name: str, text: Collection[str]) -> pl.DataFrame:
+def read_texts(path: Path, separator: str, name: str) -> pl.DataFrame:
+    """Return a file of text as it is: every column is text, and an empty cell without quotes is null."""
     first_line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
     header = [value or "" for value in first_line.row(0)]
     _check_duplicates(header, f"{name}: {path}")
-    arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
-    arguments["schema_overrides"] = {column: pl.String for column in header if column in text}
-    # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
-    with contextlib.suppress(pl.exceptions.ComputeError):
-        frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)
-        if not any(_begins_empty(series) for series in frame):
-            return frame
-    return pl.read_csv(path, infer_schema_length=None, **arguments)
-
-
-def _begins_empty(series: pl.Series) -> bool:
-    """Return whether a column was read as text because the rows that its type was inferred from are all empty."""
-    first = series.head(ROWS_TO_INFER)
-    return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
+    return pl.read_csv(path, separator=separator, infer_schema=False)
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:
