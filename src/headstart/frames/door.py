@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +14,10 @@ import polars as pl
 from polars import selectors as cs
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.paths import expanded
+from headstart.frames.csv import CsvOptions
+from headstart.frames.files import Query, is_file, read_file, read_query
+from headstart.frames.rows import clean_text, frame_of_rows, series_of
 
 __all__ = [
     "Table",
@@ -30,38 +34,47 @@ __all__ = [
 ]
 
 Table: TypeAlias = Any
-"""A pandas, polars or pyarrow table, or a path to a CSV or Parquet file. `Any`, because pandas is never imported."""
+"""A pandas, polars or pyarrow table; a path, an open file or a `Query`; or a list of rows as dictionaries. `Any`,
+because pandas is never imported."""
 
-MISSING_IN_CSV = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-"""Texts that mean a missing value in a CSV file: those of pandas, except the rarest."""
-
-ROWS_TO_INFER = 10_000
-"""Number of rows of a CSV file from which its types are inferred; all rows if these do not suffice."""
-
-
-def read_table(source: Table, name: str = "table", *, text: Collection[str] = ()) -> pl.DataFrame:
+def read_table(
+    source: Table,
+    name: str = "table",
+    *,
+    text: Collection[str] = (),
+    csv: CsvOptions | None = None,
+    columns: Sequence[str] = (),
+) -> pl.DataFrame:
     """Read any table as a polars frame.
 
     The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
-    such as 2015-06-20 become dates.
+    such as 2015-06-20 become dates. A column of several types, which no column of a frame can be, comes out with the
+    type Object, so that it stops only what uses it.
 
     Args:
-        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
-            ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
+        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
+            folder of parts or a pattern, or an open file (see `headstart.frames.files`); a `Query`; or a list of rows
+            as dictionaries. The index of a pandas table is ignored, since it is not a column.
         name: name of the table in messages.
         text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
             table does not have are ignored.
+        csv: how CSV files are read; None: by a look at them.
+        columns: names for the first columns of a CSV file without a header.
 
     Raises:
-        DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
+        DataError: the file is missing, empty or unreadable; two columns have the same name.
         ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name, text), text)
+    return _with_read_dates(_read_any(source, name, text, csv or CsvOptions(), columns), text)
 
 
-def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
-    if isinstance(source, str | Path):
-        return _read_file(Path(source), name, text)
+def _read_any(
+    source: Table, name: str, text: Collection[str], csv: CsvOptions, columns: Sequence[str]
+) -> pl.DataFrame:
+    if is_file(source):
+        return read_file(source, name, csv, text=text, columns=columns)
+    if isinstance(source, Query):
+        return read_query(source, name)
     if isinstance(source, pl.LazyFrame):
         try:
             return source.collect()
@@ -69,34 +82,60 @@ def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
             raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
         return source
-    columns = getattr(source, "columns", None)
-    if columns is None or not hasattr(source, "__arrow_c_stream__"):
+    if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
+        return frame_of_rows(source, name)
+    if getattr(source, "columns", None) is None or not hasattr(source, "__arrow_c_stream__"):
         raise ConfigError(
-            f"{name} must be a pandas, polars or pyarrow table or a path to a CSV or Parquet file;"
-            f" got {type(source).__name__}"
+            f"{name} must be a pandas, polars or pyarrow table, a path or an open file, or a list of rows as"
+            f" dictionaries; got {type(source).__name__}"
         )
     if _is_pandas(source):
-        _check_duplicates((str(column) for column in columns), name)
-        source = source.reset_index(drop=True).rename(columns=str)
-    else:
-        _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
+        return _read_pandas(source, name)
+    _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
+    try:
+        return pl.DataFrame(source)
+    except Exception as error:
+        raise DataError(f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it") from error
+
+
+def _read_pandas(source: Table, name: str) -> pl.DataFrame:
+    levels = getattr(source.columns, "nlevels", 1)
+    if levels > 1:
+        raise DataError(
+            f"{name}: the columns have {levels} levels (a MultiIndex), such as {tuple(source.columns[0])!r}; give each"
+            " one name: df.columns = ['_'.join(map(str, levels)) for levels in df.columns]"
+        )
+    _check_duplicates((clean_text(str(column)) for column in source.columns), name)
+    source = source.reset_index(drop=True).rename(columns=lambda column: clean_text(str(column)))
     try:
         frame = pl.DataFrame(source)
-        return _with_pandas_types(frame, source) if _is_pandas(source) else frame
-    except Exception as error:
-        raise DataError(
-            f"{name} cannot be read as columns of one type each: {_unreadable(source)}{_first_line(error)}; convert it"
-        ) from error
+    except Exception:  # noqa: BLE001 - some column is of no type of Arrow's: find which, and keep the others
+        frame = pl.DataFrame([_read_column(source, column) for column in source.columns])
+    return _with_pandas_types(frame, source)
+
+
+def _read_column(source: Table, column: str) -> pl.Series:
+    """Return one column of a pandas table: as Arrow has it, dense if it is sparse, or of its values one by one."""
+    values = source[column]
+    if hasattr(values, "sparse"):
+        return pl.Series(column, values.sparse.to_dense().to_numpy())
+    try:
+        return pl.DataFrame(source[[column]]).to_series()
+    except Exception:  # noqa: BLE001 - whatever Arrow cannot convert
+        return series_of(column, values.tolist())
 
 
 def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
-    """Convert text columns in which every value is a date such as 2015-06-20, as polars does when it reads CSV."""
+    """Convert text columns in which every value is a date such as 2015-06-20, or a time such as 2015-06-20 12:30."""
     dates: list[pl.Series] = []
     for series in frame.select(pl.col(pl.String).exclude(text)):
         first = series.drop_nulls().head(1)
         if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
             with contextlib.suppress(pl.exceptions.PolarsError):
                 dates.append(series.str.to_date("%Y-%m-%d", strict=True))
+        elif len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?", first[0]):
+            with contextlib.suppress(pl.exceptions.PolarsError):
+                dates.append(series.str.to_datetime(strict=True))
     return frame.with_columns(dates) if dates else frame
 
 
@@ -161,6 +200,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         ConfigError: the file's name ends in something else.
         DataError: the file cannot be written, or a column of lists cannot be stored as CSV.
     """
+    path = expanded(path)
     check_output(path)
     if path.suffix == ".csv":
         _check_flat(frame, f"cannot write {path}")
@@ -201,6 +241,7 @@ def check_output(path: Path) -> None:
         ConfigError: the file's name does not end in .csv or .parquet.
         DataError: the folder does not exist.
     """
+    path = expanded(path)
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{path} must end in .csv or .parquet, so that its format is known")
     if not path.parent.is_dir():
@@ -290,61 +331,10 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
 
 
-def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
-    if not path.exists():
-        raise DataError(f"{name}: there is no file {path}")
-    if path.is_dir():
-        raise DataError(f"{name}: {path} is a folder; give a CSV or Parquet file")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    ending = suffixes[-1] if suffixes else ""
-    try:
-        if ending == ".parquet":
-            return pl.read_parquet(path, memory_map=False)
-        if ending in (".csv", ".tsv"):
-            return _read_csv(path, "," if ending == ".csv" else "\t", name, text)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{name}: {path} cannot be read: {_first_line(error)}") from error
-    raise DataError(
-        f"{name}: {path} ends in neither .csv, .tsv nor .parquet, so its format is unknown; rename or convert it"
-    )
-
-
-def _read_csv(path: Path, separator: str, name: str, text: Collection[str]) -> pl.DataFrame:
-    first_line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
-    header = [value or "" for value in first_line.row(0)]
-    _check_duplicates(header, f"{name}: {path}")
-    arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
-    arguments["schema_overrides"] = {column: pl.String for column in header if column in text}
-    # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
-    with contextlib.suppress(pl.exceptions.ComputeError):
-        frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)
-        if not any(_begins_empty(series) for series in frame):
-            return frame
-    return pl.read_csv(path, infer_schema_length=None, **arguments)
-
-
-def _begins_empty(series: pl.Series) -> bool:
-    """Return whether a column was read as text because the rows that its type was inferred from are all empty."""
-    first = series.head(ROWS_TO_INFER)
-    return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
-
-
 def _check_duplicates(columns: Iterable[str], name: str) -> None:
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
         raise DataError(f"{name} has more than one column named {repeated[0]!r}; rename or drop all but one")
-
-
-def _unreadable(source: Table) -> str:
-    """Return the start of the message on an unreadable pandas table: its first unreadable column; else nothing."""
-    for name in source.columns if _is_pandas(source) else ():
-        try:
-            pl.DataFrame(source[[name]])
-        except Exception:  # noqa: BLE001 - whatever it is, the whole table failed with it, which is being reported
-            return f"column {name!r}: "
-    return ""
 
 
 def _first_line(error: Exception) -> str:
