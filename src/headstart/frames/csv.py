@@ -24,9 +24,8 @@ import itertools
 import mmap
 import re
 import unicodedata
-import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,7 +33,7 @@ from typing import Annotated, Any, Literal
 import charset_normalizer
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, warn
 from headstart.core.values import Range, Value
 
 __all__ = ["SAMPLE", "CsvOptions", "Dialect", "look_at", "read_csv"]
@@ -49,9 +48,6 @@ SEPARATORS = (";", "\t", "|", "::", ",")
 """Separators that are looked for. The comma is last: with the same number of fields, another one is the separator,
 since commas occur in names and numbers, and the others hardly do."""
 
-ROWS_TO_INFER = 10_000
-"""Number of rows from which types are inferred; all rows if these do not suffice."""
-
 RECORDS = 300
 """Number of records of the sample by which separators are compared."""
 
@@ -61,6 +57,8 @@ UNUSED = "\x1f"
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 COMMA_NUMBER = re.compile(r"\s*[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+([eE][+-]?\d+)?\s*")
 DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:\d{2}.*)?\s*")
+DECIMAL_COMMA = rf"^{COMMA_NUMBER.pattern}$"
+COMMA_OR_WHOLE = rf"{DECIMAL_COMMA}|^\s*[+-]?(\d+|\d{{1,3}}(\.\d{{3}})+)([eE][+-]?\d+)?\s*$"
 BLANK_LINE = re.compile(rb"^[ \t]*\r?\n", re.MULTILINE)
 
 WORDS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", "::": "'::'"}
@@ -179,18 +177,19 @@ def read_csv(
     options: CsvOptions,
     *,
     usual: str = ",",
-    text: Collection[str] = (),
     columns: Sequence[str] = (),
+    raw: bool = False,
 ) -> pl.DataFrame:
-    """Read a CSV file; its texts that look like dates remain texts.
+    """Read a CSV file as text: every column is text, an empty cell is null, and blank lines are no rows.
 
     Args:
         source: the file, or its content.
         label: name of the file in messages.
         options: what the user has given of its dialect.
         usual: separator that the file's ending suggests.
-        text: columns to read as text.
         columns: names for the first columns if there is no header.
+        raw: leave every text as it is written; else columns of numbers with decimal commas are written with points,
+            and ``null_values`` become null.
 
     Raises:
         DataError: the file is empty, is no text, has rows longer than the header, or two columns of one name.
@@ -205,15 +204,21 @@ def read_csv(
         raise DataError(f"{label} has more than one column named {repeated[0]!r}; rename or drop all but one")
     _report(label, dialect, options, usual)
     try:
-        return _parsed(_plain(source, sample, dialect), label, dialect, options, text)
+        frame = _parsed(_plain(source, sample, dialect), dialect)
     except pl.exceptions.PolarsError as error:
         if "utf-8" in str(error):  # the start of the file was, and a later line is not
             content = source if isinstance(source, bytes) else source.read_bytes()
             encoding = _encoding_of(content, whole=True)
             if options.encoding is None and encoding != "utf-8":
                 other = replace(options, encoding=encoding)
-                return read_csv(content, label, other, usual=usual, text=text, columns=columns)
+                return read_csv(content, label, other, usual=usual, columns=columns, raw=raw)
         raise DataError(f"{label} cannot be read: {_explained(error, sample, dialect)}") from error
+    if raw:
+        return frame
+    if options.null_values:
+        texts = list(options.null_values)
+        frame = frame.with_columns(pl.when(~pl.all().is_in(texts)).then(pl.all()))
+    return _with_points(frame) if dialect.decimal == "," else frame
 
 
 # ---- what a file is like
@@ -359,11 +364,9 @@ def _report(label: str, dialect: Dialect, options: CsvOptions, usual: str) -> No
         found.append(f"no header, so the columns are {', '.join(dialect.names)}")
         given.append("names=[...]")
     if found:
-        warnings.warn(
+        warn(
             f"{label} was read with {'; '.join(found)}; if that is wrong, or to read it so without this message:"
-            f" csv=CsvOptions({', '.join(given)})",
-            HeadstartWarning,
-            stacklevel=5,
+            f" csv=CsvOptions({', '.join(given)})"
         )
 
 
@@ -409,73 +412,37 @@ def _without_blank_lines(source: Path | bytes, sample: bytes, dialect: Dialect) 
     content = _bytes(source).removeprefix(codecs.BOM_UTF8)
     separator = re.escape(UNUSED if len(dialect.separator) > 1 else dialect.separator).encode()
     # A quoted field may hold blank lines, which are text.
-    quoted = rb'(?:^|(?<=' + separator + rb'))"(?:[^"]|"")*+"'
-    kept = re.sub(quoted + rb"|(^[ \t]*\r?\n)", lambda m: b"" if m[1] is not None else m[0], content, flags=re.MULTILINE)
+    quoted = rb"(?:^|(?<=" + separator + rb'))"(?:[^"]|"")*+"'
+    kept = re.sub(
+        quoted + rb"|(^[ \t]*\r?\n)", lambda m: b"" if m[1] is not None else m[0], content, flags=re.MULTILINE
+    )
     return source if kept == content else kept
 
 
-def _parsed(
-    source: Path | bytes, label: str, dialect: Dialect, options: CsvOptions, text: Collection[str]
-) -> pl.DataFrame:
+def _parsed(source: Path | bytes, dialect: Dialect) -> pl.DataFrame:
     several = len(dialect.separator) > 1
-    markers = [*(MISSING if options.null_values is None else options.null_values), ""]
-    arguments: dict[str, Any] = {
-        "separator": UNUSED if several else dialect.separator,
-        "has_header": dialect.header,
-        "skip_lines": dialect.skip,
-        "null_values": markers,
-        "decimal_comma": dialect.decimal == ",",
-        "schema_overrides": {name: pl.String for name in dialect.names if name in text},
-        "glob": False,
-    }
-    if several:
-        arguments["quote_char"] = None
-    if not dialect.header:
-        arguments["new_columns"] = list(dialect.names)
-
-    def read(rows: int | None, **changed: Any) -> pl.DataFrame:
-        return pl.read_csv(source, infer_schema_length=rows, **{**arguments, **changed})
-
-    frame: pl.DataFrame | None = None
-    # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
-    with contextlib.suppress(pl.exceptions.ComputeError):
-        frame = read(ROWS_TO_INFER)
-    if frame is None or any(_begins_empty(series) for series in frame):
-        frame = read(None)
-    if options.null_values is not None:
-        return frame
-    return _with_texts_kept(frame, source, read, label, dialect)
+    arguments: dict[str, Any] = {} if dialect.header else {"new_columns": list(dialect.names)}
+    return pl.read_csv(
+        source,
+        separator=UNUSED if several else dialect.separator,
+        quote_char=None if several else '"',
+        has_header=dialect.header,
+        skip_lines=dialect.skip,
+        infer_schema=False,
+        glob=False,
+        **arguments,
+    )
 
 
-def _with_texts_kept(
-    frame: pl.DataFrame, source: Path | bytes, read: Callable[..., pl.DataFrame], label: str, dialect: Dialect
-) -> pl.DataFrame:
-    """Return the frame with texts such as NA kept in columns of text: among numbers they mean a missing value, among
-    texts they may be one of them. Warn of them.
-    """
-    names = [name for name, dtype in frame.schema.items() if dtype == pl.String and 0 < frame[name].null_count()]
-    names = [name for name in names if frame[name].null_count() < len(frame)]  # all missing stays so
-    if not names or not _contains(source, *(marker.encode() for marker in MISSING)):
-        return frame
-    chosen: Any = {"columns": names} if dialect.header else {}
-    kept = read(0, null_values=[""], schema_overrides=dict.fromkeys(names, pl.String), **chosen)
-    changed = [name for name in names if kept[name].null_count() < frame[name].null_count()]
-    if changed:
-        first = next(value for value in kept[changed[0]].unique(maintain_order=True) if value in MISSING)
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        warnings.warn(
-            f"{label}: {first!r} in column {changed[0]!r}{others} was read as a text like the others; if it means a"
-            f" missing value: csv=CsvOptions(null_values=[{first!r}]), and null_values=[] if not",
-            HeadstartWarning,
-            stacklevel=6,
-        )
-    return frame.with_columns(kept[name] for name in changed)
-
-
-def _begins_empty(series: pl.Series) -> bool:
-    """Return whether a column was read as text because the rows that its type was inferred from are all empty."""
-    first = series.head(ROWS_TO_INFER)
-    return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
+def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with decimal points in the columns in which all values are numbers with decimal commas."""
+    changed = []
+    for series in frame:
+        texts = series.drop_nulls()
+        texts = texts.filter(~texts.is_in([*MISSING, ""]))
+        if texts.str.contains(DECIMAL_COMMA).any() and texts.str.contains(COMMA_OR_WHOLE).all():
+            changed.append(series.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
+    return frame.with_columns(changed) if changed else frame
 
 
 def _explained(error: Exception, sample: bytes, dialect: Dialect) -> str:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
 from polars import selectors as cs
 
-from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.errors import ConfigError, DataError, did_you_mean, warn
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions
+from headstart.frames.dates import checked_format
 from headstart.frames.files import Query, is_file, read_file, read_query
+from headstart.frames.readings import MISSING_TEXTS, ReadAsDate, ReadAsText, Reading, read_columns, settle
 from headstart.frames.rows import clean_text, frame_of_rows, series_of
 
 __all__ = [
+    "Opened",
     "Table",
     "check_columns",
     "check_output",
     "csv_text",
     "matches",
+    "open_table",
     "read_table",
+    "read_texts",
     "sql_name",
     "to_source",
     "usable_rows",
@@ -37,27 +42,43 @@ Table: TypeAlias = Any
 """A pandas, polars or pyarrow table; a path, an open file or a `Query`; or a list of rows as dictionaries. `Any`,
 because pandas is never imported."""
 
+
+WORDS = tuple(text for text in MISSING_TEXTS if text)
+"""Texts that stand for a missing value among numbers, and may be values among texts."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A table that was read, and what is known of its columns beside their values.
+
+    Attributes:
+        frame: its rows.
+        readings: how its columns of text were read, by column.
+        categories: columns that the table itself declares as categories, whatever they hold.
+    """
+
+    frame: pl.DataFrame
+    readings: Mapping[str, Reading]
+    categories: frozenset[str] = frozenset()
+
+
 def read_table(
     source: Table,
     name: str = "table",
     *,
     text: Collection[str] = (),
+    readings: Mapping[str, Reading] | None = None,
     csv: CsvOptions | None = None,
     columns: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Read any table as a polars frame.
-
-    The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
-    such as 2015-06-20 become dates. A column of several types, which no column of a frame can be, comes out with the
-    type Object, so that it stops only what uses it.
+    """Read any table as a polars frame; see `open_table`, which also returns how its columns were read.
 
     Args:
-        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
-            folder of parts or a pattern, or an open file (see `headstart.frames.files`); a `Query`; or a list of rows
-            as dictionaries. The index of a pandas table is ignored, since it is not a column.
+        source: any table.
         name: name of the table in messages.
-        text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
-            table does not have are ignored.
+        text: columns that are read as text: a code ``01`` in a CSV file stays ``01``. Columns that the table does not
+            have are ignored.
+        readings: how columns of text are read, such as a codec's; other columns are settled by their values.
         csv: how CSV files are read; None: by a look at them.
         columns: names for the first columns of a CSV file without a header.
 
@@ -65,37 +86,108 @@ def read_table(
         DataError: the file is missing, empty or unreadable; two columns have the same name.
         ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name, text, csv or CsvOptions(), columns), text)
+    told = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
+    return open_table(source, name, readings=told, csv=csv, columns=columns).frame
 
 
-def _read_any(
-    source: Table, name: str, text: Collection[str], csv: CsvOptions, columns: Sequence[str]
-) -> pl.DataFrame:
+def open_table(
+    source: Table,
+    name: str = "table",
+    *,
+    readings: Mapping[str, Reading] | None = None,
+    no_dates: Collection[str] = (),
+    date_format: str | None = None,
+    csv: CsvOptions | None = None,
+    columns: Sequence[str] = (),
+) -> Opened:
+    """Read any table as a polars frame, and settle what its columns of text hold.
+
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its columns
+    hold is settled by all their values. In other tables text is text, except that columns in which every value is a
+    date become dates. A column of several types, which no column of a frame can be, comes out with the type Object, so
+    that it stops only what uses it.
+
+    Args:
+        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
+            folder of parts or a pattern, or an open file (see `headstart.frames.files`); a `Query`; or a list of rows
+            as dictionaries. The index of a pandas table is ignored, since it is not a column.
+        name: name of the table in messages.
+        readings: how columns of text are read, such as a codec's; columns that the table does not have are ignored.
+        no_dates: columns of text that do not become dates.
+        date_format: how dates are written, as of ``strptime``; other forms are recognised as well.
+        csv: how CSV files are read; None: by a look at them.
+        columns: names for the first columns of a CSV file without a header.
+
+    Raises:
+        DataError: the file is missing, empty or unreadable; two columns have the same name.
+        ConfigError: ``source`` is not a table, or ``date_format`` is no format.
+    """
+    if date_format is not None:
+        checked_format(date_format)
+    told, csv = readings or {}, csv or CsvOptions()
+    frame, untyped = _read_any(source, name, csv, columns)
+    settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
+    chosen: dict[str, Reading] = {}
+    doubtful: list[tuple[str, str]] = []
+    for column, reading in settled.items():
+        if reading is None:
+            known = () if csv.null_values is None else WORDS
+            dates = column not in no_dates
+            reading = settle(frame[column], only_dates=not untyped, dates=dates, date_format=date_format, known=known)
+            if not untyped and not isinstance(reading, ReadAsDate):
+                reading = ReadAsText(missing=False, formats=reading.formats)  # text by its type, all of it
+            elif isinstance(reading, ReadAsText):
+                reading = ReadAsText(known=WORDS, formats=reading.formats)  # NA among texts may be Namibia
+                if csv.null_values is None:
+                    doubtful += [(column, word) for word in _words_in(frame[column])]
+        chosen[column] = reading
+    if doubtful:
+        (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
+        warn(
+            f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
+            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
+        )
+    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source))
+
+
+def _words_in(texts: pl.Series) -> list[str]:
+    """Return the texts that often stand for a missing value in a column, unless it holds nothing else."""
+    held = texts.is_in(WORDS)
+    if not held.any() or held.sum() == len(texts) - texts.null_count():
+        return []
+    words: list[str] = texts.filter(held).unique(maintain_order=True).to_list()
+    return words
+
+
+def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+    """Return a table as it is, and whether it is a file of text, whose columns are all text."""
     if is_file(source):
-        return read_file(source, name, csv, text=text, columns=columns)
+        return read_file(source, name, csv, columns=columns)
     if isinstance(source, Query):
-        return read_query(source, name)
+        return read_query(source, name), False
     if isinstance(source, pl.LazyFrame):
         try:
-            return source.collect()
+            return source.collect(), False
         except Exception as error:
             raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
-        return source
+        return source, False
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
-        return frame_of_rows(source, name)
+        return frame_of_rows(source, name), False
     if getattr(source, "columns", None) is None or not hasattr(source, "__arrow_c_stream__"):
         raise ConfigError(
             f"{name} must be a pandas, polars or pyarrow table, a path or an open file, or a list of rows as"
             f" dictionaries; got {type(source).__name__}"
         )
     if _is_pandas(source):
-        return _read_pandas(source, name)
+        return _read_pandas(source, name), False
     _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
     try:
-        return pl.DataFrame(source)
+        return pl.DataFrame(source), False
     except Exception as error:
-        raise DataError(f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it") from error
+        raise DataError(
+            f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it"
+        ) from error
 
 
 def _read_pandas(source: Table, name: str) -> pl.DataFrame:
@@ -107,11 +199,12 @@ def _read_pandas(source: Table, name: str) -> pl.DataFrame:
         )
     _check_duplicates((clean_text(str(column)) for column in source.columns), name)
     source = source.reset_index(drop=True).rename(columns=lambda column: clean_text(str(column)))
+    source = _with_named_intervals(source)
     try:
         frame = pl.DataFrame(source)
     except Exception:  # noqa: BLE001 - some column is of no type of Arrow's: find which, and keep the others
         frame = pl.DataFrame([_read_column(source, column) for column in source.columns])
-    return _with_pandas_types(frame, source)
+    return _with_whole_numbers(frame)
 
 
 def _read_column(source: Table, column: str) -> pl.Series:
@@ -125,31 +218,44 @@ def _read_column(source: Table, column: str) -> pl.Series:
         return series_of(column, values.tolist())
 
 
-def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
-    """Convert text columns in which every value is a date such as 2015-06-20, or a time such as 2015-06-20 12:30."""
-    dates: list[pl.Series] = []
-    for series in frame.select(pl.col(pl.String).exclude(text)):
-        first = series.drop_nulls().head(1)
-        if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
-            with contextlib.suppress(pl.exceptions.PolarsError):
-                dates.append(series.str.to_date("%Y-%m-%d", strict=True))
-        elif len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?", first[0]):
-            with contextlib.suppress(pl.exceptions.PolarsError):
-                dates.append(series.str.to_datetime(strict=True))
-    return frame.with_columns(dates) if dates else frame
+def _with_named_intervals(source: Table) -> Table:
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by their names, and periods by their starts."""
+    changed = {}
+    for name, dtype in source.dtypes.items():
+        categories = getattr(dtype, "categories", None)
+        kind = str(dtype) if categories is None else str(categories.dtype)
+        if kind.startswith("interval"):
+            column = source[name] if categories is not None else source[name].astype("category")
+            changed[name] = column.cat.rename_categories(str)
+        elif kind.startswith("period") and categories is None:
+            changed[name] = source[name].dt.to_timestamp()
+    return source.assign(**changed) if changed else source
 
 
-def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
-    """Restore types that pandas hides: integers that missing values turned into floats, and integer categories."""
+def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Restore the whole numbers that missing values turned into floats in pandas."""
     changed: list[pl.Series] = []
     for series in frame:
-        if str(source[series.name].dtype) == "category" and series.dtype.is_integer():
-            changed.append(series.cast(pl.String))
-        elif series.dtype.is_float() and series.null_count() + series.is_nan().sum():
+        if series.dtype.is_float() and series.null_count() + series.is_nan().sum():
             known = series.drop_nulls().drop_nans()
             if len(known) and bool((known.is_finite() & (known == known.round(0)) & (known.abs() < 2**53)).all()):
                 changed.append(series.fill_nan(None).cast(pl.Int64))
     return frame.with_columns(changed) if changed else frame
+
+
+def _declared_categories(source: Table) -> frozenset[str]:
+    """Return the columns that a table declares as categories: by pandas' or polars' type, or Arrow's dictionaries."""
+    if _is_pandas(source):
+        types = {str(name): str(dtype) for name, dtype in source.dtypes.items()}
+    elif isinstance(source, pl.DataFrame):
+        types = {name: str(dtype.base_type()) for name, dtype in source.schema.items()}
+    elif type(source).__module__.partition(".")[0] == "pyarrow":
+        types = {field.name: str(field.type) for field in source.schema}
+    else:
+        return frozenset()
+    return frozenset(
+        name for name, dtype in types.items() if dtype.startswith(("category", "Categorical", "Enum", "dictionary"))
+    )
 
 
 def to_source(frame: pl.DataFrame, source: Table) -> Table:
@@ -329,6 +435,17 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
+
+
+def read_texts(source: Table, name: str, csv: CsvOptions | None = None) -> pl.DataFrame:
+    """Return a file of text as it is written: every column is text, and an empty cell is null.
+
+    Args:
+        source: a path to a CSV file, or an open one.
+        name: name of the table in messages.
+        csv: how it is read; None: by a look at it.
+    """
+    return read_file(source, name, csv or CsvOptions(), raw=True)[0]
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:

@@ -28,10 +28,10 @@ import json
 import re
 import sqlite3
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -80,18 +80,25 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Way:
     """How files are read: what holds for a table, and for each part of a folder.
 
     Attributes:
         options: what the user has given of CSV files.
-        text: columns to read as text.
         columns: names for the first columns of a CSV file without a header.
+        raw: whether texts are left as they are written.
     """
 
     options: CsvOptions
-    text: Collection[str]
     columns: Sequence[str]
+    raw: bool
+
+
+class Read(NamedTuple):
+    """What was read: a frame, and whether it is of CSV files, whose columns are all text."""
+
+    frame: pl.DataFrame
+    untyped: bool
 
 
 def is_file(source: Any) -> bool:
@@ -99,32 +106,33 @@ def is_file(source: Any) -> bool:
     return isinstance(source, str | Path) or hasattr(source, "read")
 
 
-def read_file(
-    source: Any, name: str, csv: CsvOptions, *, text: Collection[str] = (), columns: Sequence[str] = ()
-) -> pl.DataFrame:
+def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str] = (), raw: bool = False) -> Read:
     """Read a file, an open file, a folder of parts, or all files of a pattern.
 
     Args:
         source: a path, or anything with a method ``read()``.
         name: name of the table in messages.
         csv: how CSV files are read.
-        text: columns of CSV files to read as text.
         columns: names for the first columns of a CSV file without a header.
+        raw: leave texts of CSV files as they are written, numbers with decimal commas among them.
+
+    Returns:
+        The rows; and whether they are of CSV files, whose columns are all text.
 
     Raises:
         DataError: the file is missing or cannot be read as its ending or content says.
         ConfigError: options that do not fit, or a missing package.
     """
-    reading = Reading(csv, text, columns)
+    way = Way(csv, columns, raw)
     try:
         if not isinstance(source, str | Path):
-            return _read_object(source, name, reading)
+            return _read_object(source, name, way)
         if isinstance(source, str) and re.match(r"[a-z][a-z0-9+]+://", source):
             raise DataError(
                 f"{name}: {source} is a URL; download the file, or for a database give a query as well:"
                 f" Query({source!r}, 'SELECT ...')"
             )
-        return _read_path(expanded(source), name, reading)
+        return _read_path(expanded(source), name, way)
     except HeadstartError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
@@ -167,20 +175,20 @@ def read_query(query: Query, name: str) -> pl.DataFrame:
 # ---- where the bytes are
 
 
-def _read_path(path: Path, name: str, reading: Reading) -> pl.DataFrame:
+def _read_path(path: Path, name: str, way: Way) -> Read:
     if path.is_dir():
-        return _read_parts(_parts_of(path, name), name, reading, root=path)
+        return _read_parts(_parts_of(path, name), name, way, root=path)
     if path.is_file():
-        return _read_content(path, path.name, f"{name}: {path}", reading)
+        return _read_content(path, path.name, f"{name}: {path}", way)
     if any(mark in path.name for mark in "*?["):
         parts = sorted(part for part in path.parent.glob(path.name) if part.is_file())
         if not parts:
             raise DataError(f"{name}: no file matches {path}")
-        return _read_parts(parts, name, reading, root=path.parent)
+        return _read_parts(parts, name, way, root=path.parent)
     for outer in path.parents:
         if outer.is_file():  # data.zip/train.csv, book.xlsx/Sheet2, shop.db/orders
             inner = path.relative_to(outer).as_posix()
-            return _read_content(outer, outer.name, f"{name}: {path}", reading, inner)
+            return _read_content(outer, outer.name, f"{name}: {path}", way, inner)
     raise DataError(f"{name}: there is no file {path}")
 
 
@@ -193,7 +201,9 @@ def _parts_of(folder: Path, name: str) -> list[Path]:
     ]
     known = [path for path in inside if _ending(path.name)[0] in KINDS]
     if not known:
-        raise DataError(f"{name}: {folder} is a folder without tables; give a file, or a folder of Parquet or CSV parts")
+        raise DataError(
+            f"{name}: {folder} is a folder without tables; give a file, or a folder of Parquet or CSV parts"
+        )
     endings = {_ending(path.name)[0] for path in known}
     if len(endings) > 1:
         raise DataError(
@@ -203,38 +213,30 @@ def _parts_of(folder: Path, name: str) -> list[Path]:
     return known
 
 
-def _read_parts(parts: Sequence[Path], name: str, reading: Reading, *, root: Path) -> pl.DataFrame:
+def _read_parts(parts: Sequence[Path], name: str, way: Way, *, root: Path) -> Read:
     """Return the rows of all parts, in the order of their names, with the columns that folders such as a=1 make."""
-    for _ in range(2):
-        frames = [_part(part, name, reading, root) for part in parts]
-        first = frames[0]
-        for part, frame in zip(parts, frames, strict=True):
-            if set(frame.columns) != set(first.columns):
-                missing = sorted(set(first.columns) ^ set(frame.columns))
+    read = [_part(part, name, way, root) for part in parts]
+    first = read[0].frame
+    for part, (frame, _) in zip(parts, read, strict=True):
+        if set(frame.columns) != set(first.columns):
+            lacking = sorted(set(first.columns) ^ set(frame.columns))
+            raise DataError(
+                f"{name}: {part} and {parts[0]} have not the same columns: only one of them has {lacking[0]!r};"
+                " give parts of one table"
+            )
+    for column, dtype in first.schema.items():
+        for part, (frame, _) in zip(parts, read, strict=True):
+            other = frame.schema[column]
+            if other != dtype and pl.Null not in (other, dtype) and not (other.is_numeric() and dtype.is_numeric()):
                 raise DataError(
-                    f"{name}: {part} and {parts[0]} have not the same columns: only one of them has {missing[0]!r};"
-                    " give parts of one table"
+                    f"{name}: column {column!r} holds {dtype} in {parts[0]} and {other} in {part}; convert one of them"
                 )
-        different = [
-            column
-            for column, dtype in first.schema.items()
-            if any(frame.schema[column] != dtype and not _mixes(dtype, frame.schema[column]) for frame in frames)
-        ]
-        if not different:
-            return pl.concat([frame.select(first.columns) for frame in frames], how="vertical_relaxed")
-        reading = Reading(reading.options, {*reading.text, *different}, reading.columns)  # a text in one, text in all
-    raise DataError(
-        f"{name}: column {different[0]!r} holds {first.schema[different[0]]} in {parts[0]} and another type in other"
-        " parts; convert it"
-    )
+    rows = pl.concat([frame.select(first.columns) for frame, _ in read], how="vertical_relaxed")
+    return Read(rows, all(untyped for _, untyped in read))
 
 
-def _mixes(one: Any, other: Any) -> bool:
-    return pl.Null in (one, other) or (one.is_numeric() and other.is_numeric())
-
-
-def _part(path: Path, name: str, reading: Reading, root: Path) -> pl.DataFrame:
-    frame = _read_content(path, path.name, f"{name}: {path}", reading)
+def _part(path: Path, name: str, way: Way, root: Path) -> Read:
+    frame, untyped = _read_content(path, path.name, f"{name}: {path}", way)
     folders = [part.split("=", 1) for part in path.relative_to(root).parts[:-1] if "=" in part]
     made: list[pl.Series] = []
     for column, value in folders:
@@ -242,12 +244,12 @@ def _part(path: Path, name: str, reading: Reading, root: Path) -> pl.DataFrame:
             missing = value == "__HIVE_DEFAULT_PARTITION__"
             series = pl.Series(column, [None if missing else value], dtype=pl.String)
             number = series.cast(pl.Int64, strict=False)
-            whole = column not in reading.text and str(number[0]) == value  # 01 stays a text
+            whole = not untyped and str(number[0]) == value  # 01 is a code
             made.append((number if whole else series).new_from_index(0, len(frame)))
-    return frame.with_columns(made) if made else frame
+    return Read(frame.with_columns(made) if made else frame, untyped)
 
 
-def _read_object(source: Any, name: str, reading: Reading) -> pl.DataFrame:
+def _read_object(source: Any, name: str, way: Way) -> Read:
     content = source.read()
     if isinstance(content, str):
         content = content.encode("utf-8", "replace")
@@ -255,7 +257,7 @@ def _read_object(source: Any, name: str, reading: Reading) -> pl.DataFrame:
         raise ConfigError(f"{name}: read() must return bytes or text; it returned {type(content).__name__}")
     given = getattr(source, "name", None)
     file = PurePosixPath(given).name if isinstance(given, str) else ""
-    return _read_content(bytes(content), file, f"{name}: {file or 'the open file'}", reading)
+    return _read_content(bytes(content), file, f"{name}: {file or 'the open file'}", way)
 
 
 # ---- what the bytes are
@@ -269,16 +271,14 @@ def _ending(file: str) -> tuple[str, str]:
     return ("" if kind in (".zip",) else kind), packed
 
 
-def _read_content(
-    source: Path | bytes, file: str, label: str, reading: Reading, inner: str | None = None
-) -> pl.DataFrame:
+def _read_content(source: Path | bytes, file: str, label: str, way: Way, inner: str | None = None) -> Read:
     """Read a file, or its content, unpacked first.
 
     Args:
         source: where the bytes are.
         file: the file's name; empty if it has none.
         label: what messages call it.
-        reading: how it is read.
+        way: how it is read.
         inner: the table inside, of an archive, a workbook or a database.
     """
     kind, packed = _ending(file)
@@ -288,19 +288,18 @@ def _read_content(
     if packed:
         members = _unpacked(source, packed, file, label, inner)
         if isinstance(members, bytes):
-            return _read_content(members, file[: -len(packed)] if file.lower().endswith(packed) else "", label, reading)
-        return _read_content(members[1], members[0], f"{label}: {members[0]}", reading)
+            return _read_content(members, file[: -len(packed)] if file.lower().endswith(packed) else "", label, way)
+        return _read_content(members[1], members[0], f"{label}: {members[0]}", way)
     if kind in BOOKS:
-        return _read_book(source, label, inner)
+        return Read(_read_book(source, label, inner), untyped=False)
     if kind in DATABASES:
-        return _read_sqlite(source, label, inner)
+        return Read(_read_sqlite(source, label, inner), untyped=False)
     if inner is not None:
         raise DataError(f"{label}: {file} holds one table; leave {inner!r} out")
     if kind in BINARY:
-        raise DataError(
-            f"{label} ends in {kind}, which is no table that headstart reads: convert it to Parquet or CSV"
-        )
-    return KINDS.get(kind, _read_text)(source, label, reading)
+        raise DataError(f"{label} ends in {kind}, which is no table that headstart reads: convert it to Parquet or CSV")
+    read = KINDS.get(kind, _read_text)
+    return Read(read(source, label, way), untyped=read in (_read_text, _read_tabs))
 
 
 def _by_content(source: Path | bytes) -> str:
@@ -376,21 +375,21 @@ def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
 # ---- formats
 
 
-def _read_text(source: Path | bytes, label: str, reading: Reading, usual: str = ",") -> pl.DataFrame:
-    return read_csv(source, label, reading.options, usual=usual, text=reading.text, columns=reading.columns)
+def _read_text(source: Path | bytes, label: str, way: Way, usual: str = ",") -> pl.DataFrame:
+    return read_csv(source, label, way.options, usual=usual, columns=way.columns, raw=way.raw)
 
 
-def _read_tabs(source: Path | bytes, label: str, reading: Reading) -> pl.DataFrame:
-    return _read_text(source, label, reading, "\t")
+def _read_tabs(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
+    return _read_text(source, label, way, "\t")
 
 
-def _read_parquet(source: Path | bytes, label: str, reading: Reading) -> pl.DataFrame:
+def _read_parquet(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
     if isinstance(source, bytes):
         return pl.read_parquet(io.BytesIO(source))
     return pl.read_parquet(source, memory_map=False, hive_partitioning=False, glob=False)
 
 
-def _read_arrow(source: Path | bytes, label: str, reading: Reading) -> pl.DataFrame:
+def _read_arrow(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
     content = io.BytesIO(_content(source))
     try:
         return pl.read_ipc(content)
@@ -399,7 +398,7 @@ def _read_arrow(source: Path | bytes, label: str, reading: Reading) -> pl.DataFr
         return pl.read_ipc_stream(content)
 
 
-def _read_lines(source: Path | bytes, label: str, reading: Reading) -> pl.DataFrame:
+def _read_lines(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
     content = _content(source).removeprefix(b"\xef\xbb\xbf")
     if not SURROGATE.search(content):  # polars drops halves of surrogate pairs
         with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -416,13 +415,13 @@ def _rows_of_lines(content: bytes, label: str) -> Iterator[Any]:
                 raise DataError(f"{label}: line {number} is not JSON ({error}); correct it or leave it out") from None
 
 
-def _read_json(source: Path | bytes, label: str, reading: Reading) -> pl.DataFrame:
+def _read_json(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
     content = _content(source).removeprefix(b"\xef\xbb\xbf")
     try:
         rows = json.loads(content)
     except (ValueError, RecursionError) as error:
         if re.match(rb"\s*\{", content):
-            return _read_lines(content, label, reading)
+            return _read_lines(content, label, way)
         raise DataError(f"{label} is neither a JSON list of rows nor JSON lines: {error}") from None
     if isinstance(rows, dict):  # {"data": [...]}, or one row
         lists = [value for value in rows.values() if isinstance(value, list)]

@@ -1,7 +1,7 @@
 """Python's own values as columns: rows as dictionaries, and columns that Arrow cannot convert as they are.
 
-Text is valid Unicode afterwards: half of a surrogate pair, such as JSON of a cut message holds, becomes ``\\N{REPLACEMENT
-CHARACTER}``, the character for what cannot be read.
+Text is valid Unicode afterwards: half of a surrogate pair, such as JSON of a cut message holds, becomes the replacement
+character U+FFFD.
 """
 
 from __future__ import annotations
@@ -38,20 +38,16 @@ def frame_of_rows(rows: Iterable[Any], label: str) -> pl.DataFrame:
         DataError: a row is no dictionary, or its columns are no text.
     """
     columns: dict[str, list[Any]] = {}
-    count = 0
-    for row in rows:
+    for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
-            raise DataError(f"{label}: row {count + 1} is no dictionary of values by column; got {str(row)[:80]}")
+            raise DataError(f"{label}: row {number + 1} is no dictionary of values by column; got {str(row)[:80]}")
         for name, value in row.items():
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = [None] * count
-            column.append(value)
-        count += 1
+            if name not in columns:
+                columns[name] = [None] * number
+            columns[name].append(value)
         if len(row) < len(columns):
             for column in columns.values():
-                if len(column) < count:
-                    column.append(None)
+                column.extend([None] * (number + 1 - len(column)))
     return pl.DataFrame([series_of(clean_text(name), values) for name, values in columns.items()])
 
 
@@ -74,8 +70,8 @@ def series_of(name: str, values: Sequence[Any]) -> pl.Series:
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values if value is not None)
-        if numbers:  # 1 and 2.5
+        known = {type(value) for value in values if value is not None}
+        if known <= {int, float}:  # 1 and 2.5
             return pl.Series(name, values, dtype=pl.Float64, strict=False)
         return pl.Series(name, values, dtype=pl.Object)
 
