@@ -21,7 +21,6 @@ import contextlib
 import csv
 import io
 import itertools
-import mmap
 import re
 import unicodedata
 from collections import Counter
@@ -195,30 +194,41 @@ def read_csv(
         DataError: the file is empty, is no text, has rows longer than the header, or two columns of one name.
         ConfigError: the options do not fit the file.
     """
-    sample, whole = _sample_of(source)
-    dialect = look_at(sample, options, usual=usual, whole=whole, columns=columns)
-    if not dialect.names:
-        raise DataError(f"{label} is empty: it has no row, not even a header")
-    repeated = [name for name, count in Counter(dialect.names).items() if count > 1]
-    if repeated:
-        raise DataError(f"{label} has more than one column named {repeated[0]!r}; rename or drop all but one")
-    _report(label, dialect, options, usual)
-    try:
-        frame = _parsed(_plain(source, sample, dialect), dialect)
-    except pl.exceptions.PolarsError as error:
-        if "utf-8" in str(error):  # the start of the file was, and a later line is not
-            content = source if isinstance(source, bytes) else source.read_bytes()
-            encoding = _encoding_of(content, whole=True)
-            if options.encoding is None and encoding != "utf-8":
-                other = replace(options, encoding=encoding)
-                return read_csv(content, label, other, usual=usual, columns=columns, raw=raw)
-        raise DataError(f"{label} cannot be read: {_explained(error, sample, dialect)}") from error
+    frame, dialect = _read(source, label, options, usual, columns)
     if raw:
         return frame
     if options.null_values:
         texts = list(options.null_values)
         frame = frame.with_columns(pl.when(~pl.all().is_in(texts)).then(pl.all()))
     return _with_points(frame) if dialect.decimal == "," else frame
+
+
+def _read(
+    source: Path | bytes, label: str, options: CsvOptions, usual: str, columns: Sequence[str], guess: str | None = None
+) -> tuple[pl.DataFrame, Dialect]:
+    """Return the texts of a file and how it is written; ``guess`` is the encoding, if its start does not show it."""
+    sample, whole = _sample_of(source)
+    looked = options if guess is None else replace(options, encoding=guess)
+    dialect = look_at(sample, looked, usual=usual, whole=whole, columns=columns)
+    if not dialect.names:
+        raise DataError(f"{label} is empty: it has no row, not even a header")
+    repeated = [name for name, count in Counter(dialect.names).items() if count > 1]
+    if repeated:
+        raise DataError(f"{label} has more than one column named {repeated[0]!r}; rename or drop all but one")
+    try:
+        plain = _plain(source, sample, dialect)
+        frame = _parsed(plain, dialect)
+        if frame.width == 1 or all(series.null_count() for series in frame):  # there may be blank lines
+            kept = _without_blank_lines(plain, dialect)
+            frame = frame if kept is plain else _parsed(kept, dialect)
+    except pl.exceptions.PolarsError as error:
+        content = _bytes(source)
+        encoding = _encoding_of(content, whole=True)
+        if looked.encoding is None and encoding != dialect.encoding:  # a later line shows it
+            return _read(content, label, options, usual, columns, encoding)
+        raise DataError(f"{label} cannot be read: {_explained(error, sample, dialect)}") from error
+    _report(label, dialect, options, usual)
+    return frame, dialect
 
 
 # ---- what a file is like
@@ -351,7 +361,7 @@ def _has_header(records: Sequence[Sequence[str]], decimal: str) -> bool:
 def _report(label: str, dialect: Dialect, options: CsvOptions, usual: str) -> None:
     """Warn of what was found and is not the usual, in one line, with the option to give it."""
     found, given = [], []
-    if options.separator is None and dialect.separator != usual:
+    if options.separator is None and dialect.separator != usual and dialect.skip == options.skip:  # no line sep=;
         found.append(f"separator {WORDS.get(dialect.separator, repr(dialect.separator))}")
         given.append(f"separator={dialect.separator!r}")
     if options.decimal is None and dialect.decimal == ",":
@@ -374,7 +384,7 @@ def _report(label: str, dialect: Dialect, options: CsvOptions, usual: str) -> No
 
 
 def _plain(source: Path | bytes, sample: bytes, dialect: Dialect) -> Path | bytes:
-    """Return the file, or its content without what polars does not read: other encodings, blank lines, long separators."""
+    """Return the file, or its content as polars reads it: in UTF-8, with separators of one character."""
     content = source if isinstance(source, bytes) else None
     if codecs.lookup(dialect.encoding).name != "utf-8":
         raw = source if isinstance(source, bytes) else source.read_bytes()
@@ -388,28 +398,25 @@ def _plain(source: Path | bytes, sample: bytes, dialect: Dialect) -> Path | byte
         sample = content[:SAMPLE]
     if b"\r" in sample and b"\n" not in sample:
         content = (content if content is not None else _bytes(source)).replace(b"\r", b"\n")
+    if dialect.skip:
+        content = content if content is not None else _bytes(source)
+        content = content.split(b"\n", dialect.skip)[-1] if content.count(b"\n") >= dialect.skip else b""
     if len(dialect.separator) > 1:
         content = content if content is not None else _bytes(source)
         content = content.replace(UNUSED.encode(), b" ").replace(dialect.separator.encode(), UNUSED.encode())
-    return _without_blank_lines(source if content is None else content, sample, dialect)
+    if BLANK_LINE.search(sample):
+        return _without_blank_lines(source if content is None else content, dialect)
+    return source if content is None else content
 
 
 def _bytes(source: Path | bytes) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
 
 
-def _contains(source: Path | bytes, *parts: bytes) -> bool:
-    """Return whether the content has one of these parts, without reading a file into memory."""
-    if isinstance(source, bytes):
-        return any(part in source for part in parts)
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(part) >= 0 for part in parts)
-
-
-def _without_blank_lines(source: Path | bytes, sample: bytes, dialect: Dialect) -> Path | bytes:
-    if not (_contains(source, b"\n\n", b"\n\r\n") or BLANK_LINE.search(sample)):
-        return source
+def _without_blank_lines(source: Path | bytes, dialect: Dialect) -> Path | bytes:
     content = _bytes(source).removeprefix(codecs.BOM_UTF8)
+    if BLANK_LINE.search(content) is None:
+        return source
     separator = re.escape(UNUSED if len(dialect.separator) > 1 else dialect.separator).encode()
     # A quoted field may hold blank lines, which are text.
     quoted = rb"(?:^|(?<=" + separator + rb'))"(?:[^"]|"")*+"'
@@ -427,7 +434,6 @@ def _parsed(source: Path | bytes, dialect: Dialect) -> pl.DataFrame:
         separator=UNUSED if several else dialect.separator,
         quote_char=None if several else '"',
         has_header=dialect.header,
-        skip_lines=dialect.skip,
         infer_schema=False,
         glob=False,
         **arguments,

@@ -128,10 +128,10 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
         if not isinstance(source, str | Path):
             return _read_object(source, name, way)
         if isinstance(source, str) and re.match(r"[a-z][a-z0-9+]+://", source):
-            raise DataError(
-                f"{name}: {source} is a URL; download the file, or for a database give a query as well:"
-                f" Query({source!r}, 'SELECT ...')"
-            )
+            advice = "download the file and give its path"
+            if not source.startswith(("http", "ftp", "s3:", "gs:")):
+                advice = f"give a query as well, Query({source!r}, 'SELECT ...')"
+            raise DataError(f"{name}: {source} is no path: {advice}")
         return _read_path(expanded(source), name, way)
     except HeadstartError:
         raise
@@ -180,11 +180,13 @@ def _read_path(path: Path, name: str, way: Way) -> Read:
         return _read_parts(_parts_of(path, name), name, way, root=path)
     if path.is_file():
         return _read_content(path, path.name, f"{name}: {path}", way)
-    if any(mark in path.name for mark in "*?["):
-        parts = sorted(part for part in path.parent.glob(path.name) if part.is_file())
+    first = next((number for number, part in enumerate(path.parts) if set(part) & set("*?[")), None)
+    if first is not None:
+        root = Path(*path.parts[:first])
+        parts = sorted(part for part in root.glob(str(Path(*path.parts[first:]))) if part.is_file())
         if not parts:
             raise DataError(f"{name}: no file matches {path}")
-        return _read_parts(parts, name, way, root=path.parent)
+        return _read_parts(parts, name, way, root=root)
     for outer in path.parents:
         if outer.is_file():  # data.zip/train.csv, book.xlsx/Sheet2, shop.db/orders
             inner = path.relative_to(outer).as_posix()
