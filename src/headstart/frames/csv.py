@@ -76,6 +76,8 @@ class CsvOptions(Value):
         header: whether the first row holds the columns' names.
         names: names of the columns, in order, of a file without a header. Example: ``user,item,rating,time``.
         skip: number of lines before the header, such as a title, to leave out.
+        strict: whether all this holds even where a file speaks against it; False: as far as it fits, as for the files
+            that a trained model reads.
     """
 
     separator: str | None = None
@@ -85,6 +87,7 @@ class CsvOptions(Value):
     header: bool | None = None
     names: tuple[str, ...] | None = None
     skip: Annotated[int, Range(low=0)] = 0
+    strict: bool = True
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -143,7 +146,10 @@ def look_at(
     Raises:
         DataError: the bytes are no text in the encoding.
     """
-    encoding = options.encoding or _encoding_of(sample, whole=whole)
+    encoding = options.encoding
+    if encoding is None or not options.strict:
+        found = _encoding_of(sample, whole=whole)
+        encoding = found if encoding is None or found.startswith("utf") else encoding
     text = _decoded(sample, encoding, whole=whole)
     skip, declared = options.skip, re.match(r"sep=(.)\r?\n", text)
     if declared:
@@ -151,7 +157,9 @@ def look_at(
     lines = io.StringIO(text.replace("\r", "\n") if "\n" not in text else text, newline=None).read().split("\n")[skip:]
     if not whole and len(lines) > 1:
         lines.pop()  # the last line is cut
-    separator = options.separator or (declared and declared[1]) or _separator_of(lines, usual)
+    separator = options.separator or (declared and declared[1])
+    if separator is None or not (options.strict or any(separator in line for line in lines[:1])):
+        separator = _separator_of(lines, usual)
     records = _records(lines, separator)
     decimal = options.decimal or ("," if separator != "," and _has_decimal_commas(records) else ".")
     given = options.names or ()
@@ -159,12 +167,12 @@ def look_at(
         return Dialect(separator, decimal, encoding, True, skip, ())
     header = options.header
     if header is None:
-        header = list(given) == records[0] or (not given and _has_header(records, decimal))
+        header = bool(set(given) & set(records[0])) if given else _has_header(records, decimal)
     if header:
         return Dialect(separator, decimal, encoding, True, skip, tuple(records[0]))
     names = given or tuple(columns)
     width = max(len(record) for record in records)
-    if len(given) > width:
+    if len(given) > width and options.strict:
         raise ConfigError(f"names= gives {len(given)} columns, but the file has {width}: {records[0]}")
     names = (*names[:width], *(f"column_{number}" for number in range(len(names[:width]) + 1, width + 1)))
     return Dialect(separator, decimal, encoding, False, skip, names)
@@ -254,7 +262,12 @@ def _encoding_of(sample: bytes, *, whole: bool) -> str:
         codecs.getincrementaldecoder("utf-8")().decode(sample, final=whole)
         return "utf-8"
     around = _around_first_other(sample)
-    guess = charset_normalizer.from_bytes(around).best()
+    # Letters of other scripts stand in words; accented ones stand alone, too few to guess by.
+    others, alone = (
+        re.findall(rb"[\x80-\xff]+", around),
+        re.findall(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])", around),
+    )
+    guess = charset_normalizer.from_bytes(around).best() if len(alone) < len(others) / 2 else None
     if guess is not None:
         letters = [letter for letter in str(guess) if letter.isalpha() and ord(letter) > 127]
         latin = sum("LATIN" in unicodedata.name(letter, "") for letter in letters)
