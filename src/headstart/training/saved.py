@@ -38,6 +38,7 @@ class Saved(Protocol):
     history: History
     figures: dict[str, float]
     fits: int
+    temperature: float
 
     @property
     def groups(self) -> Groups:
@@ -83,6 +84,7 @@ def record_of(learner: Saved) -> Json:
         "metrics": finite(learner.figures),
         "history": [finite(epoch) for epoch in learner.history],
         "fits": learner.fits,
+        "temperature": learner.temperature,
         "frozen": list(frozen_groups(learner.groups)),
     }
 
@@ -130,6 +132,7 @@ def load_into(learner: Saved, folder: Path) -> None:
     load_weights(learner.model, own_tensors(tensors), folder)
     with reading(folder):
         learner.figures = _numbers(record["metrics"])
+        learner.temperature = float(record.get("temperature", 1.0))
 
 
 def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -154,6 +157,7 @@ def take_over(learner: Saved, record: Json, folder: Path) -> None:
         learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
         learner.figures = _numbers(record["metrics"])
         learner.fits = int(record["fits"])
+        learner.temperature = float(record.get("temperature", 1.0))
         for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
             for parameter in parameters:
                 parameter.requires_grad_(not frozen)

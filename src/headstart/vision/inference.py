@@ -19,7 +19,7 @@ from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import check_columns, read_table, to_source
-from headstart.training.evaluation import run_model
+from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
@@ -55,6 +55,7 @@ class Predictor:
         engine: device, precision and processes.
         tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed.
         seed: seed of the changes.
+        temperature: divisor of the outputs, by which probabilities are calibrated.
     """
 
     model: ImageModel
@@ -62,6 +63,7 @@ class Predictor:
     engine: Engine
     tta: int = 1
     seed: int = 0
+    temperature: float = 1.0
 
     @property
     def augment(self) -> Augment:
@@ -110,7 +112,7 @@ class Predictor:
             changed: Loader = loader
             if view:
                 changed = _Changed(loader, self.augment, draw(loader.rows, self.seed, VIEWS, view))
-            probabilities = self.codec.target.prediction(run_model(self.model, changed, self.engine).outputs)
+            probabilities = self._prediction(run_model(self.model, changed, self.engine).outputs)
             total = probabilities if total is None else total + probabilities
         assert total is not None
         return total / self.tta
@@ -124,8 +126,11 @@ class Predictor:
                 more = self.tta - 1
                 changed = self.augment(images.expand(more, -1, -1, -1), draw(more, self.seed, VIEWS))
                 images = torch.cat([images.float() / 255.0, changed])  # (views, 3, size, size)
-            prediction = self.codec.target.prediction(self.model(images)).mean(0, keepdim=True)
+            prediction = self._prediction(self.model(images)).mean(0, keepdim=True)
         return self.codec.target.decode_one(prediction)
+
+    def _prediction(self, outputs: Tensor) -> Tensor:
+        return prediction_of(outputs, self.codec.target, self.temperature)
 
     def _files(self, paths: Sequence[str], on_error: OnError, workers: int | None) -> pl.DataFrame:
         """Predict files, a row each."""
