@@ -39,7 +39,7 @@ from headstart.training.optim import (
     rates_per_group,
 )
 from headstart.training.progress import FIGURES_BESIDE_METRICS, Progress
-from headstart.training.schedules import OneCycle, Schedule, lesson_schedule
+from headstart.training.schedules import Constant, OneCycle, Schedule, lesson_schedule
 from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
 from headstart.training.snapshots import Snapshots
 from headstart.training.summary import summary
@@ -221,8 +221,8 @@ class Learner:
     ) -> History:
         """Train for one cycle, in which the learning rate warms up and then decreases to almost 0.
 
-        Where ``lr`` or ``epochs`` is omitted, the fit follows `plan`, which also determines which epoch's weights are
-        kept.
+        Where ``lr`` or ``epochs`` is omitted, it is that of `plan`, which also determines which epoch's weights are
+        kept; without ``epochs``, the fit also has the plan's schedule, and ends when the plan ends it: see `fit_plan`.
 
         Args:
             lr: maximum learning rate, or one per parameter group, from the input side to the head; None: the plan's.
@@ -239,14 +239,36 @@ class Learner:
             NotFittedError: the learner has no data.
             ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
         """
-        if lr is None or epochs is None:
-            plan = self.plan()
-            lr = plan.rates(len(self.groups)) if lr is None else lr
-            warm_up = plan.warm_up if warm_up is None else warm_up
-            epochs = plan.epochs if epochs is None else epochs
-            options.setdefault("keep", plan.keep)
-        schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
-        return self.fit_schedule(lr, schedule, **options)
+        if lr is not None and epochs is not None:
+            schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
+            return self.fit_schedule(lr, schedule, **options)
+        plan = self.plan() if epochs is None else self.plan().lasting(epochs)
+        plan = plan if warm_up is None else dataclasses.replace(plan, warm_up=warm_up)
+        return self.fit_plan(plan, lr=lr, **options)
+
+    def fit_plan(self, plan: Plan | None = None, *, lr: Rates | None = None, **options: Unpack[FitOptions]) -> History:
+        """Train by a plan.
+
+        Args:
+            plan: length, schedule and learning rate; None: that which `plan` suggests.
+            lr: learning rate, or one per parameter group, from the input side to the head; None: the plan's.
+            options: see `FitOptions`; without ``keep``, the plan's.
+
+        Returns:
+            The figures of this fit's epochs.
+
+        Raises:
+            ConfigError: an argument is out of range, or there is no plan for the model.
+            NotFittedError: the learner has no data.
+            ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
+        """
+        plan = self.plan() if plan is None else plan
+        schedule: Schedule = OneCycle(plan.epochs, plan.warm_up, momenta=self.training.momenta)
+        if plan.schedule == "constant":
+            schedule = Constant(plan.epochs, warm_up=1.0)
+        options.setdefault("keep", plan.keep)
+        options["callbacks"] = [*plan.callbacks(), *checked_callbacks(options.get("callbacks", ()))]
+        return self.fit_schedule(plan.rates(len(self.groups)) if lr is None else lr, schedule, **options)
 
     def plan(self) -> Plan:
         """Return the suggested plan for the learner's data.
