@@ -281,7 +281,7 @@ class TabularLearner(ApplicationLearner):
     def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
         inputs = (tensor.to(self.engine.device) for tensor in self.codec.encode_one(row))
         with torch.inference_mode(), self.engine.autocast():
-            prediction = self.codec.target.prediction(output_of(self.model(*inputs)))
+            prediction = self.prediction(output_of(self.model(*inputs)))
         return self.codec.target.decode_one(prediction)
 
     def _no_rows(self) -> Tensor:

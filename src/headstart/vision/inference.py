@@ -19,7 +19,7 @@ from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import check_columns, read_table, to_source
-from headstart.training.evaluation import run_model
+from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
@@ -56,6 +56,7 @@ class Predictor:
         tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed, in
             the same way for all images, so that an image's prediction does not depend on the ones beside it.
         seed: seed of the changes.
+        temperature: divisor of the outputs, by which probabilities are calibrated.
     """
 
     model: ImageModel
@@ -63,6 +64,7 @@ class Predictor:
     engine: Engine
     tta: int = 1
     seed: int = 0
+    temperature: float = 1.0
 
     @property
     def augment(self) -> Augment:
@@ -111,7 +113,7 @@ class Predictor:
             changed: Loader = loader
             if view:
                 changed = _Changed(loader, self.augment, self._drawn(view))
-            probabilities = self.codec.target.prediction(run_model(self.model, changed, self.engine).outputs)
+            probabilities = self._prediction(run_model(self.model, changed, self.engine).outputs)
             total = probabilities if total is None else total + probabilities
         assert total is not None
         return total / self.tta
@@ -129,8 +131,11 @@ class Predictor:
                 drawn = torch.cat([self._drawn(view) for view in range(1, self.tta)])
                 changed = self.augment(images.expand(self.tta - 1, -1, -1, -1), drawn.to(images.device))
                 images = torch.cat([images.float() / 255.0, changed])  # (views, 3, size, size)
-            prediction = self.codec.target.prediction(self.model(images)).mean(0, keepdim=True)
+            prediction = self._prediction(self.model(images)).mean(0, keepdim=True)
         return self.codec.target.decode_one(prediction)
+
+    def _prediction(self, outputs: Tensor) -> Tensor:
+        return prediction_of(outputs, self.codec.target, self.temperature)
 
     def _files(self, paths: Sequence[str], on_error: OnError, workers: int | None) -> pl.DataFrame:
         """Predict files, a row each."""
