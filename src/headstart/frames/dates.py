@@ -112,7 +112,7 @@ def checked_format(date_format: str) -> str:
     """
     day = datetime.datetime(2015, 6, 20)
     try:
-        read = datetime.datetime.strptime(day.strftime(date_format), date_format)  # noqa: DTZ007 - no zone is meant
+        read = datetime.datetime.strptime(day.strftime(date_format), date_format)
     except ValueError:
         read = None
     if read is None or read.date() != day.date():
