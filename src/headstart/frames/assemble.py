@@ -8,7 +8,9 @@ from typing import Annotated, Any, Generic, Self, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
@@ -198,7 +200,18 @@ def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:
     """Return the main process's codec on every process, so that all encode alike."""
     if engine.world_size == 1:
         return codec
-    shared: CodecT = from_json(kind, engine.from_main(to_json(codec, kind=kind)))
+    tensors: dict[str, Tensor] = {}
+    record, layouts = engine.from_main(
+        [
+            to_json(codec, tensors, kind=kind),
+            {name: [list(part.shape), str(part.dtype).removeprefix("torch.")] for name, part in tensors.items()},
+        ]
+    )
+    parts = {
+        name: engine.tensor_from_main(tensors[name] if engine.is_main else None, shape, getattr(torch, dtype))
+        for name, (shape, dtype) in layouts.items()
+    }
+    shared: CodecT = from_json(kind, record, parts)
     return shared
 
 

@@ -15,11 +15,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from headstart import datasets
 from headstart.core.errors import ArtifactError
 from headstart.text.ngrams import Sparse, hash_words
 from headstart.text.tokens import Tokenized
 
-__all__ = ["WordVectors", "mean_of_words", "read_vectors"]
+__all__ = ["WordVectors", "mean_of_words", "read_vectors", "usual_vectors"]
+
+DATA_SET = "word-vectors"
+"""The data set of pretrained vectors."""
 
 MOST_WORDS = 100_000
 """Number of words that are read, the most frequent ones."""
@@ -71,6 +75,25 @@ def columns_of(known: NDArray[np.int64], hashes: NDArray[np.int64]) -> NDArray[n
         return np.full(len(hashes), -1)
     column = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
     return np.where(known[column] == hashes, column, -1)
+
+
+def usual_vectors(chosen: str | Path, notes: list[str]) -> WordVectors | None:
+    """Return the vectors that were chosen.
+
+    Args:
+        chosen: ``"auto"``: those of the data set ``word-vectors``, if it need not be fetched; ``"none"``; or a folder.
+        notes: receives a line if there are none although they were not declined.
+
+    Raises:
+        ArtifactError: the folder does not hold word vectors.
+    """
+    if chosen == "none":
+        return None
+    folder = datasets.find(DATA_SET) if chosen == "auto" else Path(chosen)
+    if folder is None:
+        notes.append(f"no word vectors, which help most with few texts: 'headstart datasets get {DATA_SET}' fetches them once")
+        return None
+    return read_vectors(folder)
 
 
 @cache
