@@ -80,12 +80,13 @@ def test_the_readme_s_ratings_example_runs(
 
 @pytest.mark.slow
 def test_the_readme_s_images_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some 8 seconds: 24 small images through a real backbone, both ways."""
+    """16 small images through a real backbone, both ways; one epoch of three at the end, and a small size."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("headstart.vision.store.usual_cache", lambda: tmp_path / "cache")
-    vision_toys.make_folder(tmp_path / "photos")
+    vision_toys.make_folder(tmp_path / "photos", 9)
     (tmp_path / "photos" / "red" / "red_00.png").rename(tmp_path / "new.png")
-    exec(block("ImageData.from_folder"), {})
+    code = block("ImageData.from_folder").replace('from_folder("photos")', 'from_folder("photos", size=96)')
+    exec(code.replace("1e-4], 3)", "1e-4], 1)"), {})
     assert (tmp_path / "top-losses.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "model" / "learner.json").is_file()
