@@ -14,6 +14,7 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.core.values import Range, Value, from_json, options_of, to_json, unknown_option
 from headstart.frames.codec import Codec, Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.splits import Splitter, check_one_source, split_rows
 
@@ -44,11 +45,14 @@ class DataSettings(Value):
         where: SQL condition on the rows of both parts; others are left out. Example: ``Open = 1 AND Sales > 0``.
         batch_size: training rows per step, over all processes; None: by the number of rows.
         seed: seed of the order of the training rows, and of the usual split.
+        csv: how CSV files are read: `headstart.CsvOptions`; None: separator, decimal mark, encoding and header are found
+            by a look at the file. The model reads later files likewise.
     """
 
     where: str | None = None
     batch_size: Annotated[int | None, Range(low=1)] = None
     seed: Annotated[int, Range(low=0)] = 0
+    csv: CsvOptions | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any], owner: str) -> Self:
@@ -74,6 +78,7 @@ class DataOptions(TypedDict, total=False):
     where: str | None
     batch_size: int | None
     seed: int
+    csv: CsvOptions | None
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ def rows_of(
     where: str | None = None,
     needed: Sequence[str] = (),
     prepare: Callable[[pl.DataFrame, str], pl.DataFrame] | None = None,
+    csv: CsvOptions | None = None,
+    columns: Sequence[str] = (),
 ) -> Rows:
     """Open a table, filter its rows, and split them.
 
@@ -158,6 +165,8 @@ def rows_of(
         needed: columns in which no row may be missing.
         prepare: called on each table that was read, after the filter, with its name for messages: ``"table"`` or
             ``"valid"``.
+        csv: how CSV files are read.
+        columns: names for the first columns of a CSV file without a header.
 
     Raises:
         ConfigError: both ``split`` and ``valid``.
@@ -166,7 +175,7 @@ def rows_of(
     check_one_source(split, valid)
 
     def opened(source: Table, name: str) -> pl.DataFrame:
-        rows = usable_rows(read_table(source, name), where, name, needed)
+        rows = usable_rows(read_table(source, name, csv=csv, columns=columns), where, name, needed)
         return rows if prepare is None else prepare(rows, name)
 
     frame = opened(table, "table")

@@ -41,6 +41,7 @@ class Saved(Protocol):
     history: History
     figures: dict[str, float]
     fits: int
+    temperature: float
 
     @property
     def groups(self) -> Groups:
@@ -90,6 +91,7 @@ def record_of(learner: Saved) -> Json:
         "metrics": finite(learner.figures),
         "history": [finite(epoch) for epoch in learner.history],
         "fits": learner.fits,
+        "temperature": learner.temperature,
         "frozen": list(frozen_groups(learner.groups)),
     }
 
@@ -213,6 +215,7 @@ def _take_state(learner: Saved, record: Json, folder: Path) -> None:
         learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
         learner.figures = _numbers(record["metrics"])
         learner.fits = int(record["fits"])
+        learner.temperature = float(record.get("temperature", 1.0))
         for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
             for parameter in parameters:
                 parameter.requires_grad_(not frozen)

@@ -335,7 +335,7 @@ class ImageLearner(ApplicationLearner):
         pixels = pixels.to(self.engine.device)
         self.model.eval()
         with torch.no_grad(), self.engine.autocast():
-            probabilities = self.codec.target.prediction(self.model(pixels))
+            probabilities = self.prediction(self.model(pixels))
         index = int(probabilities.argmax()) if label is None else classes.index(label)
         heat = grad_cam(self.model, pixels, torch.tensor([index], device=pixels.device))
         return Explanation(classes[index], self.codec.target.decode_one(probabilities), pixels[0].cpu(), heat[0].cpu())
@@ -379,7 +379,9 @@ class ImageLearner(ApplicationLearner):
         )  # fmt: skip
 
     def _predictor(self, tta: int) -> Predictor:
-        return Predictor(self.model, self.codec, self.engine, checked_views(tta), self.training.seed)
+        return Predictor(
+            self.model, self.codec, self.engine, checked_views(tta), self.training.seed, self.temperature
+        )  # fmt: skip
 
     def _row_loss(self) -> Loss:
         smoothing = self.training.label_smoothing if isinstance(self.training, ImageTraining) else 0.0
