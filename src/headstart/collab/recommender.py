@@ -243,22 +243,6 @@ class Recommender(ABC):
         """
         return scores
 
-    def describe(self) -> list[str]:
-        """Return a few lines on the training rows, for people."""
-        codec, rows = self.codec, len(self.seen)
-        what = "rows of who chose what" if codec.target is None else f"ratings in the column {codec.rating!r}"
-        facts = ", ".join(codec.item_facts.columns)
-        lines = [
-            f"trained on   {rows:,} {what}",
-            f"users        {len(codec.users) - 1:,} in the column {codec.user!r}",
-            f"items        {len(codec.items) - 1:,} in the column {codec.item!r}"
-            + (f", with {facts}" if facts else ""),
-        ]
-        if codec.target is not None and codec.target.range is not None:
-            low, high = codec.target.range
-            lines.append(f"range        {low:g} to {high:g}, mean {codec.target.mean[0]:.3f}")
-        return lines
-
     # ---- inside
 
     def _chunks(self, users: Tensor) -> Iterator[Tensor]:

@@ -148,10 +148,6 @@ class Quantiles(Numeric):
         values = prediction[0].tolist()
         return {name: values[index] for name, index in self._indices().items()}
 
-    def describe(self) -> str:
-        """Return a line such as ``sales (quantiles 0.1, 0.5, 0.9)``."""
-        return f"{self.columns[0]} (quantiles {', '.join(f'{level:g}' for level in self.quantiles)})"
-
     def _indices(self) -> dict[str, int]:
         """Output of each decoded column."""
         middle = min(range(self.outputs), key=lambda index: abs(self.quantiles[index] - 0.5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,8 +41,6 @@ VIEWS = 0x77A
 """Tells the draws of test-time augmentation from those of training."""
 
 Rows: TypeAlias = NDArray[np.int64]
-
-Views: TypeAlias = Callable[[ImageSource, Rows], Tensor]
 
 
 @dataclass(frozen=True)
