@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import check_columns, read_table, to_source
@@ -230,7 +230,8 @@ class _Changed:
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for batch in self._loader.batches(epoch, start_step):
             images = batch.inputs[0]
-            changed = self._augment(images, self._drawn.expand(len(images), -1)) if len(images) else images
+            drawn = to_device(self._drawn, images.device).expand(len(images), -1)
+            changed = self._augment(images, drawn) if len(images) else images
             yield replace(batch, inputs=(changed,))
 
 
