@@ -153,16 +153,17 @@ class RatingsData(Data):
             return joined
 
         def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, ...]]]:
-            items = None if settings.items is None else read_table(settings.items, "items")
-            users = None if settings.users is None else read_table(settings.users, "users")
-            fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
+            readings = known.readings
+            items = None if settings.items is None else read_table(settings.items, "items", readings=readings)
+            users = None if settings.users is None else read_table(settings.users, "users", readings=readings)
+            fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
             return fitted, fitted.encode(train, with_target=True)
 
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
-            needed=needed, prepare=prepare,
+            needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
         )  # fmt: skip
         assembled = assemble(rows, fit, codec=codec)
         order, known = _in_order(*assembled.train.inputs)

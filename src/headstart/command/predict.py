@@ -57,11 +57,21 @@ def predict(
     _write(frame.with_columns(predictions), out)
 
 
-def evaluate(folder: Folder, source: Input, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Print the metrics of a saved model over all rows of a table with the target, or over a folder per class."""
+def evaluate(
+    folder: Folder,
+    source: Input,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Condition on the rows, as for train, such as \"Sales > 0\"; others are left out."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Print the metrics of a saved model over the rows of a table with the target, or over a folder per class."""
     from headstart import load
 
-    metrics = metrics_in(load(folder, device=device).evaluate(source))
+    learner = load(folder, device=device)
+    metrics = metrics_in(learner.evaluate(source) if where is None else learner.evaluate(source, where=where))
     if as_json:
         typer.echo(json.dumps({"metrics": metrics}))
     else:

@@ -12,7 +12,8 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.core.values import Range, Value, from_json, options_of, to_json, unknown_option
 from headstart.frames.codec import Codec, Encoded
-from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.door import Table, open_table, read_table, usable_rows
+from headstart.frames.readings import Reading
 from headstart.frames.splits import Splitter, split_rows
 
 __all__ = ["Assembled", "DataOptions", "DataSettings", "Rows", "assemble", "check_settled", "rows_of", "share"]
@@ -113,6 +114,7 @@ def rows_of(
     usual: Splitter,
     where: str | None = None,
     needed: Sequence[str] = (),
+    readings: Mapping[str, Reading] | None = None,
     prepare: Callable[[pl.DataFrame, str], pl.DataFrame] | None = None,
 ) -> Rows:
     """Open a table, filter its rows, and split them.
@@ -123,7 +125,9 @@ def rows_of(
         split: how to split ``table``; None: ``usual``. `headstart.splits.train_on_all` leaves no validation rows.
         usual: the split where none is given.
         where: a SQL condition on the rows of both parts.
-        needed: columns in which no row may be missing.
+        needed: columns that both parts must have.
+        readings: how columns of text are read, such as an earlier codec's; others are settled by the values of
+            ``table``, for both parts.
         prepare: called on each table that was read, after the filter, with its name for messages: ``"table"`` or
             ``"valid"``.
 
@@ -134,13 +138,14 @@ def rows_of(
     if valid is not None and split is not None:
         raise ConfigError("give validation rows by split= or by valid=, not by both")
 
-    def opened(source: Table, name: str) -> pl.DataFrame:
-        rows = usable_rows(read_table(source, name), where, name, needed)
+    def usable(read: pl.DataFrame, name: str) -> pl.DataFrame:
+        rows = usable_rows(read, where, name, needed)
         return rows if prepare is None else prepare(rows, name)
 
-    frame = opened(table, "table")
+    opened = open_table(table, readings=readings)
+    frame = usable(opened.frame, "table")
     if valid is not None:
-        return Rows(frame, opened(valid, "valid"))
+        return Rows(frame, usable(read_table(valid, "valid", readings={**opened.readings, **(readings or {})}), "valid"))
     indices = split_rows(frame, split or usual)
     if not len(indices.valid):
         return Rows(frame, None)

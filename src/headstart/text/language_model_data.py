@@ -13,6 +13,7 @@ from headstart.core.engine import Engine
 from headstart.core.values import Range
 from headstart.frames.assemble import rows_of
 from headstart.frames.door import Table
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
@@ -99,7 +100,10 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told
+        )
         train = [texts_of(rows.train, columns, marks)]
         valid_texts = None if rows.valid is None else [texts_of(rows.valid, columns, marks)]
         return cls._of(train, valid_texts, settings, columns=columns, marks=marks, engine=engine)

@@ -18,7 +18,7 @@ from torch import Tensor
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import check_columns, read_table, to_source
+from headstart.frames.door import check_columns, read_table, to_source, usable_rows
 from headstart.training.evaluation import run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
@@ -94,7 +94,7 @@ class Predictor:
             raise ConfigError(
                 "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
             )
-        frame = read_table(images)
+        frame = read_table(images, readings=self.codec.readings)
         check_columns(frame, [self.codec.path], "the table (paths)")
         paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder))
         return to_source(self._files(paths_of_table, on_error, workers), images)
@@ -179,7 +179,9 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
 
 @contextmanager
-def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
+def labelled_loader(
+    codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None, where: str | None = None
+) -> Iterator[ImageLoader]:
     """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:
@@ -190,8 +192,8 @@ def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str 
         frame = frame.rename({"path": codec.path, "label": codec.target.column})
         root = Path(images)
     else:
-        frame, root = read_table(images), root_of(images, folder)
-    check_columns(frame, [codec.path, *codec.target.columns], "the table")
+        frame, root = read_table(images, readings=codec.readings), root_of(images, folder)
+    frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
     target = codec.target.encode(frame)
     paths = absolute_paths(frame[codec.path], root)
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
