@@ -43,11 +43,13 @@ class Opened:
 
     Attributes:
         frame: its rows.
+        unread: the same, but columns of text as they stand there: of a file of text, all columns.
         readings: how its columns of text were read, by column.
         categories: columns that the table itself declares as categories, whatever they hold.
     """
 
     frame: pl.DataFrame
+    unread: pl.DataFrame
     readings: Mapping[str, Reading]
     categories: frozenset[str] = frozenset()
 
@@ -110,7 +112,7 @@ def open_table(
             if not untyped and not isinstance(reading, ReadAsDate):
                 reading = ReadAsText(missing=False, formats=reading.formats)  # text by its type, all of it
         chosen[column] = reading
-    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source))
+    return Opened(read_columns(frame, chosen), frame, chosen, _declared_categories(source))
 
 
 def _read_any(source: Table, name: str) -> tuple[pl.DataFrame, bool]:

@@ -53,6 +53,11 @@ class TextEnsemble:
         self.learners = list(learners)
         self.metrics: dict[str, float] = {}
 
+    @property
+    def codec(self) -> TextCodec:
+        """The codec of the first member; all read the same columns."""
+        return self.learners[0].codec
+
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
         """Predict the label of one text, a list of texts, a table or a folder: as `TextLearner.predict`."""
         if isinstance(rows, str | Mapping):
