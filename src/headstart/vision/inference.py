@@ -24,7 +24,7 @@ from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
 from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
-from headstart.vision.images import FileImages, ImageSource, array_images
+from headstart.vision.images import FileImages, ImageSource, array_images, channels_last
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
 from headstart.vision.settings import OnError
@@ -160,8 +160,8 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
     Args:
         codec: which has the size.
-        image: a path, the content of a file, a pillow image, or an array ``(height, width)`` or
-            ``(height, width, channels)``.
+        image: a path, the content of a file, a pillow image, an array ``(height, width)`` or
+            ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``.
 
     Raises:
         DataError: it is missing, damaged, too large, or no image.
@@ -172,7 +172,7 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
     if isinstance(image, list | tuple) and all(isinstance(path, str | Path) for path in image):
         return None
     if isinstance(image, np.ndarray | Tensor | list | tuple):
-        array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
+        array = np.asarray(channels_last(image).cpu() if isinstance(image, Tensor) else image)
         if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             return array_images(array[None]).at(codec.sizing).take(np.zeros(1, dtype=np.int64))
     return None
