@@ -57,7 +57,7 @@ def predict(
     for name in predictions.columns:
         if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    _write(_shown(opened, out).with_columns(predictions), out)
+    _write(_as_written(source, opened, typed=out is not None and out.suffix == ".parquet").with_columns(predictions), out)
 
 
 def evaluate(
@@ -157,9 +157,11 @@ def _rows(learner: Any, source: Path) -> Opened:
     return open_table(source, "input", readings=learner.codec.readings)
 
 
-def _shown(opened: Opened, out: Path | None) -> pl.DataFrame:
-    """Return the columns of a table as they are written: as they were, except that Parquet has types."""
-    return opened.frame if out is not None and out.suffix == ".parquet" else opened.unread
+def _as_written(source: Path, opened: Opened, *, typed: bool) -> pl.DataFrame:
+    """Return the columns of a table as they are written there: those of a CSV file as texts, unless types are wanted."""
+    from headstart.frames.door import read_texts
+
+    return read_texts(source, "input") if opened.untyped and not typed else opened.frame
 
 
 def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) -> pl.DataFrame:
@@ -178,7 +180,7 @@ def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) ->
     else:
         opened = _rows(learner, source)
         predictions = learner.predict(opened.frame, folder=source.parent, on_error=on_error)
-        found = (opened.unread if flat else opened.frame).with_columns(predictions)
+        found = _as_written(source, opened, typed=not flat).with_columns(predictions)
     assert isinstance(found, pl.DataFrame)
     if flat and isinstance(found.schema["prediction"], pl.List):
         found = found.with_columns(pl.col("prediction").cast(pl.List(pl.String)).list.join("|"))

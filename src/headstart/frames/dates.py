@@ -57,7 +57,9 @@ _DAY_OR_MONTH_FIRST = re.compile(
     rf"[0-9]{{1,2}}(?P<by>[/.-])[0-9]{{1,2}}(?P=by)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?:{_TIME})?"
 )
 _YEAR_FIRST = re.compile(rf"[1-9][0-9]{{3}}(?P<by>[/.-])[0-9]{{1,2}}(?P=by)[0-9]{{1,2}}(?:{_TIME})?")
-_DAY_AND_NAME = re.compile(rf"[0-9]{{1,2}}(?P<by>[ -])[A-Za-z]{{3,9}}(?P=by)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?:{_TIME})?")
+_DAY_AND_NAME = re.compile(
+    rf"[0-9]{{1,2}}(?P<by>[ -])[A-Za-z]{{3,9}}(?P=by)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?:{_TIME})?"
+)
 _NAME_AND_DAY = re.compile(rf"[A-Za-z]{{3,9}} [0-9]{{1,2}}(?P<comma>,?) [0-9]{{4}}(?:{_TIME})?")
 
 EARLIEST_YEAR = 1000
@@ -110,7 +112,7 @@ def checked_format(date_format: str) -> str:
     """
     day = datetime.datetime(2015, 6, 20)
     try:
-        read = datetime.datetime.strptime(day.strftime(date_format), date_format)  # noqa: DTZ007 - no zone is meant
+        read = datetime.datetime.strptime(day.strftime(date_format), date_format)
     except ValueError:
         read = None
     if read is None or read.date() != day.date():

@@ -19,12 +19,12 @@ from headstart.frames.dates import DateForm, forms_of, read_dates, row_of
 from headstart.frames.missing_texts import without_missing
 
 __all__ = [
-    "Reading",
     "ReadAsDate",
     "ReadAsNumber",
     "ReadAsText",
     "ReadAsTruth",
     "ReadAsWhole",
+    "Reading",
     "numbers_in",
     "read_columns",
     "settle",

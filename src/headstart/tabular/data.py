@@ -195,7 +195,7 @@ class TabularData(Data):
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
 
-        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=codec)
         codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
         assert encoded.target is not None
         train = TensorLoader(
@@ -221,12 +221,12 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
     if codec is not None:
         return open_table(table, readings=codec.readings)
     continuous: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
-    opened = open_table(
-        table, readings=continuous, no_dates=settings.categorical, date_format=settings.date_format
-    )
+    opened = open_table(table, readings=continuous, no_dates=settings.categorical, date_format=settings.date_format)
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:
-        if name not in elsewhere and opened.frame.schema.get(name) == pl.String:  # here, where a row has its number in the table
+        if (
+            name not in elsewhere and opened.frame.schema.get(name) == pl.String
+        ):  # here, where a row has its number in the table
             texts_as_numbers(opened.frame[name], f"column {name!r} cannot be continuous")
     return opened
 

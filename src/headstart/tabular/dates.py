@@ -20,10 +20,7 @@ CONTINUOUS_PARTS = ("day_of_year",)
 """Parts that are numbers."""
 
 
-
-def date_parts(
-    series: pl.Series, *, with_time: bool, form: DateForm | None = None
-) -> dict[str, pl.Series]:
+def date_parts(series: pl.Series, *, with_time: bool, form: DateForm | None = None) -> dict[str, pl.Series]:
     """Return a date column's parts by name (``Date.month``), whole numbers; null where the date is missing.
 
     Years are those of the calendar, weeks those of ISO 8601; Monday is day 1 of the week.
@@ -82,4 +79,3 @@ def date_parts_of(value: Any, name: str, *, with_time: bool, form: DateForm = Da
     if with_time:
         parts[f"{name}.hour"] = getattr(value, "hour", 0)
     return parts
-
