@@ -91,7 +91,9 @@ def usual_vectors(chosen: str | Path, notes: list[str]) -> WordVectors | None:
         return None
     folder = datasets.find(DATA_SET) if chosen == "auto" else Path(chosen)
     if folder is None:
-        notes.append(f"no word vectors, which help most with few texts: 'headstart datasets get {DATA_SET}' fetches them once")
+        notes.append(
+            f"no word vectors, which help most with few texts: 'headstart datasets get {DATA_SET}' fetches them once"
+        )
         return None
     return read_vectors(folder)
 
