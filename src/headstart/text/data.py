@@ -38,6 +38,10 @@ from headstart.text.word_vectors import usual_vectors
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
+VALID_FRACTION = 0.1
+"""Share of validation rows where nothing else is said: they choose the epoch and the temperature, and the linear path,
+whose strength is chosen on held-out training texts, needs the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(CorpusSettings):
@@ -102,7 +106,7 @@ class TextData(CorpusData):
             text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
                 with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
             label: the column of labels: a class per row, or a list of classes.
-            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
             options: the fields of `TextSettings`.
@@ -117,7 +121,7 @@ class TextData(CorpusData):
         if label in columns:
             raise ConfigError(f"column {label!r} cannot be both text and label")
         needed = [*columns, label]
-        usual = by_random(seed=settings.seed)
+        usual = by_random(VALID_FRACTION, seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         told = told if settings.codec is None else settings.codec.readings
         rows = rows_of(
@@ -189,14 +193,14 @@ class TextData(CorpusData):
             folder: folder of ``.txt`` files.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``); None: see ``valid``.
             valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random fifth of the files.
+                ``train`` if there is one, else a random tenth of the files.
             exclude: names of folders to leave out, such as IMDB's ``unsup``, whose texts have no label.
             engine: device and processes.
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
         settings = TextSettings.of(options, cls.__name__)
         files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
-        rows = split_files(files, valid, split, by_random(seed=settings.seed), settings.where)
+        rows = split_files(files, valid, split, by_random(VALID_FRACTION, seed=settings.seed), settings.where)
         options = {**options, "where": None}
         everything = train_on_all if rows.valid is None else None
         return cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)

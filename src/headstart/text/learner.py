@@ -17,7 +17,7 @@ from headstart.training.settings import Plan, Training
 
 __all__ = ["TextLearner"]
 
-TOKENS_TO_READ = 1_500_000
+TOKENS_TO_READ = 2_000_000
 """Tokens that a network from fresh weights reads in all epochs together: half a minute of a processor."""
 
 
@@ -61,7 +61,7 @@ class TextLearner(ClassifierLearner, EncoderLearner):
         """Return three epochs: from a language model at 0.005 and lower rates at the input side, else at 0.01.
 
         Without a language model a network learns little that the linear path does not know, so that it reads no more
-        than a million and a half tokens, or all texts once.
+        than two million tokens, or all texts once.
         """
         if data.language_model is not None:
             return START_PLAN
