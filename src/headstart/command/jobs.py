@@ -178,8 +178,8 @@ class TextJob(Job):
     def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return texts, in a transformer's tokens if there is one; fetch the word vectors, which happens once."""
         from headstart import datasets
-        from headstart.text.word_vectors import DATA_SET as WORD_VECTORS
         from headstart.text.transformer_learner import read_tokenizer
+        from headstart.text.word_vectors import DATA_SET as WORD_VECTORS
 
         if engine.is_main and given.get("linear", True) and given.get("word_vectors", "auto") == "auto":
             with contextlib.suppress(DataError):  # the data have a note on it

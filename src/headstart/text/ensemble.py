@@ -16,6 +16,7 @@ from headstart.core.errors import ConfigError
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
+from headstart.text.codec import TextCodec
 from headstart.text.learner import TextLearner
 from headstart.text.transformer_learner import TransformerLearner
 from headstart.training.saved import model_tensors, record_of, save_values
@@ -137,4 +138,5 @@ class TextEnsemble:
 def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
     """Return a member's weights under their own names, and the tensors of all codecs."""
     prefix = f"{number}."
-    return {name.removeprefix(prefix): part for name, part in tensors.items() if not name[0].isdigit() or name.startswith(prefix)}
+    chosen = {name: part for name, part in tensors.items() if name.startswith(prefix) or not name[0].isdigit()}
+    return {name.removeprefix(prefix): part for name, part in chosen.items()}

@@ -8,6 +8,7 @@ that the network sees how far they can be trusted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,7 +188,7 @@ class _Problem:
             whole = (self.weights * self.factors).view(len(self.weights), FOLDS + 1, -1)[:, -1].clone()
             best, self.bias = (loss, strength, whole, held_out), self.biases[-1].clone()
         assert best is not None
-        return best[1:]
+        return best[1], best[2], best[3]
 
     def _loss(self, outputs: Tensor, weight: Tensor) -> float:
         batch = Batch(inputs=(), rows=self.rows, target=self.encoded, weight=weight)
@@ -231,11 +232,21 @@ class _Problem:
         return (totals.abs() / (counts + 1)).sqrt().flatten(1)
 
 
-def _minimise(parameters: list[Tensor], evaluate: Any) -> Tensor:
-    """Minimise a convex function by L-BFGS, in place; return its last third result at the minimum."""
+def _minimise(parameters: list[Tensor], evaluate: Callable[[], tuple[Tensor, list[Tensor], Tensor]]) -> Tensor:
+    """Minimise a convex function by L-BFGS.
+
+    **Source:** Nocedal and Wright, "Numerical Optimization" (2006), section 7.2.
+
+    Args:
+        parameters: where to begin; they are changed in place.
+        evaluate: returns the function's value, its gradient by each parameter, and something besides.
+
+    Returns:
+        What ``evaluate`` returns besides, at the minimum.
+    """
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    optimizer = torch.optim.LBFGS(
+    optimizer: Any = torch.optim.LBFGS(
         parameters, max_iter=ITERATIONS, history_size=6, tolerance_grad=1e-6, tolerance_change=1e-5,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
@@ -249,8 +260,7 @@ def _minimise(parameters: list[Tensor], evaluate: Any) -> Tensor:
     optimizer.step(closure)
     for parameter in parameters:
         parameter.grad = None
-    result: Tensor = evaluate()[2]
-    return result
+    return evaluate()[2]
 
 
 # ---- inside
@@ -295,7 +305,9 @@ def _vectors_of(texts: Tokenized, vectors: WordVectors | None) -> tuple[Tensor, 
 def _folds(texts: Tokenized) -> NDArray[np.int64]:
     """Return a fold for each text, by its words, so that repeated texts are held out together."""
     hashes = hash_words(texts.types).view(np.uint64)[texts.ids]
-    place = np.arange(len(hashes), dtype=np.uint64) - np.repeat(np.cumsum(texts.lengths) - texts.lengths, texts.lengths).astype(np.uint64)
+    place = np.arange(len(hashes), dtype=np.uint64) - np.repeat(
+        np.cumsum(texts.lengths) - texts.lengths, texts.lengths
+    ).astype(np.uint64)
     mixed = (hashes ^ (hashes >> np.uint64(29))) * (place * np.uint64(2) + np.uint64(1))
     sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed)])
     ends = np.cumsum(texts.lengths)
