@@ -200,7 +200,7 @@ def test_vectors_speak_of_words_that_no_training_text_has() -> None:
         labels.append("pos" if good else "neg")
     rows = pl.DataFrame({"text": texts, "label": labels})
     target = fit_target(rows, ["label"], kind="label")
-    new = Tokenized.of([["the", "nice"], ["the", "dull"], ["zebra"], []])
+    new = Tokenized.of([["the", "nice"], ["the", "dull"], ["jumbo"], []])
     with_vectors, without = (
         fit_linear(tokenized(texts), target, target.encode(rows), None, chosen)[0] for chosen in (vectors(), None)
     )
