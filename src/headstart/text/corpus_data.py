@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, TypeVar
 import polars as pl
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
 from headstart.targets.target import ClassTarget
@@ -19,6 +20,7 @@ from headstart.text.corpus import Corpus, Texts, count_tokens
 from headstart.text.pretrained import read_codec
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokenizing import AnyTokenizer, TokenizerName, choose_tokenizer
+from headstart.text.tokens import unspaced_share
 from headstart.text.vocabulary import Vocabulary
 from headstart.training.loaders import Data
 
@@ -34,6 +36,9 @@ __all__ = [
 
 EVALUATION_BATCH = 64
 """Texts, or streams, per batch when nothing is trained."""
+
+UNSPACED = 0.2
+"""Share of letters of scripts without blanks between words from which on subwords are advised."""
 
 CorpusSettingsT = TypeVar("CorpusSettingsT", bound="CorpusSettings")
 
@@ -169,10 +174,25 @@ def fit_codec(
     if tokenizer.words is not None:
         learnt = codec(Vocabulary(tokenizer.words))
     else:
+        if engine.is_main:
+            _warn_of_unspaced(counted.types, counted.counts.tolist())
         limits = {"min_freq": settings.min_freq, "max_vocab": settings.max_vocab}
         learnt = codec(Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits))
     corpus = counted.corpus(learnt.vocabulary)
     return learnt, corpus.reverse() if learnt.backward else corpus
+
+
+def _warn_of_unspaced(types: Sequence[str], counts: Sequence[int]) -> None:
+    """Warn of texts that words cannot cut."""
+    share = unspaced_share(types, counts)
+    if share >= UNSPACED:
+        warnings.warn(
+            f"{share:.0%} of the letters belong to scripts without blanks between words (Chinese, Japanese, Thai ...),"
+            " so that whole phrases count as words, and most are unknown: use tokenizer='subwords'"
+            " (--tokenizer subwords)",
+            HeadstartWarning,
+            stacklevel=4,
+        )
 
 
 def frame_of(texts: Sequence[str], name: str) -> pl.DataFrame:
