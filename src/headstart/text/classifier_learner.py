@@ -136,7 +136,7 @@ class ClassifierLearner(ApplicationLearner):
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """Return ``valid_loss`` and the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.codec.columns, self.codec.label.column)
+        rows = read_rows(table, self.codec.columns, self.codec.label.columns[0], self.codec.label.classes)
         return self.validate(text_loader(self.codec, rows, self.engine, with_target=True))
 
     def explain(self, text: str | Mapping[str, Any], of: Any = None) -> Explanation:

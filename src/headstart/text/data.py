@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Unpack
 
@@ -15,6 +15,7 @@ from headstart.core.values import Range
 from headstart.frames.assemble import assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.folders import LabelFolder
 from headstart.frames.splits import Splitter, by_random, train_on_all
 from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -29,7 +30,7 @@ from headstart.text.corpus_data import (
     frame_of,
     reading_of_start,
 )
-from headstart.text.folders import find_texts, read_texts, split_files
+from headstart.text.folders import check_one_split, find_texts, read_texts, split_files
 from headstart.text.loaders import BucketLoader
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
@@ -144,6 +145,7 @@ class TextData(CorpusData):
         *,
         split: Splitter | None = None,
         valid: str | None = None,
+        label_folder: LabelFolder | None = None,
         exclude: Sequence[str] = ("unsup",),
         engine: Engine | None = None,
         **options: Unpack[TextDataOptions],
@@ -151,20 +153,24 @@ class TextData(CorpusData):
         """Read text files from a folder per label: ``pos/1.txt``; or ``train/pos/1.txt`` and ``test/pos/1.txt``.
 
         Args:
-            folder: folder of ``.txt`` files.
+            folder: folder of ``.txt`` files, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``); None: see ``valid``.
-            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random fifth of the files.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
+                ``test`` beside ``train`` if there is one, else a random fifth of the files.
+            label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
+                holds the text. None: the first; where each holds folders of the same names, you are asked.
             exclude: names of folders to leave out, such as IMDB's ``unsup``, whose texts have no label.
             engine: device and processes.
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
         settings = TextSettings.of(options, cls.__name__)
-        files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
-        rows = split_files(files, valid, split, by_random(seed=settings.seed), settings.where)
+        check_one_split(valid, split)
+        files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
+        rows = split_files(read_texts(files), split, by_random(seed=settings.seed), settings.where)
         options = {**options, "where": None}
         everything = train_on_all if rows.valid is None else None
-        return cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
+        data = cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
+        return replace(data, notes=(*found, *data.notes))
 
     @classmethod
     def from_texts(

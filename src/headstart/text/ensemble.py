@@ -84,7 +84,7 @@ class TextEnsemble:
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """Return the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.learners[0].codec.columns, self.target.column)
+        rows = read_rows(table, self.learners[0].codec.columns, self.target.columns[0], self.target.classes)
         check_columns(rows, self.target.columns, "the table (label)")
         return self._measured(self.probabilities(rows), self.target.original(self.target.encode(rows)))
 

@@ -25,7 +25,7 @@ from headstart.text.corpus_data import (
     frame_of,
     reading_of_start,
 )
-from headstart.text.folders import Files, find_texts, split_files
+from headstart.text.folders import Files, check_one_split, find_texts, split_files
 from headstart.text.loaders import StreamLoader
 
 __all__ = ["LanguageModelData", "LanguageModelDataOptions", "LanguageModelSettings", "language_model_loader"]
@@ -118,21 +118,23 @@ class LanguageModelData(CorpusData):
         """Read the ``.txt`` files under a folder, piece by piece, so that they need not fit into memory.
 
         Args:
-            folder: folder of ``.txt`` files, in any layout.
+            folder: folder of ``.txt`` files, in any layout, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``); None: see ``valid``.
-            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random tenth of the files.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
             exclude: names of folders to leave out.
             engine: device and processes.
             options: the fields of `LanguageModelSettings`; ``where`` sees the columns of ``split``.
         """
         settings = LanguageModelSettings.of(options, cls.__name__)
-        files = find_texts(folder, exclude=exclude)
-        rows = split_files(files, valid, split, by_random(0.1, seed=settings.seed), settings.where)
+        check_one_split(valid, split)
+        files, found = find_texts(folder, valid=valid, exclude=exclude)
+        rows = split_files(files, split, by_random(0.1, seed=settings.seed), settings.where)
         train = Files(rows.train["path"].to_list())
         valid_texts = None if rows.valid is None else Files(rows.valid["path"].to_list())
         characters = sum(Path(path).stat().st_size for path in train.paths)
-        return cls._of(train, valid_texts, settings, characters=characters, engine=engine)
+        data = cls._of(train, valid_texts, settings, characters=characters, engine=engine)
+        return replace(data, notes=(*found, *data.notes))
 
     @classmethod
     def from_texts(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence

@@ -15,11 +15,12 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.assemble import share
 from headstart.frames.door import Table, usable_rows
+from headstart.frames.folders import SPLIT, LabelFolder, opened_folder
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
 from headstart.training.loaders import Data
 from headstart.vision.codec import ImageCodec
 from headstart.vision.duplicates import duplicates, near_duplicates
-from headstart.vision.folders import SPLIT, absolute_paths, folder_table, labelled_table, root_of
+from headstart.vision.folders import absolute_paths, folder_table, labelled_table, root_of
 from headstart.vision.images import FileImages, Images, array_images
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.settings import ImageDataOptions, ImageSettings
@@ -60,32 +61,46 @@ class ImageData(Data):
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, /, *, split: Splitter | None = None, **options: Unpack[ImageDataOptions]
+        cls,
+        folder: str | Path,
+        /,
+        *,
+        split: Splitter | None = None,
+        valid: str | None = None,
+        label_folder: LabelFolder | None = None,
+        **options: Unpack[ImageDataOptions],
     ) -> ImageData:
-        """Make data of a folder of images for each class; ``train`` and ``valid`` folders above them are the split.
+        """Make data of a folder of images for each class; folders of a split above or below them are understood.
 
         Args:
-            folder: holds a folder per class, or ``train`` and ``valid`` (``val``, ``validation``) with those inside.
+            folder: holds a folder per class; or ``train`` (``training``) and ``valid`` (``validation``, ``val``,
+                ``dev``, ``test`` ...) with those inside; or each class's folder holds these. Also a zip archive of one.
             split: from `headstart.splits`; the table that it gets has the columns ``path`` (relative to the folder),
                 ``label`` and, with ``group=``, ``group``. None: the folders' own, else a random fifth validates; with
                 ``group=`` a fifth of the groups. ``splits.train_on_all``: none.
+            valid: first folder inside it whose images validate; None: by the names above.
+            label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
+                holds the image. None: the first; where each holds folders of the same names, you are asked.
             options: see `ImageSettings` and `ImageDataOptions`.
 
         Raises:
-            DataError: no images, one class, files that cannot be read.
+            DataError: no images, one class, a layout that can be read in two ways, files that cannot be read.
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_folder", options)
         if settings.folder is not None or settings.separator is not None:
             raise ConfigError("folder= and separator= are for tables; a folder's labels are the folders in it")
-        frame, notes = folder_table(Path(folder), settings.group)
+        if valid is not None and (split is not None or settings.group is not None):
+            raise ConfigError("give validation images by valid=, or by split= or group=, not by both")
+        root = opened_folder(folder, cache_folder(settings.cache))
+        frame, notes = folder_table(root, settings.group, valid=valid, label_folder=label_folder)
         frame = usable_rows(frame, settings.where, "table", ["path", "label"])
         if settings.group is not None:
             split = _split_by_group("group", split, settings)
         elif split is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
         data = cls._of_images(
-            frame, _files(absolute_paths(frame["path"], Path(folder)), settings), "path", "label", split, settings,
+            frame, _files(absolute_paths(frame["path"], root), settings), "path", "label", split, settings,
             codec, engine,
         )  # fmt: skip
         return replace(data, notes=(*notes, *data.notes))

@@ -19,15 +19,18 @@ from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import check_columns, read_table, to_source
+from headstart.frames.folders import is_folder, opened_folder, walk
 from headstart.training.evaluation import run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
-from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
+from headstart.vision.decoding import ENDINGS
+from headstart.vision.folders import absolute_paths, folder_table, root_of
 from headstart.vision.images import FileImages, ImageSource, array_images
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
 from headstart.vision.settings import OnError
+from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
 __all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
@@ -74,13 +77,13 @@ class Predictor:
         """Predict one image or many: see `headstart.vision.learner.ImageLearner.predict`."""
         if on_error not in get_args(OnError):
             raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
-        if isinstance(images, str | Path) and Path(images).is_dir():
-            root = Path(images)
-            paths, _ = image_files(root)
-            if not paths:
+        if is_folder(images):
+            root = opened_folder(images, cache_folder(None))
+            names = ["/".join(parts) for parts in walk(root, ENDINGS).files]
+            if not names:
                 raise DataError(f"{root} holds no images")
-            names = pl.DataFrame({"path": [str(path.relative_to(root)) for path in paths]})
-            return names.hstack(self._files([str(path) for path in paths], on_error, workers))
+            files = self._files([str(root / name) for name in names], on_error, workers)
+            return pl.DataFrame({"path": names}).hstack(files)
         single = one_image(self.codec, images)
         if single is not None:
             return self._one(single)
@@ -185,10 +188,10 @@ def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str 
     Raises:
         DataError: no images, no labels, or a label that training did not have.
     """
-    if isinstance(images, str | Path) and Path(images).is_dir():
-        frame, _ = folder_table(Path(images))
-        frame = frame.rename({"path": codec.path, "label": codec.target.column})
-        root = Path(images)
+    if is_folder(images):
+        root = opened_folder(images, cache_folder(None))
+        frame, _ = folder_table(root, classes=codec.target.classes)
+        frame = frame.rename({"path": codec.path, "label": codec.target.columns[0]})
     else:
         frame, root = read_table(images), root_of(images, folder)
     check_columns(frame, [codec.path, *codec.target.columns], "the table")
