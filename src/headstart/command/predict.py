@@ -138,9 +138,10 @@ def generate(
 def _rows(learner: Any, source: Path) -> pl.DataFrame:
     """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
     from headstart.frames.door import read_table
+    from headstart.frames.folders import is_folder
     from headstart.tabular.learner import TabularLearner
 
-    if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
+    if is_folder(source) and "read" in APPLICATIONS[learner.application].does:
         rows: pl.DataFrame = learner.rows_of(source)
         return rows
     if isinstance(learner, TabularLearner):  # read as its training rows were: a code 01 stays 01
@@ -160,9 +161,10 @@ def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) ->
     import polars as pl
 
     from headstart.frames.door import read_table
+    from headstart.frames.folders import is_folder
 
-    if source.is_dir() or source.suffix.lower() not in TABLES:
-        found = learner.predict(source if source.is_dir() else [source], on_error=on_error)
+    if is_folder(source) or source.suffix.lower() not in TABLES:
+        found = learner.predict(source if is_folder(source) else [source], on_error=on_error)
     else:
         table = read_table(source, "input")
         found = table.with_columns(learner.predict(table, folder=source.parent, on_error=on_error))

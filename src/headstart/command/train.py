@@ -145,19 +145,22 @@ class Job:
 
     def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return the application's data of a table or folder."""
+        from headstart.frames.folders import is_folder
+
         settings = self.chosen(given, self.settings_type)
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        if source.is_dir() and not self.application.folders:
+        folder = is_folder(source)
+        if folder and not self.application.folders:
             raise ConfigError(f"{source} is a folder; train {self.application.name} takes a CSV or Parquet file")
         arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
-        known, other = reversed(arguments) if source.is_dir() else arguments
+        known, other = reversed(arguments) if folder else arguments
         for name in given:
             if name in other - known - set(settings):
-                here, there = ("a folder", "a table") if source.is_dir() else ("a table", "a folder")
+                here, there = ("a folder", "a table") if folder else ("a table", "a folder")
                 raise ConfigError(f"--{name.replace('_', '-')} is for {there}, and {source} is {here}")
-        make = self.data_type.from_folder if source.is_dir() else self.data_type.from_table
+        make = self.data_type.from_folder if folder else self.data_type.from_table
         return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
     def notes(self, data: Any) -> list[str]:

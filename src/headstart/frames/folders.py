@@ -3,7 +3,7 @@
 These layouts are understood, each also inside one folder of its own and in a zip archive:
 
     pos/1.txt                       the class is the folder's name
-    train/pos/1.txt, test/pos/2.txt the first folder is the part: train or training; valid, validation, val, dev, test ...
+    train/pos/1.txt, test/pos/2.txt the first folder is the part: train, training; valid, validation, val, dev, test ...
     pos/train/1.txt, pos/test/2.txt the second folder is the part
 
 Hidden files and folders (``.ipynb_checkpoints``, ``._1.txt``, ``__MACOSX``, ``Thumbs.db``) are skipped and counted; a
@@ -423,5 +423,5 @@ def _entries(entries: Sequence[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipIn
             except UnicodeError:
                 name = entry.filename
         parts = tuple(part for part in PurePosixPath(name).parts if part not in ("/", "..", "."))
-        if not entry.is_dir() and parts and not parts[0].lower() == "__macosx":
+        if not entry.is_dir() and parts and parts[0].lower() != "__macosx":
             yield entry, parts

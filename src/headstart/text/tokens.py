@@ -5,8 +5,8 @@ blank lines become one token ``<br>``. Entities such as ``&amp;`` are replaced b
 more than three times (``sooooo``, ``!!!!!!``) are cut to three. A name in angle brackets, ``<summ>``, is one token:
 field marks and special tokens have this form.
 
-A letter and its combining marks belong together in every script: text is composed first (Unicode's form NFC), and marks,
-as well as the joiners inside words of Persian or Malayalam, do not end a word.
+A letter and its combining marks belong together in every script: text is composed first (Unicode's form NFC), and
+marks, as well as the joiners inside words of Persian or Malayalam, do not end a word.
 """
 
 from __future__ import annotations
