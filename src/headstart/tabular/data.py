@@ -20,7 +20,7 @@ from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import sort_columns
 from headstart.tabular.dates import as_moments
 from headstart.tabular.features import FeatureRecipe
-from headstart.targets.fit import KindOption, fit_target
+from headstart.targets.fit import OF_THE_TARGET, TargetOptions, TargetSettings
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
 
@@ -39,7 +39,7 @@ EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularSettings(DataSettings):
+class TabularSettings(TargetSettings, DataSettings):
     """How a table's columns are used, and what is predicted.
 
     Attributes:
@@ -48,13 +48,6 @@ class TabularSettings(DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type.
         exclude: columns not to use.
-        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
-            ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
-            numbers.
-        log_target: predict the logarithm of a positive number: right where relative errors matter.
-        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
-        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
-            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
         weight: column with each training row's weight in the loss, 0 or more; validation rows all count alike.
         class_weight: weight of each class in the training loss: ``"balanced"``, each class counts the same; or a weight
             above 0 by class.
@@ -69,34 +62,24 @@ class TabularSettings(DataSettings):
     continuous: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    target_kind: KindOption | None = None
-    log_target: bool = False
-    y_range: tuple[float, float] | None = None
-    quantiles: tuple[float, ...] | None = None
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
 
 
-class TabularDataOptions(DataOptions, total=False):
+class TabularDataOptions(DataOptions, TargetOptions, total=False):
     """The fields of `TabularSettings` as keyword arguments."""
 
     categorical: Sequence[str]
     continuous: Sequence[str]
     dates: Sequence[str]
     exclude: Sequence[str]
-    target_kind: KindOption | None
-    log_target: bool
-    y_range: tuple[float, float] | None
-    quantiles: Sequence[float] | None
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
 
 
-OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "target_kind", "log_target", "y_range", "quantiles", "recipe",
-)  # fmt: skip
+OF_THE_CODEC = ("categorical", "continuous", "dates", "recipe", *OF_THE_TARGET)
 """Fields of `TabularSettings` that a codec has decided."""
 
 
@@ -168,10 +151,7 @@ class TabularData(Data):
         engine = engine or Engine()
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
-            fitted = fit_target(
-                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
-                quantiles=settings.quantiles,
-            )  # fmt: skip
+            fitted = settings.fit_target(train, targets)
             columns = sort_columns(
                 train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude,

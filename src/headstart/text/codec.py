@@ -18,7 +18,7 @@ from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
-from headstart.targets.target import ClassTarget
+from headstart.targets.target import AnyTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
 from headstart.text.tokenizing import AnyTokenizer
 from headstart.text.tokens import BOS, EOS
@@ -40,7 +40,7 @@ class TextCodec:
         tokenizer: what cuts texts into tokens.
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
-        target: the label; None for language models.
+        target: the label, or the numbers; None for language models.
     """
 
     columns: tuple[str, ...]
@@ -48,10 +48,10 @@ class TextCodec:
     tokenizer: AnyTokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: ClassTarget | None = None
+    target: AnyTarget | None = None
 
     @property
-    def label(self) -> ClassTarget:
+    def label(self) -> AnyTarget:
         """The target.
 
         Raises:
@@ -134,7 +134,7 @@ class TextCodec:
         """Return predictions as columns: ``prediction`` and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, float32 ``(rows, classes)``.
+            prediction: probabilities, float32 ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(list(self.label.decode(prediction).values()))
 

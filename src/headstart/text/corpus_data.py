@@ -14,7 +14,7 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
-from headstart.targets.target import ClassTarget
+from headstart.targets.target import AnyTarget
 from headstart.text.codec import TextCodec, total_characters
 from headstart.text.corpus import Corpus, Texts, count_tokens
 from headstart.text.pretrained import read_codec
@@ -142,7 +142,7 @@ def fit_codec(
     *,
     columns: Sequence[str],
     marks: Sequence[str] = (),
-    target: ClassTarget | None = None,
+    target: AnyTarget | None = None,
     characters: int | None = None,
     engine: Engine,
 ) -> tuple[TextCodec, Corpus]:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Unpack
+from typing import Annotated, Any, Unpack
 
 import polars as pl
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
-from headstart.frames.assemble import assemble, rows_of
+from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.folders import LabelFolder
 from headstart.frames.splits import Splitter, by_random, train_on_all
-from headstart.targets.fit import fit_target
+from headstart.targets.fit import (
+    OF_THE_TARGET,
+    TargetOptions,
+    TargetSettings,
+    check_labels,
+    label_or_target,
+    separated_labels,
+)
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus
@@ -37,7 +44,7 @@ __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextSettings(CorpusSettings):
+class TextSettings(TargetSettings, CorpusSettings):
     """How labelled texts become batches.
 
     Attributes:
@@ -46,16 +53,19 @@ class TextSettings(CorpusSettings):
             a number per class; None: each text counts the same.
         language_model: folder of a saved language model to start from. Its tokenizer, vocabulary and
             direction are used.
+        separator: character between several labels in one text, such as ``|``.
     """
 
     batch_size: Annotated[int, Range(low=1)] = 32
     class_weight: ClassWeight | None = None
+    separator: str | None = None
 
 
-class TextDataOptions(CorpusOptions, total=False):
+class TextDataOptions(CorpusOptions, TargetOptions, total=False):
     """The fields of `TextSettings` as keyword arguments."""
 
     class_weight: ClassWeight | None
+    separator: str | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -80,6 +90,7 @@ class TextData(CorpusData):
         text: Columns = "text",
         label: str = "label",
         *,
+        target: str | Sequence[str] | None = None,
         split: Splitter | None = None,
         valid: Table | None = None,
         engine: Engine | None = None,
@@ -91,7 +102,9 @@ class TextData(CorpusData):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
                 with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
-            label: the column of labels: a class per row, or a list of classes.
+            label: the column of labels, also of whole numbers: a class per row, or a list of classes.
+            target: the column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and
+                whole numbers with two values are classes, other numbers are numbers; or several columns of numbers.
             split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
@@ -104,24 +117,32 @@ class TextData(CorpusData):
         """
         settings = TextSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
-        if label in columns:
-            raise ConfigError(f"column {label!r} cannot be both text and label")
-        needed = [*columns, label]
+        targets, kind = label_or_target(label, target)
+        for column in targets:
+            if column in columns:
+                raise ConfigError(f"column {column!r} cannot be both text and label")
+        needed = [*columns, *targets]
+
+        def prepare(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+            return separated_labels(frame, targets[0], settings.separator, name)
+
         usual = by_random(seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, prepare=prepare
+        )
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
         def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[Corpus]]:
-            target = fit_target(train, [label], kind="label")
+            predicted = settings.fit_target(train, targets, usual=kind)
             texts = [texts_of(train, columns, marks)]
-            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
+            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=predicted, engine=engine)
             return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
 
         def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
             return known.encode(part, with_target=True, workers=settings.workers)
 
-        known = None if settings.codec is None else _checked_codec(settings.codec, columns, label)
+        known = None if settings.codec is None else _checked_codec(settings, settings.codec, columns, targets)
         assembled = assemble(rows, fit, codec=known, encode=encode)
         codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
@@ -164,6 +185,8 @@ class TextData(CorpusData):
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
         settings = TextSettings.of(options, cls.__name__)
+        if settings.separator is not None or any(getattr(settings, name) for name in OF_THE_TARGET):
+            raise ConfigError("a folder's labels are the folders in it, one class per text: for others give a table")
         check_one_split(valid, split)
         files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
         rows = split_files(read_texts(files), split, by_random(seed=settings.seed), settings.where)
@@ -176,16 +199,20 @@ class TextData(CorpusData):
     def from_texts(
         cls,
         texts: Sequence[str],
-        labels: Sequence[str] | Sequence[Sequence[str]],
+        labels: Sequence[Any],
         *,
         split: Splitter | None = None,
         engine: Engine | None = None,
         **options: Unpack[TextDataOptions],
     ) -> TextData:
-        """Split two lists, of texts and of their labels: otherwise as `from_table`."""
+        """Split two lists, of texts and of their labels: otherwise as `from_table`.
+
+        With ``target_kind="number"`` the labels are numbers.
+        """
         if len(texts) != len(labels):
             raise DataError(f"there must be a label for each text; got {len(texts)} texts and {len(labels)} labels")
         frame = frame_of(texts, "texts").with_columns(pl.Series("label", list(labels)))
+        check_labels(frame["label"], options.get("target_kind"))
         return cls.from_table(frame, "text", "label", split=split, engine=engine, **options)
 
 
@@ -200,12 +227,16 @@ def _evaluation_loader(part: Encoded[Corpus], engine: Engine) -> BucketLoader:
     return BucketLoader(part.inputs, part.target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
 
 
-def _checked_codec(codec: TextCodec, columns: tuple[str, ...], label: str) -> TextCodec:
-    """Return the codec of an earlier model, if it reads the same columns and predicts the same one."""
-    predicted = None if codec.target is None else codec.target.column
-    if codec.columns != columns or predicted != label:
+def _checked_codec(
+    settings: TextSettings, codec: TextCodec, columns: tuple[str, ...], targets: tuple[str, ...]
+) -> TextCodec:
+    """Return the codec of an earlier model, if it reads the same columns and predicts the same."""
+    check_settled(settings, OF_THE_TARGET)
+    predicted = () if codec.target is None else codec.target.columns
+    if codec.columns != columns or predicted != targets:
         raise ConfigError(
-            f"the codec reads {', '.join(map(repr, codec.columns))} and predicts {predicted!r}; got"
-            f" {', '.join(map(repr, columns))} and {label!r}"
+            f"the codec reads {', '.join(map(repr, codec.columns))} and predicts"
+            f" {', '.join(map(repr, predicted)) or None}; got"
+            f" {', '.join(map(repr, columns))} and {', '.join(map(repr, targets))}"
         )
     return codec

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.assemble import share
+from headstart.frames.assemble import check_settled, share
 from headstart.frames.door import Table, usable_rows
 from headstart.frames.folders import SPLIT, LabelFolder, opened_folder
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
+from headstart.targets.fit import OF_THE_TARGET, KindOption, check_labels, label_or_target
 from headstart.training.loaders import Data
 from headstart.vision.codec import ImageCodec
 from headstart.vision.duplicates import duplicates, near_duplicates
@@ -90,6 +91,8 @@ class ImageData(Data):
         settings, codec, engine = _settings("ImageData.from_folder", options)
         if settings.folder is not None or settings.separator is not None:
             raise ConfigError("folder= and separator= are for tables; a folder's labels are the folders in it")
+        if any(getattr(settings, name) for name in OF_THE_TARGET):
+            raise ConfigError("a folder's labels are the folders in it, which are classes: for numbers give a table")
         if valid is not None and (split is not None or settings.group is not None):
             raise ConfigError("give validation images by valid=, or by split= or group=, not by both")
         root = opened_folder(folder, cache_folder(settings.cache))
@@ -100,7 +103,7 @@ class ImageData(Data):
         elif split is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
         data = cls._of_images(
-            frame, _files(absolute_paths(frame["path"], root), settings), "path", "label", split, settings,
+            frame, _files(absolute_paths(frame["path"], root), settings), "path", ["label"], "label", split, settings,
             codec, engine,
         )  # fmt: skip
         return replace(data, notes=(*notes, *data.notes))
@@ -112,6 +115,7 @@ class ImageData(Data):
         path: str = "path",
         label: str = "label",
         *,
+        target: str | Sequence[str] | None = None,
         split: Splitter | None = None,
         valid: Table | None = None,
         **options: Unpack[ImageDataOptions],
@@ -121,7 +125,9 @@ class ImageData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             path: column of paths to the images.
-            label: column of labels; a column of lists is any number of labels per image.
+            label: column of labels, also of whole numbers: a class per image; lists are any number of classes.
+            target: column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and whole
+                numbers with two values are classes, other numbers are numbers; or several columns of numbers.
             split: from `headstart.splits`; None: a random fifth validates; with ``group=`` a fifth of the groups.
                 ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
@@ -132,7 +138,8 @@ class ImageData(Data):
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_table", options)
-        frame = labelled_table(table, "table", settings.where, path, label, settings.separator)
+        targets, kind = label_or_target(label, target)
+        frame = labelled_table(table, "table", settings.where, path, targets, settings.separator)
         paths = absolute_paths(frame[path], root_of(table, settings.folder))
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
@@ -140,11 +147,11 @@ class ImageData(Data):
             if split is not None or settings.group is not None:
                 raise ConfigError("give validation rows by split= (or group=) or by valid=, not by both")
             split = _rows_from(len(frame))
-            valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator)
+            valid_frame = labelled_table(valid, "valid", settings.where, path, targets, settings.separator)
             paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
-            both = (frame.select(path, label), valid_frame.select(path, label))
+            both = (frame.select(path, *targets), valid_frame.select(path, *targets))
             frame = pl.concat(both, how="vertical_relaxed")
-        return cls._of_images(frame, _files(paths, settings), path, label, split, settings, codec, engine)
+        return cls._of_images(frame, _files(paths, settings), path, targets, kind, split, settings, codec, engine)
 
     @classmethod
     def from_arrays(
@@ -161,7 +168,8 @@ class ImageData(Data):
         Args:
             images: ``(rows, height, width)`` or ``(rows, height, width, channels)``; uint8, uint16, booleans, or
                 fractions from 0 to 1.
-            labels: one per image: text, whole numbers or booleans; or a list of them per image.
+            labels: one per image: text, whole numbers or booleans; or a list of them per image. With
+                ``target_kind="number"`` numbers, ``(rows,)`` or ``(rows, numbers)``.
             valid: images and labels of the validation rows, instead of a split; of the same height and width.
             split: from `headstart.splits`; the table that it gets has the columns ``image`` (numbers) and ``label``.
                 None: a random fifth validates. ``splits.train_on_all``: none.
@@ -187,10 +195,14 @@ class ImageData(Data):
             labels = [*_plain(labels), *_plain(valid[1])]
             split = _rows_from(rows)
         arrays, column = array_images(images), pl.Series("label", _plain(labels))
+        check_labels(column, settings.target_kind)
         if len(column) != len(arrays.names):
             raise DataError(f"there are {len(arrays.names)} images and {len(column)} labels: one for each is needed")
-        frame = pl.DataFrame({"image": np.arange(len(column)), "label": column})
-        return cls._of_images(frame, arrays, "image", "label", split, settings, codec, engine)
+        frame, columns = pl.DataFrame({"image": np.arange(len(column)), "label": column}), ["label"]
+        if settings.target_kind == "number" and isinstance(column.dtype, pl.List):  # a row of numbers per image
+            columns = [f"label_{number}" for number in range(len(column[0]))]
+            frame = frame.with_columns(pl.col("label").list.to_struct(fields=columns)).unnest("label")
+        return cls._of_images(frame, arrays, "image", columns, "label", split, settings, codec, engine)
 
     @classmethod
     def _of_images(
@@ -198,15 +210,17 @@ class ImageData(Data):
         frame: pl.DataFrame,
         images: Images,
         path: str,
-        label: str,
+        targets: Sequence[str],
+        kind: KindOption | None,
         split: Splitter | None,
         settings: ImageSettings,
         codec: ImageCodec | None,
         engine: Engine,
     ) -> ImageData:
         """Split rows whose images are known, learn the codec from the training rows, and make the loaders."""
-        if codec is not None and codec.target.column != label:
-            raise ConfigError(f"label is part of the codec, which was given, and there it is {codec.target.column!r}")
+        if codec is not None and codec.target.columns != tuple(targets):
+            known = ", ".join(map(repr, codec.target.columns))
+            raise ConfigError(f"label is part of the codec, which was given, and there it is {known}")
         bad = _unusable(images, settings)
         good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
         if not len(good):
@@ -214,9 +228,11 @@ class ImageData(Data):
         chosen = split_rows(frame[good], split or by_random(seed=settings.seed))
         rows = Split(good[chosen.train], good[chosen.valid])
         if codec is None:
-            fitted = ImageCodec.fit(frame[rows.train], path, label, settings.sizing, settings.changes)
+            fitted = ImageCodec.fit(
+                frame[rows.train], path, targets, settings.sizing, settings.changes, settings=settings, kind=kind
+            )
             codec = share(fitted, ImageCodec, engine)
-        repeated, notes = duplicates(images, frame[label], rows)
+        repeated, notes = duplicates(images, _labels(frame, targets), rows)
         if bad:
             first = bad[min(bad)]
             left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
@@ -262,13 +278,18 @@ class ImageData(Data):
         Returns:
             A table like ``duplicates``, of what that does not list.
         """
-        labels = self.frame[self.codec.target.column]
+        labels = _labels(self.frame, self.codec.target.columns)
         return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
 
     def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
         targets = [self.train.target, None if self.valid is None else self.valid.target]
         train, valid = _loaders(codec, self.images, self.split, targets, self.settings, self.engine)
         return replace(self, codec=codec, train=train, valid=valid)
+
+
+def _labels(frame: pl.DataFrame, targets: Sequence[str]) -> pl.Series:
+    """Return what is predicted of each row, several columns as one."""
+    return frame[targets[0]] if len(targets) == 1 else frame.select(pl.struct(targets).alias("label")).to_series()
 
 
 def _settings(owner: str, options: Any) -> tuple[ImageSettings, ImageCodec | None, Engine]:
@@ -282,6 +303,7 @@ def _settings(owner: str, options: Any) -> tuple[ImageSettings, ImageCodec | Non
             given = settings.changes if name == "augment" else fields.get(name)
             if given not in (None, value):
                 raise ConfigError(f"{name} is part of the codec, which was given: leave {name} out, or codec")
+        check_settled(settings, OF_THE_TARGET)
         settings = replace(settings, **kept)
     return settings, codec, engine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.folders import LabelFolder, labelled_files
+from headstart.targets.fit import separated_labels
 from headstart.vision.decoding import ENDINGS
 
 __all__ = ["absolute_paths", "folder_table", "labelled_table", "root_of"]
@@ -49,31 +50,25 @@ def folder_table(
 
 
 def labelled_table(
-    table: Table, name: str, where: str | None, path: str, label: str, separator: str | None
+    table: Table, name: str, where: str | None, path: str, targets: Sequence[str], separator: str | None
 ) -> pl.DataFrame:
-    """Return a table with a path and a label in each row; with ``separator`` a list of labels, out of a text.
+    """Return a table with a path and what is predicted in each row; with ``separator`` a list of labels, out of a text.
 
     Args:
         table: any table, or a path.
         name: what messages call it.
         where: SQL condition on its rows.
         path: column of paths.
-        label: column of labels.
+        targets: column of labels, or columns of numbers.
         separator: character between several labels; None: the column is left as it is.
 
     Raises:
         DataError: a column is missing, a row has no path, or labels to be split are no text.
     """
-    frame = usable_rows(read_table(table, name), where, name, [path, label])
+    frame = usable_rows(read_table(table, name), where, name, [path, *targets])
     if frame.schema[path] != pl.String or frame[path].null_count():
         raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
-    if separator is None:
-        return frame
-    if frame.schema[label] != pl.String:
-        raise DataError(f"{name}: separator= is for labels in a text, but column {label!r} holds {frame.schema[label]}")
-    parts = pl.col(label).fill_null("").str.split(separator)
-    words = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
-    return frame.with_columns(words.alias(label))
+    return separated_labels(frame, targets[0], separator, name)
 
 
 def root_of(table: Table, folder: str | Path | None) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from headstart.core.engine import Engine
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings
+from headstart.targets.fit import TargetOptions, TargetSettings
 from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
 from headstart.vision.decoding import LARGEST_SIZE, Resize, Sizing
@@ -23,7 +24,7 @@ DEFAULT_SIZE = 224
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSettings(DataSettings):
+class ImageSettings(TargetSettings, DataSettings):
     """How images become batches.
 
     Attributes:
@@ -68,7 +69,7 @@ class ImageSettings(DataSettings):
         return AUGMENTATIONS[self.augment]() if isinstance(self.augment, str) else self.augment
 
 
-class ImageDataOptions(DataOptions, total=False):
+class ImageDataOptions(DataOptions, TargetOptions, total=False):
     """Keyword arguments of `ImageData`'s constructors: the fields of `ImageSettings`, codec and engine.
 
     Attributes:
