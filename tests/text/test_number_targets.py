@@ -39,7 +39,9 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def data(**options: Any) -> TextData:
-    return TextData.from_table(TABLE, "text", min_freq=1, batch_size=32, engine=Engine("cpu"), **options)
+    if "codec" not in options:
+        options["min_freq"] = 1
+    return TextData.from_table(TABLE, "text", batch_size=32, engine=Engine("cpu"), **options)
 
 
 def trained(epochs: int = 5, **options: Any) -> TextLearner:
@@ -65,7 +67,7 @@ def test_what_a_column_is_taken_for(options: dict[str, Any], kind: str) -> None:
 
 
 def test_a_rating_is_predicted_explained_and_comes_back(tmp_path: Path) -> None:
-    learner = trained(target="rating")
+    learner = trained(10, target="rating")
     assert learner.validate()["r2"] > 0.4
     one = learner.predict("great good film")
     assert one["prediction"] > 5.5 > learner.predict("awful dull film")["prediction"] and list(one) == ["prediction"]

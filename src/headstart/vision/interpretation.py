@@ -44,16 +44,17 @@ class Explanation:
 
     def plot(self) -> Plot:
         """Plot the image beside the map laid over it."""
-        return plot_images(self.image[None], [self._title()], maps=self.heat[None])
+        return plot_images(self.image[None], [f"{self.label} {self._value()}"], maps=self.heat[None])
 
-    def _title(self) -> str:
+    def _value(self) -> str:
+        """Return the class's probability, or the number that is predicted."""
         probability = self.prediction.get(f"probability_{self.label}")
         if probability is not None:
-            return f"{self.label} {probability:.0%}"
-        return f"{self.label} {self.prediction.get(f'prediction_{self.label}', self.prediction.get('prediction')):g}"
+            return f"{probability:.0%}"
+        return f"{self.prediction.get(f'prediction_{self.label}', self.prediction.get('prediction')):g}"
 
     def __repr__(self) -> str:
-        return f"Explanation({self._title()}, plot() shows where)"
+        return f"Explanation({self.label!r} {self._value()}, plot() shows where)"
 
 
 @dataclass(frozen=True, repr=False)
