@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
 
 __all__ = ["SPLIT", "LabelFolder", "Walk", "is_folder", "labelled_files", "opened_folder", "parts_of_files", "walk"]
 
@@ -85,7 +86,7 @@ def is_folder(source: Any) -> bool:
     """Return whether a path is a folder, or a zip archive of one: an archive without any table in it."""
     if not isinstance(source, str | Path):
         return False
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         return True
     if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
@@ -105,7 +106,7 @@ def opened_folder(source: str | Path, cache: Path) -> Path:
     Raises:
         DataError: there is no such folder, or the archive is damaged, encrypted, or too large for the disk.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         return path
     if not path.exists():

@@ -16,7 +16,7 @@ from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.folders import LabelFolder
-from headstart.frames.splits import Splitter, by_random, train_on_all
+from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
 from headstart.targets.fit import (
     OF_THE_TARGET,
     TargetOptions,
@@ -37,7 +37,7 @@ from headstart.text.corpus_data import (
     frame_of,
     reading_of_start,
 )
-from headstart.text.folders import check_one_split, find_texts, read_texts, split_files
+from headstart.text.folders import find_texts, read_texts, split_files
 from headstart.text.loaders import BucketLoader
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
@@ -143,18 +143,17 @@ class TextData(CorpusData):
             return known.encode(part, with_target=True, workers=settings.workers)
 
         known = None if settings.codec is None else _checked_codec(settings, settings.codec, columns, targets)
-        assembled = assemble(rows, fit, codec=known, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=known)
         codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
             corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
         )
-        notes = [f"training: {note}" for note in assembled.train.notes]
-        notes += [f"validation: {note}" for note in assembled.notes]
         valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
-            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec, notes=tuple(notes),
+            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
+            notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
             language_model=None if settings.language_model is None else Path(settings.language_model),
         )  # fmt: skip
@@ -187,7 +186,7 @@ class TextData(CorpusData):
         settings = TextSettings.of(options, cls.__name__)
         if settings.separator is not None or any(getattr(settings, name) for name in OF_THE_TARGET):
             raise ConfigError("a folder's labels are the folders in it, one class per text: for others give a table")
-        check_one_split(valid, split)
+        check_one_source(split, valid)
         files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
         rows = split_files(read_texts(files), split, by_random(seed=settings.seed), settings.where)
         options = {**options, "where": None}

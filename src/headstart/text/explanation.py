@@ -68,7 +68,12 @@ class Explanation:
 
 
 def explain(
-    model: nn.Module, codec: TextCodec, text: str | Mapping[str, Any], of: Any, device: torch.device
+    model: nn.Module,
+    codec: TextCodec,
+    text: str | Mapping[str, Any],
+    of: Any,
+    device: torch.device,
+    temperature: float = 1.0,
 ) -> Explanation:
     """Return each word's contribution: the decrease of log-odds or number when ``<unk>`` stands in its place.
 
@@ -83,6 +88,7 @@ def explain(
         text: one text, or a row as a dictionary.
         of: the class, None: the likeliest; of numbers the column, None: the first.
         device: where the model is.
+        temperature: divisor of the outputs.
 
     Raises:
         ConfigError: there is no such class.
@@ -92,7 +98,7 @@ def explain(
     names = codec.label.classes or codec.label.columns
     model.eval()
     with torch.no_grad():
-        outputs = model(tokens, length)[0]
+        outputs = model(tokens, length)[0] / temperature
         predicted = codec.label.prediction(outputs).reshape(-1).tolist()  # of one text
         index = _index_of(names, of, predicted.index(max(predicted)) if codec.label.classes else 0)
         whole = float(_strength(codec, outputs, index))
@@ -101,7 +107,7 @@ def explain(
             words = torch.arange(start, min(start + WORDS_AT_ONCE, time - 1), device=device)
             changed = tokens.repeat(len(words), 1)  # (words, time)
             changed[torch.arange(len(words), device=device), words] = UNKNOWN_ID
-            without = _strength(codec, model(changed, length.repeat(len(words)))[0], index)
+            without = _strength(codec, model(changed, length.repeat(len(words)))[0] / temperature, index)
             contributions += [whole - rest for rest in without.tolist()]
     words_read = codec.vocabulary.decode(tokens[0].tolist())[1:-1]
     if codec.backward:

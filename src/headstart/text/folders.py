@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.core.errors import DataError, HeadstartWarning
 from headstart.datasets.get import usual_cache
-from headstart.frames.assemble import Rows
+from headstart.frames.assemble import Rows, parts_of
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.folders import (
     SPLIT,
@@ -24,9 +24,9 @@ from headstart.frames.folders import (
     parts_of_files,
     walk,
 )
-from headstart.frames.splits import Splitter, by_column, split_rows
+from headstart.frames.splits import Splitter, by_column
 
-__all__ = ["Files", "all_texts", "check_one_split", "find_texts", "read_rows", "read_texts", "split_files"]
+__all__ = ["Files", "all_texts", "find_texts", "read_rows", "read_texts", "split_files"]
 
 ENDINGS = frozenset({".txt"})
 
@@ -142,12 +142,6 @@ def read_rows(
     return files.rename({"text": columns[0], "label": label})
 
 
-def check_one_split(valid: str | None, split: Splitter | None) -> None:
-    """Raise `ConfigError` if validation texts are given in two ways."""
-    if valid is not None and split is not None:
-        raise ConfigError("give validation texts by valid= or by split=, not by both")
-
-
 def split_files(files: pl.DataFrame, split: Splitter | None, usual: Splitter, where: str | None) -> Rows:
     """Return the files to train on and to validate with.
 
@@ -161,8 +155,8 @@ def split_files(files: pl.DataFrame, split: Splitter | None, usual: Splitter, wh
         DataError: no files are left, or the split leaves no training files.
     """
     files = usable_rows(files, where, "the folder", ())
-    indices = split_rows(files, split or (by_column(SPLIT) if SPLIT in files.columns else usual))
-    return Rows(files[indices.train], files[indices.valid] if len(indices.valid) else None)
+    chosen = split or (by_column(SPLIT) if SPLIT in files.columns else usual)
+    return parts_of(files, chosen).map(lambda numbers: files[numbers])
 
 
 def _read(path: str, damaged: list[str]) -> str:
