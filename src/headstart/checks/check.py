@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars import selectors as cs
 
 from headstart.checks.columns import Role, column_table
@@ -144,11 +145,11 @@ def _of_time(train: pl.DataFrame, valid: pl.DataFrame | None) -> list[Finding]:
             continue
         first, last = valid[name].min(), train[name].max()
         if first is not None and last is not None and first <= last:  # type: ignore[operator]
-            earlier = float((train[name] > first).mean() or 0.0)
+            earlier = int((train[name] > first).sum()) / len(train)
             if earlier > 0.5:
                 said = (
-                    f"training rows are later than validation rows by {name!r}, so that the model has seen their future:"
-                    f" split by time (--time {name}, or splits.by_time({name!r}, fraction=0.2))"
+                    f"training rows are later than validation rows by {name!r}, so that the model has seen their"
+                    f" future: split by time (--time {name}, or splits.by_time({name!r}, fraction=0.2))"
                 )
                 findings.append(Finding("time", said))
     return findings
@@ -169,14 +170,16 @@ def _of_classes(
 ) -> list[Finding]:
     if target is None or not len(classes):
         return []
-    total = classes["rows"].sum()
+    total = int(classes["rows"].sum())
     rare = classes.filter((pl.col("rows") < RARE) & (pl.col("rows") < RARE_SHARE * total))
     findings = []
     if len(rare):
         few = ", ".join(f"{name!r} ({count})" for name, count in rare.head(5).iter_rows())
         findings.append(
-            Finding("classes", f"{len(rare)} classes have fewer than {RARE} rows, too few to learn or to measure: {few}",
-                    rows=int(rare["rows"].sum()))
+            Finding(
+                "classes", f"{len(rare)} classes have fewer than {RARE} rows, too few to learn or to measure: {few}",
+                rows=int(rare["rows"].sum()),
+            )
         )  # fmt: skip
     largest = classes.row(0)
     if largest[1] > 0.9 * total and target.kind == "label":
@@ -213,16 +216,25 @@ def _of_pairs(pairs: pl.DataFrame) -> list[Finding]:
         if count:
             row = across.filter(kind=kind).row(0, named=True)
             findings.append(
-                Finding("duplicates", f"{count:,} rows are {said} to a row of the other part, which makes the figures too"
-                        f" good: rows {row['row']:,} and {row['same_as']:,}, for example", rows=count)
-            )  # fmt: skip
+                Finding(
+                    "duplicates",
+                    f"{count:,} rows are {said} to a row of the other part, which makes the figures too good: rows"
+                    f" {row['row']:,} and {row['same_as']:,}, for example",
+                    rows=count,
+                )
+            )
     differ = pairs.filter(pl.col("labels_differ") & (pl.col("kind") == "equal"))
     if len(differ):
         row = differ.row(0, named=True)
         findings.append(
-            Finding("duplicates", f"{len(differ):,} rows equal another in all that is used, but not in what is predicted:"
-                    f" rows {row['row']:,} and {row['same_as']:,}, for example", problem=False, rows=len(differ))
-        )  # fmt: skip
+            Finding(
+                "duplicates",
+                f"{len(differ):,} rows equal another in all that is used, but not in what is predicted: rows"
+                f" {row['row']:,} and {row['same_as']:,}, for example",
+                problem=False,
+                rows=len(differ),
+            )
+        )
     same = len(pairs) - len(across)
     if same:
         near = len(pairs.filter(~pl.col("across") & (pl.col("kind") == "near")))
@@ -262,14 +274,13 @@ def _suspects(frame: pl.DataFrame, looked: Looked, seed: int) -> tuple[pl.DataFr
     if suspicion.doubtful is None:
         return table, []
     share = suspicion.doubtful / len(sample)
-    said = f"{suspicion.doubtful:,} labels ({share:.1%}) are probably wrong, or hard: look at the suspects, the worst first"
+    said = f"{suspicion.doubtful:,} labels ({share:.1%}) are probably wrong, or hard: look at the suspects"
     return table, [Finding("labels", said, problem=False, rows=suspicion.doubtful)]
 
 
 def _suspect_table(
-    sample: pl.DataFrame, rows: np.ndarray[tuple[int], np.dtype[np.int64]], order: np.ndarray[tuple[int], np.dtype[np.int64]],
-    suspicion: Suspicion, looked: Looked,
-) -> pl.DataFrame:  # fmt: skip
+    sample: pl.DataFrame, rows: NDArray[np.int64], order: NDArray[np.int64], suspicion: Suspicion, looked: Looked
+) -> pl.DataFrame:
     assert looked.target is not None
     chosen = sample[order]
     given = [chosen[name].alias(f"given {name}") for name in looked.target.columns]

@@ -117,8 +117,9 @@ def codes_of(series: pl.Series) -> Codes | None:
     if different > max(1000, len(text) // 2):
         return None
     counts = text.value_counts(name="rows").filter(pl.col("rows") > 1)[text.name].drop_nulls().sort()
-    codes = text.replace_strict(counts, pl.Series(range(2, len(counts) + 2), dtype=pl.Int64), default=1)
-    return codes.set(text.is_null(), 0).to_numpy().astype(np.int64)
+    numbers = text.replace_strict(counts, pl.Series(range(2, len(counts) + 2), dtype=pl.Int64), default=1)
+    known: Codes = numbers.set(text.is_null(), 0).to_numpy().astype(np.int64)
+    return known
 
 
 def _by_rows(rows: Codes, columns: Codes, values: NDArray[np.float32], shape: tuple[int, int]) -> Tensor:

@@ -87,7 +87,7 @@ def _solved(
         bias.grad = slope.sum(0)
         return float(loss.detach()) + decay * float(weight.square().sum())
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch does not type it
     return _Weights(weight, bias)
 
 

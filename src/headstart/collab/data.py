@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,9 @@ from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "RatingsData",
@@ -153,10 +156,12 @@ class RatingsData(Data):
             return joined
 
         def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
-            items = None if settings.items is None else read_table(settings.items, "items")
-            users = None if settings.users is None else read_table(settings.users, "users")
-            fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
+            items, users = (
+                None if facts is None else read_table(facts, name, readings=known.readings)
+                for facts, name in ((settings.items, "items"), (settings.users, "users"))
+            )
+            fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
             return fitted, encode(fitted, train)
 
         def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:
@@ -165,7 +170,7 @@ class RatingsData(Data):
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
-            needed=needed, prepare=prepare,
+            needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
         )  # fmt: skip
         assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
@@ -189,7 +194,24 @@ class RatingsData(Data):
             codec=assembled.codec.with_seen(seen),
             negatives=negatives,
             valid_pairs=None if held is None else torch.stack(held.inputs),
+            rows=rows,
         )
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; what is checked of ratings is how well users' and items' means explain them."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec, target = self.codec, self.target
+        pair = (codec.user, codec.item)
+        roles = {codec.user: ("category", "user"), codec.item: ("category", "item")}
+        roles |= {} if codec.rating is None else {codec.rating: ("target", "number")}
+        return Looked(
+            name="ratings", rows=self.rows, target=None if target is None else codec.target, roles=roles, shown=pair,
+            notes=self.notes, features=lambda frame: frame_features(frame, pair),
+        )  # fmt: skip
 
 
 def ratings_loader(rows: Encoded[tuple[Tensor, Tensor]], engine: Engine, *, with_target: bool = True) -> TensorLoader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 from torch import Tensor
@@ -24,6 +24,9 @@ from headstart.tabular.features import FeatureRecipe
 from headstart.targets.fit import OF_THE_TARGET, TargetOptions, TargetSettings
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "TabularData",
@@ -185,7 +188,7 @@ class TabularData(Data):
             engine=engine,
         )  # fmt: skip
         if rows.valid is None or validation is None:
-            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
+            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, rows=rows)
         repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
         notes = list(validation.notes)
         if repeated:
@@ -193,6 +196,25 @@ class TabularData(Data):
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
+            rows=rows,
+        )  # fmt: skip
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        kinds = (("category", codec.categorical), ("number", codec.continuous), ("date", codec.dates))
+        roles = {column.name: (kind, column.reason) for kind, columns in kinds for column in columns}
+        roles |= {name: ("left out", reason) for name, reason in codec.left_out.items()}
+        roles |= dict.fromkeys(codec.target.columns, ("target", codec.target.kind))
+        used = [name for name in codec.columns if name in self.rows.train.columns]
+        return Looked(
+            name="table", rows=self.rows, target=codec.target, roles=roles, shown=tuple(used[:3]), notes=self.notes,
+            features=lambda frame: frame_features(frame, used),
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ PAIR_FACTOR = 2_654_435_761
 
 
 def text_features(texts: Sequence[str]) -> Features | None:
-    """Return words and pairs of neighbouring words that occur in two texts or more, weighted by TF-IDF, each row of length 1.
+    """Return words and pairs of words that occur in two texts or more, weighted by TF-IDF, each row of length 1.
 
     Args:
         texts: the texts.

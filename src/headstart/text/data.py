@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.folders import LabelFolder
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
 from headstart.targets.fit import (
     OF_THE_TARGET,
@@ -39,6 +40,9 @@ from headstart.text.corpus_data import (
 )
 from headstart.text.folders import find_texts, read_texts, split_files
 from headstart.text.loaders import BucketLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
@@ -127,8 +131,17 @@ class TextData(CorpusData):
             return separated_labels(frame, targets[0], settings.separator, name)
 
         usual = by_random(seed=settings.seed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        told = told if settings.codec is None else settings.codec.readings
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, prepare=prepare
+            table,
+            valid=valid,
+            split=split,
+            usual=usual,
+            where=settings.where,
+            needed=needed,
+            readings=told,
+            prepare=prepare,
         )
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
@@ -155,6 +168,7 @@ class TextData(CorpusData):
             train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
             notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
+            rows=rows,
             language_model=None if settings.language_model is None else Path(settings.language_model),
         )  # fmt: skip
 
@@ -213,6 +227,22 @@ class TextData(CorpusData):
         frame = frame_of(texts, "texts").with_columns(pl.Series("label", list(labels)))
         check_labels(frame["label"], options.get("target_kind"))
         return cls.from_table(frame, "text", "label", split=split, engine=engine, **options)
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.text.checking import text_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        roles = dict.fromkeys(codec.columns, ("text", ""))
+        roles |= dict.fromkeys(codec.label.columns, ("target", codec.label.kind))
+        shown = tuple(name for name in ("path", *codec.columns) if name in self.rows.train.columns)
+        return Looked(
+            name="texts", rows=self.rows, target=codec.label, roles=roles, texts=codec.columns, shown=shown,
+            notes=self.notes, features=lambda frame: text_features(codec.texts(frame)),
+        )  # fmt: skip
 
 
 def text_loader(

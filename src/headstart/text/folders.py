@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from headstart.frames.folders import (
     parts_of_files,
     walk,
 )
+from headstart.frames.readings import Reading
 from headstart.frames.splits import Splitter, by_column
 
 __all__ = ["Files", "all_texts", "find_texts", "read_rows", "read_texts", "split_files"]
@@ -115,7 +116,12 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_rows(
-    source: Table, columns: Sequence[str], label: str | None = None, classes: Collection[Any] = ()
+    source: Table,
+    columns: Sequence[str],
+    label: str | None = None,
+    *,
+    classes: Collection[Any] = (),
+    readings: Mapping[str, Reading] | None = None,
 ) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
@@ -124,12 +130,13 @@ def read_rows(
         columns: the model's columns of text.
         label: the column of labels; None: labels are not needed.
         classes: those that the model knows.
+        readings: how a table's columns of text are read: the codec's.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
     if not is_folder(source):
-        return read_table(source, "input")
+        return read_table(source, "input", readings=readings)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
@@ -38,10 +38,16 @@ from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
+
 __all__ = ["ImageData", "ImageDataOptions", "ImageSettings", "OnError"]
 
 Numbers: TypeAlias = NDArray[np.int64]
 """Numbers of images, int64 ``(rows,)``: what a part consists of until its images are decoded, ahead of training."""
+
+ROW = "__row__"
+"""Column with the numbers of images, among the rows that are looked at."""
 
 EVALUATION_BATCH = 64
 """Images per batch when nothing is learnt."""
@@ -340,6 +346,7 @@ class ImageData(Data):
             train=train, valid=valid, target=codec.target, engine=engine, notes=notes, codec=codec, images=images,
             frame=frame, split=rows, settings=settings, duplicates=repeated,
             skipped=pl.DataFrame(skipped, schema={"path": pl.String, "reason": pl.String}),
+            rows=numbers.map(lambda part: frame[part]),
         )  # fmt: skip
 
     @property
@@ -376,6 +383,30 @@ class ImageData(Data):
         """
         labels = _labels(self.frame, self.codec.target.columns)
         return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; images are known by the activations of a pretrained backbone."""
+        from headstart.checks.check import Looked
+        from headstart.vision.checking import image_features, image_pairs
+
+        assert self.rows is not None
+        codec, used = self.codec, np.concatenate([self.split.train, self.split.valid])
+        targets = codec.target.columns
+        roles = dict.fromkeys(targets, ("target", codec.target.kind))
+        names = pl.Series("path", [self.images.names[row] for row in used], dtype=pl.String)
+        pairs = image_pairs(self.images, codec.sizing, _labels(self.frame, targets), self.split)
+        places = pl.DataFrame({ROW: used}).hstack([names])
+        counts = [len(self.split.train), len(self.split.valid)]
+        first, rest = places[: counts[0]], places[counts[0] :]
+        train = self.rows.train.drop("path", strict=False).hstack(first)
+        valid = None if self.rows.valid is None else self.rows.valid.drop("path", strict=False).hstack(rest)
+        return Looked(
+            name="images", rows=Parts(train, valid), target=codec.target, roles=roles, shown=("path",), pairs=pairs,
+            notes=self.notes,
+            features=lambda frame: image_features(
+                self.images, frame[ROW].to_numpy(), resize=codec.sizing.resize, cache=self.cache, engine=self.engine
+            ),
+        )  # fmt: skip
 
     def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
         loaders = Parts(self.train, self.valid)
