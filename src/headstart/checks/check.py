@@ -35,6 +35,9 @@ SUSPECT_SHARE = 0.04
 
 MOST_SUSPECTS = 1_000
 
+STAND_INS = ["?", "-", "--", ".", "n/a", "na", "nan", "none", "null", "unknown", "missing", "not available", "#n/a"]
+"""Texts, in lower case, that often stand for a missing value."""
+
 DRIFT = 0.1
 """Distance of a column between the parts from which on it is worth a look."""
 
@@ -84,7 +87,12 @@ def check(looked: Looked, *, labels: bool = True, seed: int = 0) -> CheckReport:
         if taken not in ("target", "left out") and name in frame.columns
     ]
     columns = column_table(frame, looked.roles)
-    findings = [*_of_columns(columns, len(frame)), *_of_leaks(frame, targets, used), *_of_time(train, valid)]
+    findings = [
+        *_of_columns(columns, len(frame)),
+        *_of_stand_ins(frame, used),
+        *_of_leaks(frame, targets, used),
+        *_of_time(train, valid),
+    ]
     classes = _classes(frame, looked.target)
     findings += _of_classes(classes, train, valid, looked.target)
     pairs = _pairs(frame, looked, used, targets, len(train))
@@ -116,6 +124,19 @@ def _of_columns(columns: pl.DataFrame, rows: int) -> list[Finding]:
                     "columns", f"{name!r} is missing in {share:.0%} of the rows", problem=False, rows=row["missing"]
                 )
             )
+    return findings
+
+
+def _of_stand_ins(frame: pl.DataFrame, used: list[str]) -> list[Finding]:
+    """Return the columns of text with values that often stand for a missing one."""
+    findings = []
+    for name in frame.select(pl.col(used)).select(cs.string()).columns if used else ():
+        counts = frame[name].str.strip_chars().str.to_lowercase().value_counts(name="rows")
+        found = counts.filter(pl.col(name).is_in(STAND_INS)).sort("rows", descending=True)
+        if len(found):
+            value, rows = found.row(0)
+            said = f"{name!r} holds {value!r} in {rows:,} rows: if it means missing, say so when the file is read"
+            findings.append(Finding("columns", said, problem=False, rows=rows))
     return findings
 
 

@@ -105,11 +105,7 @@ def codes_of(series: pl.Series) -> Codes | None:
     if series.dtype.is_numeric():
         values = series.cast(pl.Float64).fill_nan(None)
         if values.n_unique() > WHOLE + 1:
-            numbers = values.to_numpy()
-            known = numbers[np.isfinite(numbers)]
-            edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
-            codes = np.searchsorted(edges, numbers, side="right") + 1
-            return np.where(np.isfinite(numbers), codes, 0).astype(np.int64)
+            return _intervals(values.to_numpy())
     elif series.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
         return None
     text = series.cast(pl.String)
@@ -117,9 +113,17 @@ def codes_of(series: pl.Series) -> Codes | None:
     if different > max(1000, len(text) // 2):
         return None
     counts = text.value_counts(name="rows").filter(pl.col("rows") > 1)[text.name].drop_nulls().sort()
-    numbers = text.replace_strict(counts, pl.Series(range(2, len(counts) + 2), dtype=pl.Int64), default=1)
-    known: Codes = numbers.set(text.is_null(), 0).to_numpy().astype(np.int64)
-    return known
+    numbered = text.replace_strict(counts, pl.Series(range(2, len(counts) + 2), dtype=pl.Int64), default=1)
+    codes: Codes = numbered.set(text.is_null(), 0).to_numpy().astype(np.int64)
+    return codes
+
+
+def _intervals(numbers: NDArray[np.float64]) -> Codes:
+    """Return the number of the interval that each number lies in, from 1; 0 for missing and infinite ones."""
+    known = numbers[np.isfinite(numbers)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
+    codes = np.searchsorted(edges, numbers, side="right") + 1
+    return np.where(np.isfinite(numbers), codes, 0).astype(np.int64)
 
 
 def _by_rows(rows: Codes, columns: Codes, values: NDArray[np.float32], shape: tuple[int, int]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ def check(
     item: Annotated[str | None, typer.Option(metavar="COL", help="Column of items, of ratings.")] = None,
     exclude: Annotated[str, typer.Option(metavar="A,...", help="Columns of a table not to use.")] = "",
     where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Condition on the rows; others are left out.")
+        str | None, typer.Option(metavar="SQL", help="Condition on the rows, as for train.")
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="COL", help="Column of times: the latest rows validate.")] = None,
     valid_from: Annotated[
@@ -52,6 +53,7 @@ def check(
     the target away, rare classes, labels that are probably wrong, and how training and validation rows differ.
     """
     from headstart.core.engine import Engine
+    from headstart.frames.folders import is_folder
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html {html} must end in .html")
@@ -61,12 +63,10 @@ def check(
         "valid_where": valid_where,
     }  # fmt: skip
     given |= _columns(application, names(target), names(text), path, user, item, names(exclude))
-    given = {name: value for name, value in given.items() if value not in (None, ())}
-    from headstart.frames.folders import is_folder
-
+    given = {name: value for name, value in given.items() if value is not None and value != []}
     if not is_folder(source) and not {"time", "valid_from", "valid_fraction", "valid_where"} & set(given):
         given["valid_fraction"] = 0
-    report = job_of(application).data(source, given, Engine("cpu")).check(labels=labels)
+    report = replace(job_of(application).data(source, given, Engine("cpu")).check(labels=labels), name=source.name)
     if html is not None:
         typer.echo(f"written to {report.save(html)}", err=True)
     if as_json:
@@ -106,8 +106,8 @@ def _of_folder(source: Path) -> str:
 
 
 def _columns(
-    application: str, target: tuple[str, ...], text: tuple[str, ...], path: str | None, user: str | None,
-    item: str | None, exclude: tuple[str, ...],
+    application: str, target: list[str], text: list[str], path: str | None, user: str | None,
+    item: str | None, exclude: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the named columns as the arguments of an application's data."""
     if application == "collab":

@@ -118,7 +118,7 @@ class Data:
         Raises:
             ConfigError: these data keep no rows to look at.
         """
-        raise ConfigError(f"{type(self).__name__} keeps no rows to look at; check tables, ratings, labelled texts, images")
+        raise ConfigError(f"{type(self).__name__} keeps no rows to look at; tables, ratings, labelled texts, images do")
 
 
 class TensorLoader:

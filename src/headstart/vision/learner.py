@@ -393,9 +393,8 @@ class ImageLearner(ApplicationLearner):
     def _row_loss(self) -> Loss:
         smoothing = self.training.label_smoothing if isinstance(self.training, ImageTraining) else 0.0
         target = self.codec.target
-        target = self.codec.target
-        if smoothing and not isinstance(target, Label | Labels):
+        if not smoothing:
+            return super()._row_loss()
+        if not isinstance(target, Label | Labels):
             raise ConfigError(f"label_smoothing is for classes, but {describe_kind(target.kind, target.columns)}")
-        if self.loss is None and smoothing:
-            return partial(target.loss, smoothing=smoothing)
-        return super()._row_loss()
+        return super()._row_loss() if self.loss is not None else partial(target.loss, smoothing=smoothing)
