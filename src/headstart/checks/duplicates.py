@@ -19,7 +19,7 @@ PAIRS = {
 """Columns of a table of pairs: numbers of a row and of the earlier one that it repeats, over both parts; ``equal`` or
 ``near``; whether one trains and the other validates; whether what is predicted differs."""
 
-DIGITS = 3
+DIGITS = 6
 """Leading digits to which numbers agree in rows that are nearly equal."""
 
 SHINGLE = 3
@@ -37,7 +37,7 @@ Signature = NDArray[np.uint64]
 def duplicate_rows(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[int, int, str]]:
     """Yield each row that equals an earlier one in some columns, the earlier row, and ``equal`` or ``near``.
 
-    Nearly equal are rows whose numbers agree to three digits, and whose texts agree but for capitals and blanks.
+    Nearly equal are rows whose numbers agree to six digits, and whose texts agree but for capitals and blanks.
 
     Args:
         frame: the rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,18 +72,24 @@ def sparse_features(rows: Codes, columns: Codes, values: NDArray[np.float32], sh
     )
 
 
-def frame_features(frame: pl.DataFrame, columns: Sequence[str]) -> Features | None:
+def frame_features(frame: pl.DataFrame, columns: Sequence[str], *, categories: Collection[str] = ()) -> Features | None:
     """Return features of a table's columns: which value, or which interval of a number, each row has.
 
     Args:
         frame: the rows.
         columns: columns to use; those that cannot be coded, such as lists, are left out.
+        categories: those of them whose values are taken one by one, also if they are numbers.
 
     Returns:
         The features; None if no column can be coded.
     """
-    coded = [codes for name in columns if (codes := codes_of(frame[name])) is not None and codes.max(initial=0) > 0]
-    if not coded or not len(frame):
+    coded = []
+    for name in columns:
+        series = frame[name].cast(pl.String) if name in categories and frame.schema[name].is_integer() else frame[name]
+        codes = codes_of(series)
+        if codes is not None and codes.max(initial=0) > 0:
+            coded.append(codes)
+    if not coded:
         return None
     parts, offset = [], 0
     for codes in coded:

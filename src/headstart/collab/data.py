@@ -210,7 +210,7 @@ class RatingsData(Data):
         roles |= {} if codec.rating is None else {codec.rating: ("target", "number")}
         return Looked(
             name="ratings", rows=self.rows, target=None if target is None else codec.target, roles=roles, shown=pair,
-            notes=self.notes, features=lambda frame: frame_features(frame, pair),
+            notes=self.notes, features=lambda frame: frame_features(frame, pair, categories=pair),
         )  # fmt: skip
 
 

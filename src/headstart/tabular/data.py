@@ -214,7 +214,7 @@ class TabularData(Data):
         used = [name for name in codec.columns if name in self.rows.train.columns]
         return Looked(
             name="table", rows=self.rows, target=codec.target, roles=roles, shown=tuple(used[:3]), notes=self.notes,
-            features=lambda frame: frame_features(frame, used),
+            features=lambda frame: frame_features(frame, used, categories=[c.name for c in codec.categorical]),
         )  # fmt: skip
 
 
