@@ -49,7 +49,7 @@ def image_features(
         load_backbone(backbone, "pretrained")
     except (ConfigError, DataError) as error:
         warnings.warn(
-            f"labels are not checked, for want of a pretrained backbone: {error}", HeadstartWarning, stacklevel=2
+            f"labels are not checked without a pretrained backbone: {error}", HeadstartWarning, stacklevel=2
         )
         return None
     model.to(engine.device)
