@@ -34,14 +34,12 @@ import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, warn
 from headstart.core.values import Range, Value
+from headstart.frames.missing_texts import MISSING_TEXTS
 
-__all__ = ["SAMPLE", "CsvOptions", "Dialect", "look_at", "read_csv"]
+__all__ = ["SAMPLE", "CsvOptions", "Dialect", "later_options", "look_at", "read_csv"]
 
 SAMPLE = 1 << 20
 """Bytes at the start of a file that are looked at."""
-
-MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null")
-"""Texts that mean a missing value among numbers, booleans and dates: those of pandas, except the rarest."""
 
 SEPARATORS = (";", "\t", "|", "::", ",")
 """Separators that are looked for. The comma is last: with the same number of fields, another one is the separator,
@@ -108,6 +106,11 @@ class CsvOptions(Value):
                 ) from None
         if self.names is not None and self.header:
             raise ConfigError("names= is for a file without a header; give header=False, or leave it out")
+
+
+def later_options(options: CsvOptions | None) -> CsvOptions | None:
+    """Return the options of a training file as they hold for later files: as far as these do not speak against it."""
+    return None if options is None else replace(options, strict=False)
 
 
 @dataclass(frozen=True)
@@ -329,7 +332,7 @@ def _columns(records: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the values of each column, those that are empty or mean a missing value left out."""
     width = len(records[0])
     rows = ([*record, *[""] * (width - len(record))][:width] for record in records)
-    return [[value for value in column if value and value not in MISSING] for column in zip(*rows, strict=True)]
+    return [[value for value in column if value and value not in MISSING_TEXTS] for column in zip(*rows, strict=True)]
 
 
 def _has_decimal_commas(records: Sequence[Sequence[str]]) -> bool:
@@ -357,9 +360,9 @@ def _has_header(records: Sequence[Sequence[str]], decimal: str) -> bool:
 
     alike = 0
     for field, below in zip(first, _columns([first, *records[1:]]), strict=True):
-        below = below[1:] if field and field not in MISSING else below
+        below = below[1:] if field and field not in MISSING_TEXTS else below
         if below and all(map(is_value, below)):
-            if field and not is_value(field) and field not in MISSING:
+            if field and not is_value(field) and field not in MISSING_TEXTS:
                 return True  # a name above values
             alike += bool(field)
     if not alike:
@@ -458,7 +461,7 @@ def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
     changed = []
     for series in frame:
         texts = series.drop_nulls()
-        texts = texts.filter(~texts.is_in([*MISSING, ""]))
+        texts = texts.filter(~texts.is_in(MISSING_TEXTS))
         if texts.str.contains(DECIMAL_COMMA).any() and texts.str.contains(COMMA_OR_WHOLE).all():
             changed.append(series.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
     return frame.with_columns(changed) if changed else frame

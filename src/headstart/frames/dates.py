@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.frames.missing_texts import without_missing
 
 __all__ = [
     "ISO",
@@ -111,7 +112,7 @@ def checked_format(date_format: str) -> str:
     """
     day = datetime.datetime(2015, 6, 20)
     try:
-        read = datetime.datetime.strptime(day.strftime(date_format), date_format)  # noqa: DTZ007 - no zone is meant
+        read = datetime.datetime.strptime(day.strftime(date_format), date_format)
     except ValueError:
         read = None
     if read is None or read.date() != day.date():
@@ -172,6 +173,7 @@ def as_moments(series: pl.Series, *, with_time: bool, form: DateForm = DateForm(
     """
     dtype = pl.Datetime("us") if with_time else pl.Date()
     if series.dtype == pl.String:
+        series = without_missing(series)
         read = read_dates(series, form)
         lost = read.is_null() & series.is_not_null()
         if lost.any():

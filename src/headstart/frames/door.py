@@ -18,7 +18,8 @@ from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions
 from headstart.frames.dates import checked_format
 from headstart.frames.files import Query, is_file, read_file, read_query
-from headstart.frames.readings import MISSING_TEXTS, ReadAsDate, ReadAsText, Reading, read_columns, settle
+from headstart.frames.missing_texts import MISSING_TEXTS
+from headstart.frames.readings import ReadAsDate, ReadAsText, Reading, read_columns, settle
 from headstart.frames.rows import clean_text, frame_of_rows, series_of
 
 __all__ = [

@@ -459,7 +459,7 @@ def _read_sqlite(source: Path | bytes, label: str, table: str | None) -> pl.Data
             f" {source.name}/{tables[0] if tables else 'orders'}, or a query: Query({str(source)!r}, 'SELECT ...')"
         )
     quoted = '"' + str(table).replace('"', '""') + '"'
-    return read_query(Query(source, f"SELECT * FROM {quoted}"), label)  # noqa: S608  # a name that the database gave
+    return read_query(Query(source, f"SELECT * FROM {quoted}"), label)  # a name that the database gave
 
 
 KINDS: dict[str, Any] = {

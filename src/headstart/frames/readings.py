@@ -9,29 +9,29 @@ which value in which row it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 import polars as pl
 
-from headstart.frames.dates import DateForm, forms_of, read_dates
+from headstart.core.errors import DataError
+from headstart.frames.amounts import AmountForm, amounts_in
+from headstart.frames.dates import DateForm, forms_of, read_dates, row_of
+from headstart.frames.missing_texts import without_missing
 
 __all__ = [
-    "MISSING_TEXTS",
-    "Reading",
+    "ReadAsAmount",
     "ReadAsDate",
     "ReadAsNumber",
     "ReadAsText",
     "ReadAsTruth",
     "ReadAsWhole",
+    "Reading",
     "numbers_in",
     "read_columns",
     "settle",
-    "without_missing",
+    "texts_as_numbers",
 ]
-
-MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
-"""Texts that stand for a missing value: those of pandas, except the rarest."""
 
 SAMPLE = 200
 """Number of values that are tried first: most columns show there what they cannot be."""
@@ -111,7 +111,24 @@ class ReadAsDate:
         return _unless_lost(texts, read_dates(texts, self.form))
 
 
-Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate
+@dataclass(frozen=True)
+class ReadAsAmount:
+    """As numbers with thousands separators, currency signs and the like; what is no number becomes null.
+
+    Attributes:
+        form: how they are written.
+    """
+
+    formats: ClassVar[tuple[str, ...]] = ()
+
+    form: AmountForm = field(default_factory=AmountForm)
+
+    def of(self, series: pl.Series) -> pl.Series:
+        """Return the column as numbers."""
+        return amounts_in(series, self.form)
+
+
+Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate | ReadAsAmount
 
 
 def read_columns(frame: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
@@ -163,21 +180,32 @@ def settle(
     return ReadAsText(formats=tuple(form.format for form in forms))
 
 
-def without_missing(series: pl.Series, known: Collection[str] = ()) -> pl.Series:
-    """Return text with null in place of texts that stand for a missing value.
-
-    Args:
-        series: text.
-        known: such texts that are values here.
-    """
-    words = [text for text in MISSING_TEXTS if text not in known]
-    stand_in = series.is_in(words).fill_null(value=False)
-    return series.set(stand_in, None) if stand_in.any() else series
-
-
 def numbers_in(series: pl.Series) -> pl.Series:
     """Return text as numbers, Float64; null for what is none. ``true`` and ``false`` are no numbers."""
     return _parsed(series, pl.Float64())
+
+
+def texts_as_numbers(series: pl.Series, subject: str) -> pl.Series:
+    """Return text as numbers, Float64; ``true`` and ``false`` are 1 and 0, as booleans are.
+
+    Args:
+        series: text; what stands for a missing value becomes null.
+        subject: whose values they are, for the message: ``column 'price'``.
+
+    Raises:
+        DataError: a text is no number; the message names it and its row.
+    """
+    texts = without_missing(series)
+    read = numbers_in(texts)
+    if read.null_count() > texts.null_count():
+        read = read.fill_null(_truth(texts).cast(pl.Float64))
+    lost = read.is_null() & texts.is_not_null()
+    if lost.any():
+        raise DataError(
+            f"{subject}: expected numbers, but got the text {texts.filter(lost)[0]!r} in {row_of(lost)}; correct it, or"
+            " leave it empty if it is missing"
+        )
+    return read
 
 
 def _whole_numbers(series: pl.Series) -> pl.Series:

@@ -134,7 +134,7 @@ class TabularLearner(ApplicationLearner):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
             name: name of the table in messages.
         """
-        return read_table(table, name, text=self.codec.text_columns)
+        return read_table(table, name, readings=self.codec.readings, csv=self.codec.csv)
 
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
         """Return predictions for a table, or for one row.
