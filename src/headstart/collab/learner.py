@@ -22,7 +22,7 @@ from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser
 from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, to_source
 from headstart.targets.metrics import Better
 from headstart.targets.target import Number
 from headstart.training.application import ApplicationLearner
@@ -149,7 +149,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             return self._predict_one({self.codec.user: user, self.codec.item: item})
         if isinstance(user, Mapping):
             return {"prediction": self._predict_one(user)}
-        frame = read_table(user)
+        frame = self.codec.read(user)
         if not len(frame):
             return to_source(self.codec.decode(torch.zeros(0)), user)
         prediction = self.predict_batches(ratings_loader(self.codec.encode(frame), self.engine))
@@ -163,7 +163,7 @@ class CollabLearner(ApplicationLearner, Recommender):
         """
         if self.design.ranks:
             return self.evaluate_ranking(table)
-        rows = self.codec.encode(read_table(table), with_target=True)
+        rows = self.codec.encode(self.codec.read(table), with_target=True)
         return self.validate(ratings_loader(rows, self.engine))
 
     # ---- what training needs to know of rankings
@@ -260,7 +260,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             table: a table of users and items; pairs that are also training rows are not relevant.
             k: number of recommended items.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
+        return evaluate_ranking(self, torch.stack(self.codec.encode(self.codec.read(table)).inputs), k)
 
     # ---- taste
 

@@ -22,7 +22,7 @@ from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.core.values import Json, Range, Value, from_json, options_of, replaced, unknown_option
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, to_source
 from headstart.training.saved import MODEL, own_tensors, save_values
 
 __all__ = ["EASE", "IALS", "EASEDesign", "EASEOptions", "IALSDesign", "IALSOptions"]
@@ -92,7 +92,7 @@ class Ranker(Recommender):
         Returns:
             A table of the same library with a column ``prediction``, Float32, a row per row.
         """
-        frame = read_table(pairs)
+        frame = self.codec.read(pairs)
         users, items = self.codec.encode(frame).inputs
         scores = torch.zeros(len(frame))
         distinct, inverse = torch.unique(users, return_inverse=True)
@@ -112,7 +112,7 @@ class Ranker(Recommender):
             table: a table of users and items; pairs that are also training rows are not relevant.
             k: number of recommended items.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
+        return evaluate_ranking(self, torch.stack(self.codec.encode(self.codec.read(table)).inputs), k)
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[Any] | Table) -> NewUser:
         """Return a new user described by chosen items; ratings matter only for the reasons of recommendations.

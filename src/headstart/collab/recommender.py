@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import NewUser, Seen
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.door import Table, check_columns, check_output, read_table, write_table
+from headstart.frames.door import Table, check_columns, check_output, write_table
 
 __all__ = ["Recommender", "check_count", "top"]
 
@@ -88,7 +88,7 @@ class Recommender(ABC):
 
         Args:
             user: a user id as in the training table, or a `NewUser` from `fold_in`. For an unknown id a warning says
-                so, and the items are those that suit most users.
+                so, and the items are those that suit most users. A list of users is given to `recommend_all`.
             n: largest number of items.
             exclude_seen: leave out the items that the user has in the training rows.
             only: recommend only these items; unknown ones are ignored.
@@ -103,6 +103,10 @@ class Recommender(ABC):
             ConfigError: ``n`` is below 1.
             DataError: the user or an item cannot be an id of its column's kind.
         """
+        if isinstance(user, list | tuple | set | frozenset | np.ndarray | pl.Series) or _is_pandas_column(user):
+            return self.recommend_all(
+                n, users=user, exclude_seen=exclude_seen, only=only, exclude=exclude, because=because
+            )
         check_count(n)
         if isinstance(user, NewUser):
             chosen, ratings = user.items, user.ratings
@@ -303,7 +307,7 @@ class Recommender(ABC):
         elif isinstance(given, list | tuple | set | frozenset | pl.Series):
             items = pl.Series(self.codec.item, list(given), strict=False)
         else:
-            frame = read_table(given, "ratings")
+            frame = self.codec.read(given, "ratings")
             needed = [self.codec.item, *([] if self.codec.rating is None else [self.codec.rating])]
             check_columns(frame, needed, "ratings")
             items = frame[self.codec.item]
@@ -357,3 +361,7 @@ def check_count(value: int, name: str = "n") -> None:
     """Raise `ConfigError` if a number of items is not a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
+
+
+def _is_pandas_column(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "tolist")

@@ -107,7 +107,10 @@ class TextData(CorpusData):
             raise ConfigError(f"column {label!r} cannot be both text and label")
         needed = [*columns, label]
         usual = by_random(seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, csv=settings.csv,
+            prepare=None if settings.separator is None else lambda part, name: split_labels(part, label, settings.separator, name),
+        )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
