@@ -213,7 +213,7 @@ class TabularData(Data):
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
 
-        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=codec)
         codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
         assert encoded.target is not None
         train = TensorLoader(

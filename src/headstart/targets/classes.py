@@ -17,6 +17,7 @@ from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.categories import Categories, Value, canonical, canonical_value, kind_of
 from headstart.frames.readings import Reading
+from headstart.targets.calibration import fitted_temperature
 from headstart.targets.confusion import confusion_matrix, label_counts
 from headstart.targets.kinds import TargetKind, describe_kind
 from headstart.targets.metrics import Metric, accuracy, auc, balanced_accuracy, log_loss
@@ -158,6 +159,18 @@ class Label(_Classes):
         """Return the probabilities of logits, float32 ``(rows, classes)``, each row summing to 1."""
         return outputs.float().softmax(1)
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits ``(rows, classes)`` whose classes are known, int64 ``(rows,)``.
+
+        A row in each class more than there are keeps a model that makes no mistake on few rows from being certain.
+
+        **Source:** Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.2, of the latter.
+        """
+        logits, smoothing = outputs.double(), self.outputs / (len(outputs) + self.outputs)
+        return fitted_temperature(
+            lambda value: F.cross_entropy(logits / value, encoded, label_smoothing=smoothing), len(outputs)
+        )
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return the class indices, int64 ``(rows,)``, as they are."""
         return encoded
@@ -289,6 +302,12 @@ class Labels(_Classes):
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return each class's probability of logits, float32 ``(rows, classes)``."""
         return outputs.float().sigmoid()
+
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits, ``(rows, classes)``, with 0 and 1, ``(rows, classes)``; as for `Label`."""
+        logits, rows = outputs.double(), len(outputs)
+        target = (encoded.double() * rows + 1.0) / (rows + 2.0)
+        return fitted_temperature(lambda value: F.binary_cross_entropy_with_logits(logits / value, target), rows)
 
     def original(self, encoded: Tensor) -> Tensor:
         """Return 0 and 1 as integers, int64 ``(rows, classes)``: targets that are classes are whole numbers."""

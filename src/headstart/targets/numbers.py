@@ -185,6 +185,10 @@ class Number(Numeric):
         values = values if self.range is None else values.clamp(*self.range)  # the last bit of rounding
         return values.squeeze(1) if self.outputs == 1 else values
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, of the shape of `prediction`.
 

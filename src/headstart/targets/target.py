@@ -72,6 +72,16 @@ class Target(Protocol):
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return probabilities, float32 ``(rows, classes)``, or numbers in the user's unit."""
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return by what outputs must be divided for probabilities that are as certain as they are right.
+
+        Numbers have no probabilities: for them, it is 1.
+
+        Args:
+            outputs: outputs of a trained model for rows that it was not trained on, ``(rows, ...)``.
+            encoded: encoded targets of these rows, ``(rows, ...)``.
+        """
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets on their original scale: what predictions are compared with.
 
