@@ -238,9 +238,7 @@ def _check_options(
     return negatives
 
 
-def _facts(
-    table: Table | None, key: str, name: str, csv: CsvOptions | None, notes: list[str]
-) -> pl.DataFrame | None:
+def _facts(table: Table | None, key: str, name: str, csv: CsvOptions | None, notes: list[str]) -> pl.DataFrame | None:
     """Return a table of facts, if there is one, and note ids that it has more than once."""
     if table is None:
         return None

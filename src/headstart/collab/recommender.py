@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import NewUser, Seen
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.core.paths import expanded
 from headstart.frames.door import Table, check_columns, check_output, write_table
 
 __all__ = ["Recommender", "check_count", "top"]
@@ -163,7 +164,7 @@ class Recommender(ABC):
         """
         check_count(n)
         if out is not None:
-            check_output(Path(out))
+            check_output(expanded(out))
         barred = self._barred(only, exclude)
         ids = torch.arange(1, len(self.codec.users))
         if users is not None:
@@ -196,7 +197,7 @@ class Recommender(ABC):
         ]
         frame = pl.DataFrame(columns)
         if out is not None:
-            write_table(frame, Path(out))
+            write_table(frame, expanded(out))
         return frame
 
     def similar_items(self, item: Any, n: int = 10) -> pl.DataFrame:

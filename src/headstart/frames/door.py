@@ -32,9 +32,11 @@ __all__ = [
     "open_table",
     "read_table",
     "read_texts",
+    "row_in",
     "sql_name",
     "to_source",
     "usable_rows",
+    "values_of",
     "with_new_columns",
     "write_table",
 ]
@@ -158,6 +160,24 @@ def _words_in(texts: pl.Series) -> list[str]:
         return []
     words: list[str] = texts.filter(held).unique(maintain_order=True).to_list()
     return words
+
+
+def values_of(source: Any) -> list[Any] | None:
+    """Return the values of a column, such as a pandas or polars Series, a numpy or Arrow array; None for others."""
+    if isinstance(source, pl.Series):
+        return source.to_list()
+    of_library = type(source).__module__.partition(".")[0] in ("pandas", "pyarrow", "numpy")
+    if not of_library or hasattr(source, "columns") or getattr(source, "ndim", 1) != 1:
+        return None
+    values: list[Any] | None = source.tolist() if hasattr(source, "tolist") else None
+    return values
+
+
+def row_in(source: Any) -> dict[str, Any] | None:
+    """Return a row of a pandas table, which is a Series named by the columns, as a dictionary; None for others."""
+    if not _is_pandas(source) or hasattr(source, "columns") or not hasattr(source, "to_dict"):
+        return None
+    return {str(name): value for name, value in source.to_dict().items()}
 
 
 def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str]) -> tuple[pl.DataFrame, bool]:

@@ -14,7 +14,7 @@ from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.values import Json
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, read_table, row_in, to_source
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, suggested_epochs, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
@@ -140,8 +140,8 @@ class TabularLearner(ApplicationLearner):
         """Return predictions for a table, or for one row.
 
         Args:
-            rows: a table (columns in any order, others ignored), or one row as a dictionary, which takes the shortest
-                path: about as long as the model itself.
+            rows: a table (columns in any order, others ignored); or one row, as a dictionary or a pandas Series, which
+                takes the shortest path: about as long as the model itself.
             snapshot: average the predictions of all cycles saved under this name; for tables.
 
         Returns:
@@ -151,6 +151,7 @@ class TabularLearner(ApplicationLearner):
         Raises:
             DataError: a column is missing, or holds what it cannot be read as.
         """
+        rows = rows if row_in(rows) is None else row_in(rows)
         if isinstance(rows, Mapping):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over tables; for one row give a table of one row")

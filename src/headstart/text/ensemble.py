@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
@@ -104,9 +105,9 @@ class TextEnsemble:
         }
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
         self.learners[0].engine.on_main(
-            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+            lambda: save_values(expanded(folder), self.application, {"members": members}, tensors, rest)
         )
-        return Path(folder)
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
