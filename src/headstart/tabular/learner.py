@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
@@ -112,6 +113,12 @@ class TabularLearner(ApplicationLearner):
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
         return {**super().values(), **({} if self._network is None else {"network": CUSTOM})}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the learner by its values and weights; with a network of a user's own, by its model and factory."""
+        if self._network is None:
+            return super().__reduce__()
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]  # pickle's own
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:

@@ -554,6 +554,16 @@ class Learner:
         """Return a table of the model's layers by group, with their numbers of parameters and whether they train."""
         return summary(self.model, self.groups)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, joblib and worker processes: everything except data and engine."""
+        return {**self.__dict__, "_data": None, "engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the learner, without data, on this machine's device."""
+        self.__dict__.update(state)
+        self.engine = saved.usual_engine().at(self._training.precision)
+        self.model = self.model.to(self.engine.device)
+
     # ---- inside
 
     def _checked_training(self, training: Training) -> Training:
