@@ -20,6 +20,7 @@ from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, check_columns, read_table
+from headstart.frames.readings import Reading
 from headstart.targets.missing import check_no_missing
 from headstart.targets.target import Number
 
@@ -85,15 +86,21 @@ class RatingsCodec:
         """The column of ratings; None: there are none."""
         return None if self.target is None else self.target.columns[0]
 
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: an id ``007`` stays ``007`` if training rows have it so."""
+        ratings = {} if self.target is None else self.target.readings
+        return {**ratings, self.user: self.users.reading, self.item: self.items.reading}
+
     def read(self, table: Table, name: str = "table") -> pl.DataFrame:
-        """Return any table of pairs as a frame, read as the training rows were.
+        """Return any table of pairs as a frame, read as the training rows were: an id ``007`` stays ``007``.
 
         Args:
             table: a table, or a path; the first columns of a file without a header are user, item and rating.
             name: name of the table in messages.
         """
         columns = [column for column in (self.user, self.item, self.rating) if column is not None]
-        return read_table(table, name, csv=self.csv, columns=columns)
+        return read_table(table, name, readings=self.readings, csv=self.csv, columns=columns)
 
     def with_facts(
         self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None

@@ -42,6 +42,15 @@ class Recommender(ABC):
         """What the users of the training rows have rated or chosen."""
         return Seen.none(len(self.codec.users)) if self.codec.seen is None else self.codec.seen
 
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table as a frame, read as the training rows were: an id ``007`` stays ``007``.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
+            name: name of the table in messages.
+        """
+        return self.codec.read(table, name)
+
     @abstractmethod
     def user_scores(self, users: Tensor) -> Tensor:
         """Return the scores of all items, the higher the better, float32 ``(users, items)``.
@@ -308,7 +317,7 @@ class Recommender(ABC):
         elif isinstance(given, list | tuple | set | frozenset | pl.Series):
             items = pl.Series(self.codec.item, list(given), strict=False)
         else:
-            frame = self.codec.read(given, "ratings")
+            frame = self.read(given, "ratings")
             needed = [self.codec.item, *([] if self.codec.rating is None else [self.codec.rating])]
             check_columns(frame, needed, "ratings")
             items = frame[self.codec.item]

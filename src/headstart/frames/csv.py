@@ -36,7 +36,7 @@ from headstart.core.errors import ConfigError, DataError, warn
 from headstart.core.values import Range, Value
 from headstart.frames.missing_texts import MISSING_TEXTS
 
-__all__ = ["SAMPLE", "CsvOptions", "Dialect", "later_options", "look_at", "read_csv"]
+__all__ = ["SAMPLE", "CsvOptions", "Dialect", "later_options", "look_at", "plain_texts", "read_csv"]
 
 SAMPLE = 1 << 20
 """Bytes at the start of a file that are looked at."""
@@ -188,9 +188,8 @@ def read_csv(
     *,
     usual: str = ",",
     columns: Sequence[str] = (),
-    raw: bool = False,
-) -> pl.DataFrame:
-    """Read a CSV file as text: every column is text, an empty cell is null, and blank lines are no rows.
+) -> tuple[pl.DataFrame, str]:
+    """Read a CSV file as text: every column is text as it is written, an empty cell is null, a blank line no row.
 
     Args:
         source: the file, or its content.
@@ -198,20 +197,30 @@ def read_csv(
         options: what the user has given of its dialect.
         usual: separator that the file's ending suggests.
         columns: names for the first columns if there is no header.
-        raw: leave every text as it is written; else columns of numbers with decimal commas are written with points,
-            and ``null_values`` become null.
+
+    Returns:
+        The texts, and the decimal mark of the numbers among them; see `plain_texts`.
 
     Raises:
         DataError: the file is empty, is no text, has rows longer than the header, or two columns of one name.
         ConfigError: the options do not fit the file.
     """
     frame, dialect = _read(source, label, options, usual, columns)
-    if raw:
-        return frame
+    return frame, dialect.decimal
+
+
+def plain_texts(frame: pl.DataFrame, options: CsvOptions, decimal: str) -> pl.DataFrame:
+    """Return texts of a CSV file with null in place of ``null_values``, and decimal points in columns of numbers.
+
+    Args:
+        frame: from `read_csv`.
+        options: what the user has given of its dialect.
+        decimal: decimal mark of its numbers.
+    """
     if options.null_values:
         texts = list(options.null_values)
-        frame = frame.with_columns(pl.when(~pl.all().is_in(texts)).then(pl.all()))
-    return _with_points(frame) if dialect.decimal == "," else frame
+        frame = frame.with_columns(pl.when(~pl.col(pl.String).is_in(texts)).then(pl.col(pl.String)))
+    return _with_points(frame) if decimal == "," else frame
 
 
 def _read(
@@ -459,7 +468,7 @@ def _parsed(source: Path | bytes, dialect: Dialect) -> pl.DataFrame:
 def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with decimal points in the columns in which all values are numbers with decimal commas."""
     changed = []
-    for series in frame:
+    for series in frame.select(pl.col(pl.String)):
         texts = series.drop_nulls()
         texts = texts.filter(~texts.is_in(MISSING_TEXTS))
         if texts.str.contains(DECIMAL_COMMA).any() and texts.str.contains(COMMA_OR_WHOLE).all():

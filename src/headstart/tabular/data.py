@@ -250,8 +250,8 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
             form, numbers = form_of_amounts(series)
             if numbers.null_count() == len(numbers):
                 raise DataError(f"column {name!r} cannot be read as numbers: none of its values is one")
-            opened = Opened(
-                opened.frame.with_columns(numbers), {**opened.readings, name: ReadAsAmount(form)}, opened.categories
+            opened = replace(
+                opened, frame=opened.frame.with_columns(numbers), readings={**opened.readings, name: ReadAsAmount(form)}
             )
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:

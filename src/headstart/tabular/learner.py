@@ -15,7 +15,7 @@ from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.values import Json
-from headstart.frames.door import Table, read_table, row_in, to_source
+from headstart.frames.door import Table, read_table, row_in, to_source, usable_rows
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, suggested_epochs, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
@@ -169,9 +169,18 @@ class TabularLearner(ApplicationLearner):
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
         return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table that has the target.
+
+        Args:
+            table: a table, as for `predict`.
+            where: a SQL condition on the rows, such as that of the training data; None: all count.
+        """
+        frame = self.read(table)
+        if self.codec.recipe is not None and where is not None:
+            frame = self.codec.recipe.completed(frame)  # of all rows, since one is the history of another
+        frame = usable_rows(frame, where, "table", self.codec.target.columns)
+        return self.validate(table_loader(self.codec, frame, self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
         """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.

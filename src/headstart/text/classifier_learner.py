@@ -15,7 +15,7 @@ from torch import Tensor
 from headstart.core.errors import ConfigError
 from headstart.core.paths import expanded
 from headstart.frames.categories import is_missing
-from headstart.frames.door import Table, row_in, to_source, values_of
+from headstart.frames.door import Table, row_in, to_source, usable_rows, values_of
 from headstart.frames.rows import clean_text
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
@@ -127,7 +127,14 @@ class ClassifierLearner(ApplicationLearner):
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""
-        return read_rows(source, self.codec.columns, csv=self.codec.csv)
+        return read_rows(source, self.codec.columns, readings=self.codec.readings, csv=self.codec.csv)
+
+    def labelled_rows(self, table: Table, where: str | None = None) -> pl.DataFrame:
+        """Return the rows of a table with labels, or of a folder per label, that fulfil a condition."""
+        rows = read_rows(
+            table, self.codec.columns, self.codec.label.column, readings=self.codec.readings, csv=self.codec.csv
+        )
+        return usable_rows(rows, where, "the table", ())
 
     def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
         """Return a list of texts as a frame with the model's column.
@@ -145,9 +152,14 @@ class ClassifierLearner(ApplicationLearner):
             {self.codec.columns[0]: [clean_text(text) for text in known]}, schema={self.codec.columns[0]: pl.String}
         )
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.codec.columns, self.codec.label.column, csv=self.codec.csv)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table with labels, or of a folder per label.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = self.labelled_rows(table, where)
         return self.validate(text_loader(self.codec, rows, self.engine, with_target=True))
 
     def explain(self, text: str | Mapping[str, Any], of: Any = None) -> Explanation:

@@ -17,6 +17,7 @@ from headstart.frames.assemble import assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.labels import split_labels
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, train_on_all
 from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -113,8 +114,13 @@ class TextData(CorpusData):
             raise ConfigError(f"column {label!r} cannot be both text and label")
         needed = [*columns, label]
         usual = by_random(seed=settings.seed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        if settings.separator is not None:
+            told[label] = ReadAsText()
+        told = told if settings.codec is None else settings.codec.readings
+        csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, csv=settings.csv,
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
             prepare=lambda part, name: split_labels(part, label, settings.separator, name),
         )  # fmt: skip
         engine = engine or Engine()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from headstart.core.paths import expanded
 from headstart.frames.assemble import Parts, Rows, parts_of
 from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.readings import Reading
 from headstart.frames.splits import Splitter, check_one_source
 
 __all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
@@ -92,7 +93,12 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_rows(
-    source: Table, columns: Sequence[str], label: str | None = None, *, csv: CsvOptions | None = None
+    source: Table,
+    columns: Sequence[str],
+    label: str | None = None,
+    *,
+    readings: Mapping[str, Reading] | None = None,
+    csv: CsvOptions | None = None,
 ) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
@@ -100,13 +106,14 @@ def read_rows(
         source: a table, or a folder of ``.txt`` files, with a folder per label if ``label`` is given.
         columns: the model's columns of text.
         label: the column of labels; None: labels are not needed.
+        readings: how a table's columns of text are read: the codec's.
         csv: how CSV files are read.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
     if not (isinstance(source, str | Path) and expanded(source).is_dir()):
-        return read_table(source, "input", csv=csv)
+        return read_table(source, "input", readings=readings, csv=csv)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"

@@ -15,6 +15,7 @@ from headstart.core.values import Range
 from headstart.frames.assemble import Parts, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
@@ -101,9 +102,11 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, csv=settings.csv
-        )
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
+            csv=settings.csv,
+        )  # fmt: skip
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
 

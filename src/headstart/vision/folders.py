@@ -113,7 +113,8 @@ def labelled_table(
     Raises:
         DataError: a column is missing, or labels to be split are no text.
     """
-    frame = usable_rows(read_table(table, name, csv=csv), where, name, [path, label])
+    text = [path] if separator is None else [path, label]
+    frame = usable_rows(read_table(table, name, text=text, csv=csv), where, name, [path, label])
     return split_labels(frame, label, separator, name)
 
 

@@ -19,7 +19,7 @@ from headstart.core.batch import Batch
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.paths import expanded
-from headstart.frames.door import check_columns, read_table, to_source, values_of
+from headstart.frames.door import check_columns, read_table, to_source, usable_rows, values_of
 from headstart.frames.labels import split_labels
 from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
@@ -102,7 +102,7 @@ class Predictor:
             raise ConfigError(
                 "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
             )
-        frame = read_table(images, csv=self.codec.csv)
+        frame = read_table(images, readings=self.codec.readings, csv=self.codec.csv)
         check_columns(frame, [self.codec.path], "the table (paths)")
         paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder), self.codec.suffix or "")
         return to_source(self._files(paths_of_table, on_error, workers), images)
@@ -194,7 +194,9 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
 
 @contextmanager
-def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
+def labelled_loader(
+    codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None, where: str | None = None
+) -> Iterator[ImageLoader]:
     """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:
@@ -205,8 +207,8 @@ def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str 
         frame = frame.rename({"path": codec.path, "label": codec.target.column})
         root = expanded(images)
     else:
-        frame, root = read_table(images, csv=codec.csv), root_of(images, folder)
-    check_columns(frame, [codec.path, *codec.target.columns], "the table")
+        frame, root = read_table(images, readings=codec.readings, csv=codec.csv), root_of(images, folder)
+    frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
     (label,) = codec.target.columns
     target = codec.target.encode(split_labels(frame, label, codec.separator, "the table"))
     paths = absolute_paths(frame[codec.path], root, codec.suffix or "")
