@@ -66,12 +66,12 @@ class CsvOptions(Value):
     """How a CSV file is read; each field left out is found by a look at the file.
 
     Attributes:
-        separator: what stands between fields, one character or several; ``tab`` for a tab. Example: ``;``.
-        decimal: decimal mark of numbers: ``"."`` or ``","``.
-        encoding: a name that Python knows. Example: ``latin-1``.
+        separator: what stands between fields, one character or several; ``tab`` for a tab. None: by the file.
+        decimal: decimal mark of numbers: ``"."`` or ``","``. None: by the file.
+        encoding: a name that Python knows, such as ``latin-1``. None: by the file.
         null_values: texts that mean a missing value in every column, besides an empty cell. None: NA, N/A, NaN, nan,
             NULL and null among numbers and dates; in columns of text they remain texts. Example: ``?,-``.
-        header: whether the first row holds the columns' names.
+        header: whether the first row holds the columns' names. None: by the file.
         names: names of the columns, in order, of a file without a header. Example: ``user,item,rating,time``.
         skip: number of lines before the header, such as a title, to leave out.
         strict: whether all this holds even where a file speaks against it; False: as far as it fits, as for the files
