@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,10 @@ from torch import Tensor
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
-from headstart.frames.readings import ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
+from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of
 from headstart.tabular.features import FeatureRecipe
@@ -137,6 +138,9 @@ class TableCodec:
         target: what is predicted.
         left_out: columns that are not used, each with the reason.
         recipe: makes features that a table does not have yet; None: there are none.
+        amounts: columns of text that are read as numbers with thousands separators and the like.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files; it does not change what
+            a tensor means.
     """
 
     dates: tuple[DateColumn, ...]
@@ -145,6 +149,8 @@ class TableCodec:
     target: AnyTarget
     left_out: Mapping[str, str]
     recipe: FeatureRecipe | None = None
+    amounts: Mapping[str, ReadAsAmount] = field(default_factory=dict)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -199,7 +205,7 @@ class TableCodec:
         categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
         continuous: dict[str, Reading] = {c.name: ReadAsNumber() for c in self.continuous if c.name not in parts}
         dates = {date.name: ReadAsDate(date.form) for date in self.dates}
-        return {**categorical, **continuous, **dates, **self.target.readings}
+        return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
 
     @property
     def cardinalities(self) -> list[int]:
@@ -343,7 +349,10 @@ class TableCodec:
         numbers: list[float] = []
         indicators: list[float] = []
         for column in self.continuous:
-            value = _number(row[column.name], column.name)
+            given = row[column.name]
+            if isinstance(given, str) and column.name in self.amounts:
+                given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
+            value = _number(given, column.name)
             if column.had_missing:
                 indicators.append(float(value is None))
             numbers.append(((column.median if value is None else value) - column.mean) / column.sd)

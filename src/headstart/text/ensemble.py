@@ -13,9 +13,11 @@ from torch import Tensor
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
+from headstart.text.codec import TextCodec
 from headstart.text.learner import TextLearner
 from headstart.text.transformer_learner import TransformerLearner
 from headstart.training.saved import model_tensors, record_of, save_values
@@ -113,9 +115,9 @@ class TextEnsemble:
         }
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
         self.learners[0].engine.on_main(
-            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+            lambda: save_values(expanded(folder), self.application, {"members": members}, tensors, rest)
         )
-        return Path(folder)
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
