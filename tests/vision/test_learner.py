@@ -434,13 +434,25 @@ def test_label_smoothing_keeps_the_model_from_being_too_sure(folder: Path, tmp_p
     assert losses[1] > losses[0] + 0.1
 
 
-def test_a_set_at_another_size_and_the_backbone_s_own(folder: Path, tmp_path: Path) -> None:
+def test_a_set_at_another_size_and_the_backbone_s_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = toys.make_data(folder, tmp_path, size=None)
     assert toys.make_learner(data).codec.sizing.size == 160, "the size of the backbone's weights"
     assert next(data.at_size(24).train.batches(0)).inputs[0].shape[2:] == (24, 24)
     learner = toys.make_learner(toys.make_data(folder, tmp_path))
-    with pytest.raises(ConfigError, match=r"another codec than the learner's.*codec=learner.codec"):
-        learner.data = toys.make_data(folder, tmp_path, size=48)
+    assert learner.data is not None
+    learner.data = learner.data.at_size(48)
+    learner.fit(1e-3, 1)
+    learner.save(tmp_path / "larger")
+    again = headstart.load(tmp_path / "larger", device="cpu")
+    assert again.codec.sizing.size == learner.codec.sizing.size == 48, "predictions are made at the size of training"
+    assert next(learner.data.train.batches(0)).inputs[0].shape[2:] == (48, 48)
+    with pytest.raises(ConfigError, match="were given no size, and the learner's images have 48 pixels.*or size=48"):
+        learner.data = data
+    monkeypatch.setattr(learner.model.backbone, "fixed_size", True)
+    with pytest.raises(ConfigError, match="made for images of 48 pixels and takes no others; these data's have 32"):
+        learner.data = toys.make_data(folder, tmp_path)
 
 
 def test_learners_check_their_options_and_what_they_load(trained: ImageLearner, folder: Path, tmp_path: Path) -> None:

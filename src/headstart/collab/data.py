@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Unpack
 
 import numpy as np
@@ -19,6 +19,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
 from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
@@ -152,25 +153,30 @@ class RatingsData(Data):
                 notes.append(note if name == "table" else f"{name}: {note}")
             return joined
 
-        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, ...]]]:
-            items = None if settings.items is None else read_table(settings.items, "items")
-            users = None if settings.users is None else read_table(settings.users, "users")
-            fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
+            known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
+            known = replace(known, csv=later_options(settings.csv))
+            items = _facts(settings.items, item, "items", known, notes)
+            users = _facts(settings.users, user, "users", known, notes)
+            fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            return fitted, encode(fitted, train)
+
+        def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:
+            return known.encode(part, with_target=True)
 
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
-            needed=needed, prepare=prepare,
+            needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
+            csv=settings.csv or (None if codec is None else codec.csv), columns=needed,
         )  # fmt: skip
-        assembled = assemble(rows, fit, codec=codec)
+        assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
         users, items = (ids[order] for ids in assembled.train.inputs)
         target = None if assembled.train.target is None else assembled.train.target[order]
         if not known.all():
             notes.append(f"{int((~known).sum()):,} training rows are of users or items that the codec does not know")
-        seen = _seen(assembled, order[known])
+        seen = _seen(assembled, rows.train, order[known])
         batch_size = settings.batch_size or suggested_batch_size(len(known))
         train = RatingLoader(
             (users, items), None if negatives else target, batch_size=batch_size, seed=settings.seed, engine=engine,
@@ -233,17 +239,35 @@ def _check_options(
     return negatives
 
 
+def _facts(table: Table | None, key: str, name: str, known: RatingsCodec, notes: list[str]) -> pl.DataFrame | None:
+    """Return a table of facts, if there is one, and note ids that it has more than once."""
+    if table is None:
+        return None
+    csv = None if known.csv is None else replace(known.csv, names=None, header=None)
+    facts = read_table(table, name, readings=known.readings, csv=csv)
+    if key in facts.columns:
+        repeated = len(facts) - facts[key].n_unique()
+        if repeated:
+            different = len(facts.unique()) - facts[key].n_unique()
+            what = "with other facts" if different else "with the same facts"
+            notes.append(
+                f"{name}: {repeated:,} rows are on {'an item' if name == 'items' else 'a user'} that an earlier row is"
+                f" on, {what}: the first counts"
+            )
+    return facts
+
+
 def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
     """Return the order of rows by user, then item; and, in this order, whether both ids are known."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
     return order, ((users > 0) & (items > 0))[order]
 
 
-def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
-    """Return the pairs of some training rows, with their ratings as they are in the table."""
+def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], train: pl.DataFrame, rows: Tensor) -> Seen:
+    """Return the pairs of some training rows, by number, with their ratings as they are in the table."""
     codec, ratings = assembled.codec, None
     if codec.rating is not None:
-        ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
+        ratings = torch.from_numpy(train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
     return Seen(torch.stack(assembled.train.inputs)[:, rows].int(), ratings, len(codec.users))
 
 

@@ -89,6 +89,10 @@ class Quantiles(Numeric):
         """Return values in the column's unit, float32 ``(rows, quantiles)``, ascending."""
         return self.number.prediction(outputs.reshape(-1, 1)).reshape(-1, self.outputs).sort(1).values
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, float32 ``(rows,)``; see `Number.original`."""
         return self.number.original(encoded)
@@ -144,10 +148,6 @@ class Quantiles(Numeric):
         """Return what `decode` returns for one row, ``(1, quantiles)``, as Python values."""
         values = prediction[0].tolist()
         return {name: values[index] for name, index in self._indices().items()}
-
-    def describe(self) -> str:
-        """Return a line such as ``sales (quantiles 0.1, 0.5, 0.9)``."""
-        return f"{self.columns[0]} (quantiles {', '.join(f'{level:g}' for level in self.quantiles)})"
 
     def _levels(self, values: Tensor) -> Tensor:
         """Return the levels beside values, ``(quantiles,)``, filled in on the device: a copy to it would wait."""

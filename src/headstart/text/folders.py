@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.assemble import Rows
+from headstart.core.paths import expanded
+from headstart.frames.assemble import Parts, Rows, parts_of
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
-from headstart.frames.splits import Splitter, split_rows
+from headstart.frames.readings import Reading
+from headstart.frames.splits import Splitter, check_one_source
 
 __all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
 
@@ -60,7 +63,7 @@ def find_texts(folder: str | Path, *, labelled: bool = False, exclude: Sequence[
     Raises:
         DataError: there is no such folder, or no text in it; or, with ``labelled``, no folder per label.
     """
-    root = Path(folder)
+    root = expanded(folder)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}")
     paths = sorted(path for path in root.rglob("*.txt") if path.is_file())
@@ -89,19 +92,28 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
     return files.with_columns(pl.Series("text", texts, pl.String))
 
 
-def read_rows(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
+def read_rows(
+    source: Table,
+    columns: Sequence[str],
+    label: str | None = None,
+    *,
+    readings: Mapping[str, Reading] | None = None,
+    csv: CsvOptions | None = None,
+) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
     Args:
         source: a table, or a folder of ``.txt`` files, with a folder per label if ``label`` is given.
         columns: the model's columns of text.
         label: the column of labels; None: labels are not needed.
+        readings: how a table's columns of text are read: the codec's.
+        csv: how CSV files are read.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
-    if not (isinstance(source, str | Path) and Path(source).is_dir()):
-        return read_table(source, "input")
+    if not (isinstance(source, str | Path) and expanded(source).is_dir()):
+        return read_table(source, "input", readings=readings, csv=csv)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"
@@ -129,14 +141,12 @@ def split_files(
         ConfigError: both ``valid`` and ``split``, or there is no such folder.
         DataError: no files are left, or the split leaves no training files.
     """
-    if valid is not None and split is not None:
-        raise ConfigError("give validation texts by valid= or by split=, not by both")
+    check_one_source(split, valid)
     files = usable_rows(files, where, "the folder", ())
     part = None if split is not None else _valid_part(files, valid)
     if part is not None:
-        return Rows(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
-    indices = split_rows(files, split or usual)
-    return Rows(files[indices.train], files[indices.valid] if len(indices.valid) else None)
+        return Parts(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
+    return parts_of(files, split or usual).map(lambda numbers: files[numbers])
 
 
 def _valid_part(files: pl.DataFrame, valid: str | None) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.core.errors import DataError
 from headstart.vision.decoding import Sizing, decode
-from headstart.vision.store import mark
+from headstart.vision.marks import mark
 
 __all__ = ["main"]
 

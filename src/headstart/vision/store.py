@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
 from headstart.datasets.get import usual_cache
+from headstart.vision.marks import mark
 
-__all__ = ["RowStore", "cache_folder", "mark"]
+__all__ = ["RowStore", "cache_folder"]
 
 Indices = NDArray[np.int64]
 
@@ -133,17 +134,3 @@ class RowStore:
         if path.stat().st_size != size:
             raise OSError(f"{path} has {path.stat().st_size} bytes instead of {size}: delete its folder")
         return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
-
-
-def mark(values: np.memmap[Any, np.dtype[Any]], done: NDArray[np.uint8], rows: Indices, *, lasting: bool) -> None:
-    """Mark rows as computed, once their values are on the disk: the kernel writes two files in any order.
-
-    Args:
-        values: the store's values, mapped.
-        done: the store's marks, mapped.
-        rows: numbers of the rows whose values have been set.
-        lasting: False: a power failure does not matter, so do not wait for the disk.
-    """
-    if lasting:
-        values.flush()
-    done[rows] = 1
