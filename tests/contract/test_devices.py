@@ -34,6 +34,8 @@ def table(target: str = "y", **options: Any) -> Make:
             count=(pl.col("y").abs() * 2).floor().cast(pl.Int64), two=pl.col("kind"), weight=pl.col("size").abs(),
             several=pl.concat_list("kind", pl.lit("z")), positive=pl.col("y").abs() + 1,
         )  # fmt: skip
+        used = {"kind", "size", target, options.get("weight")}
+        frame = frame.select(name for name in frame.columns if name in used)
         names = ("target_kind", "quantiles", "log_target", "weight", "y_range", "class_weight")
         for_data = {name: options[name] for name in names if name in options}
         rest = {name: value for name, value in options.items() if name not in names}
