@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Self, TypedDict, TypeVar
 
 import polars as pl
+import torch
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
@@ -151,7 +153,12 @@ def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:
     """Return the main process's codec on every process, so that all encode alike."""
     if engine.world_size == 1:
         return codec
-    shared: CodecT = from_json(kind, engine.from_main(to_json(codec, kind=kind)))
+    tensors: dict[str, Tensor] = {}
+    record = to_json(codec, tensors, kind=kind)
+    lists = {name: (str(tensor.dtype).removeprefix("torch."), tensor.tolist()) for name, tensor in tensors.items()}
+    record, lists = engine.from_main([record, lists])
+    tensors = {name: torch.tensor(values, dtype=getattr(torch, dtype)) for name, (dtype, values) in lists.items()}
+    shared: CodecT = from_json(kind, record, tensors)
     return shared
 
 

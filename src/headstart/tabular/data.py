@@ -178,11 +178,11 @@ class TabularData(Data):
             )  # fmt: skip
             complete = CompleteRows.of(train, columns)
             learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
-            return learnt, learnt.encode(complete, with_target=True)
+            return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
             complete = known.with_parts(part)
-            encoded = known.encode(complete, with_target=True)
+            encoded = known.encode(complete, with_target=True, training=part is rows.train)
             if part is rows.valid:
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded

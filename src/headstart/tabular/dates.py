@@ -14,11 +14,14 @@ from headstart.frames.categories import is_missing
 
 __all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "as_moments", "date_parts", "date_parts_of", "has_time"]
 
-CATEGORICAL_PARTS = ("year", "month", "week", "day", "day_of_week", "hour")
-"""Parts that repeat or are few: each value gets an embedding. ``hour`` for columns with a time of day only."""
+CATEGORICAL_PARTS = ("month", "week", "day", "day_of_week", "hour")
+"""Parts that repeat: each value gets an embedding. ``hour`` for columns with a time of day only."""
 
-CONTINUOUS_PARTS = ("day_of_year",)
-"""Parts that are numbers."""
+CONTINUOUS_PARTS = ("day_of_year", "elapsed")
+"""Parts that are numbers. ``elapsed``, days since 1970-01-01, stands for the year too: a year yet to come would be an
+unknown category, but days beyond the training rows' count as the last of them."""
+
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 ISO = (
@@ -68,7 +71,7 @@ def has_time(series: pl.Series) -> bool:
 def date_parts(series: pl.Series, *, with_time: bool) -> dict[str, pl.Series]:
     """Return a date column's parts by name (``Date.month``), whole numbers; null where the date is missing.
 
-    Years are those of the calendar, weeks those of ISO 8601; Monday is day 1 of the week.
+    Weeks are those of ISO 8601; Monday is day 1 of the week.
 
     Args:
         series: dates, times, or ISO text.
@@ -76,12 +79,12 @@ def date_parts(series: pl.Series, *, with_time: bool) -> dict[str, pl.Series]:
     """
     moments = as_moments(series, with_time=with_time).dt
     parts = {
-        "year": moments.year(),
         "month": moments.month(),
         "week": moments.week(),
         "day": moments.day(),
         "day_of_week": moments.weekday(),
         "day_of_year": moments.ordinal_day(),
+        "elapsed": moments.date().to_physical(),
     }
     if with_time:
         parts["hour"] = moments.hour()
@@ -106,12 +109,12 @@ def date_parts_of(value: Any, name: str, *, with_time: bool) -> dict[str, int | 
     if not isinstance(value, datetime.date):
         raise DataError(f"column {name!r}: expected a date, as in the training rows, but got {value!r}")
     parts: dict[str, int | None] = {
-        f"{name}.year": value.year,
         f"{name}.month": value.month,
         f"{name}.week": value.isocalendar()[1],
         f"{name}.day": value.day,
         f"{name}.day_of_week": value.isoweekday(),
         f"{name}.day_of_year": value.timetuple().tm_yday,
+        f"{name}.elapsed": value.toordinal() - EPOCH,
     }
     if with_time:
         parts[f"{name}.hour"] = getattr(value, "hour", 0)
