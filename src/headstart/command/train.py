@@ -219,20 +219,21 @@ class Job:
         """Return the library's plan, with what was given of it."""
         from headstart.training.settings import Plan
 
-        plan: Plan = dataclasses.replace(learner.plan(), **self.chosen(given, Plan))
-        return plan
+        plan: Plan = learner.plan()
+        plan = plan.lasting(given["epochs"]) if "epochs" in given else plan
+        return dataclasses.replace(plan, **self.chosen(given, Plan))
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by its plan."""
         self.fit_by(learner, self.plan(learner, given))
 
     def fit_by(self, learner: Any, plan: Plan) -> None:
-        """Train the learner for one cycle.
+        """Train the learner by a plan.
 
         Raises:
             ConfigError: the training diverged.
         """
-        learner.fit_one_cycle(plan.rates(len(learner.groups)), plan.epochs, warm_up=plan.warm_up, keep=plan.keep)
+        learner.fit_plan(plan)
         if not math.isfinite(learner.history[-1]["train_loss"]):
             raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
 

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.categories import Categories, Value, canonical, canonical_value, kind_of
+from headstart.frames.readings import Reading
+from headstart.targets.calibration import fitted_temperature
 from headstart.targets.confusion import confusion_matrix, label_counts
 from headstart.targets.kinds import TargetKind, describe_kind
 from headstart.targets.metrics import Metric, accuracy, auc, balanced_accuracy, log_loss
@@ -58,6 +60,11 @@ class _Classes:
         return (self.column,)
 
     @property
+    def readings(self) -> dict[str, Reading]:
+        """How the column is read in a table of text: as the classes are."""
+        return {self.column: self.categories.reading}
+
+    @property
     def outputs(self) -> int:
         """The number of classes."""
         return len(self.classes)
@@ -95,14 +102,19 @@ class Label(_Classes):
     kind: ClassVar[Literal["label"]] = "label"
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, column: str) -> Label:
+    def fit(cls, frame: pl.DataFrame, column: str, *, declared: bool = False) -> Label:
         """Learn the classes from training rows.
+
+        Args:
+            frame: training rows.
+            column: the column of classes.
+            declared: whether the table declares it as categories, so that fractions are names, too.
 
         Raises:
             DataError: a missing class, fewer than two classes, or values that cannot be classes (dates, fractions).
         """
         check_no_missing(frame[column])
-        categories = _categories(frame[column], column)
+        categories = _categories(frame[column], column, declared=declared)
         if len(categories.values) < 2:
             only = categories.values
             what = f"one class in the training rows ({only[0]!r})" if only else "no rows to learn from"
@@ -146,6 +158,18 @@ class Label(_Classes):
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return the probabilities of logits, float32 ``(rows, classes)``, each row summing to 1."""
         return outputs.float().softmax(1)
+
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits ``(rows, classes)`` whose classes are known, int64 ``(rows,)``.
+
+        A row in each class more than there are keeps a model that makes no mistake on few rows from being certain.
+
+        **Source:** Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.2, of the latter.
+        """
+        logits, smoothing = outputs.double(), self.outputs / (len(outputs) + self.outputs)
+        return fitted_temperature(
+            lambda value: F.cross_entropy(logits / value, encoded, label_smoothing=smoothing), len(outputs)
+        )
 
     def original(self, encoded: Tensor) -> Tensor:
         """Return the class indices, int64 ``(rows,)``, as they are."""
@@ -279,6 +303,12 @@ class Labels(_Classes):
         """Return each class's probability of logits, float32 ``(rows, classes)``."""
         return outputs.float().sigmoid()
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits, ``(rows, classes)``, with 0 and 1, ``(rows, classes)``; as for `Label`."""
+        logits, rows = outputs.double(), len(outputs)
+        target = (encoded.double() * rows + 1.0) / (rows + 2.0)
+        return fitted_temperature(lambda value: F.binary_cross_entropy_with_logits(logits / value, target), rows)
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return 0 and 1 as integers, int64 ``(rows, classes)``: targets that are classes are whole numbers."""
         return encoded.long()
@@ -338,15 +368,17 @@ class Labels(_Classes):
         return ", ".join(chosen) or "none"
 
 
-def _categories(series: pl.Series, column: str) -> Categories:
+def _categories(series: pl.Series, column: str, *, declared: bool = False) -> Categories:
     try:
-        kind_of(series)
+        kind_of(series, declared=declared)
+        if series.dtype.is_temporal() and not declared:
+            raise DataError(f"target {column!r} holds dates")
     except DataError:
         advice = "use target_kind='number'" if series.dtype.is_numeric() else "convert it"
         raise DataError(
             f"target {column!r} must be classes (text, whole numbers, booleans); got {series.dtype}; {advice}"
         ) from None
-    return Categories.fit(series)
+    return Categories.fit(series, declared=declared)
 
 
 def _check_lists(series: pl.Series) -> None:

@@ -18,7 +18,7 @@ from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
 from headstart.text.explanation import Explanation, explain
 from headstart.text.folders import read_rows
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.callbacks import Callback
 from headstart.training.history import History
 from headstart.training.settings import Plan
@@ -116,7 +116,7 @@ class ClassifierLearner(ApplicationLearner):
         device = self.engine.device
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
-            return self.codec.label.prediction(self.model(tokens.to(device), lengths.to(device))[0])
+            return self.prediction(self.model(tokens.to(device), lengths.to(device))[0])
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""
@@ -146,7 +146,7 @@ class ClassifierLearner(ApplicationLearner):
             text: one text, or a row as a dictionary.
             of: the class whose probability is explained; None: the likeliest.
         """
-        return explain(self.model, self.codec, text, of, self.engine.device)
+        return explain(self.model, self.codec, text, of, self.engine.device, self.temperature)
 
     def interpret(self, n: int = 10) -> pl.DataFrame:
         """Return the validation texts with the largest error, the worst first.

@@ -68,7 +68,12 @@ class Explanation:
 
 
 def explain(
-    model: nn.Module, codec: TextCodec, text: str | Mapping[str, Any], of: Any, device: torch.device
+    model: nn.Module,
+    codec: TextCodec,
+    text: str | Mapping[str, Any],
+    of: Any,
+    device: torch.device,
+    temperature: float = 1.0,
 ) -> Explanation:
     """Return each word's contribution: the decrease of the log-odds when ``<unk>`` stands in its place.
 
@@ -83,6 +88,7 @@ def explain(
         text: one text, or a row as a dictionary.
         of: the class; None: the likeliest.
         device: where the model is.
+        temperature: divisor of the outputs.
 
     Raises:
         ConfigError: there is no such class.
@@ -92,7 +98,7 @@ def explain(
     exclusive = codec.label.kind == "label"
     model.eval()
     with torch.no_grad():
-        outputs = model(tokens, length)[0]
+        outputs = model(tokens, length)[0] / temperature
         probabilities = codec.label.prediction(outputs)[0].tolist()
         index = _index_of(codec, of, probabilities)
         whole = float(_log_odds(outputs, index, exclusive=exclusive))
@@ -101,7 +107,8 @@ def explain(
             words = torch.arange(start, min(start + WORDS_AT_ONCE, time - 1), device=device)
             changed = tokens.repeat(len(words), 1)  # (words, time)
             changed[torch.arange(len(words), device=device), words] = UNKNOWN_ID
-            without = _log_odds(model(changed, length.repeat(len(words)))[0], index, exclusive=exclusive)
+            outputs = model(changed, length.repeat(len(words)))[0] / temperature
+            without = _log_odds(outputs, index, exclusive=exclusive)
             contributions += [whole - odds for odds in without.tolist()]
     words_read = codec.vocabulary.decode(tokens[0].tolist())[1:-1]
     if codec.backward:
