@@ -395,7 +395,7 @@ class TableCodec:
             numbers.append(min(max(standardised, column.lowest), column.highest))
         numbers += [0.0] * (len(self.continuous) - self._own)
         encoded = np.array([numbers + indicators], dtype=np.float32)
-        self._derive(encoded, None)
+        self._derive(encoded)
         return torch.tensor([ids], dtype=torch.int32), torch.from_numpy(encoded)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
@@ -412,19 +412,20 @@ class TableCodec:
         """Number of the continuous columns that are the table's own."""
         return len(self.continuous) - sum(each.width for each in self.neighbours)
 
-    def derived(self, numbers: Tensor) -> Tensor:
-        """Return numbers as `encode` returns them with the neighbours' means made again of the table's own numbers.
+    def derived(self, numbers: Tensor, changed: Sequence[int]) -> Tensor:
+        """Return numbers with the means of other neighbours where the numbers that they are near by have changed.
 
         Args:
-            numbers: float32 ``(rows, numbers)``, some of which were changed.
+            numbers: as `encode` returns them, but for what has changed, float32 ``(rows, numbers)``.
+            changed: indices of the numbers that have changed.
         """
-        if not self.neighbours:
+        if not any(set(each.columns) & set(changed) for each in self.neighbours):
             return numbers
-        changed = numbers.cpu().numpy().copy()
-        self._derive(changed, None)
-        return torch.from_numpy(changed).to(numbers.device)
+        values = numbers.cpu().numpy().copy()
+        self._derive(values)
+        return torch.from_numpy(values).to(numbers.device)
 
-    def _derive(self, numbers: Floats, targets: Floats | None) -> None:
+    def _derive(self, numbers: Floats, targets: Floats | None = None) -> None:
         """Fill in the neighbours' means.
 
         Args:
@@ -432,11 +433,21 @@ class TableCodec:
             targets: those of the rows if a model is trained with them, ``(rows, values)``; None: they are new.
         """
         start = self._own
-        for each in self.neighbours:
+        for each, (mean, sd, lowest, highest) in zip(self.neighbours, self._scales, strict=True):
             means = each.means(numbers) if targets is None else each.out_of_fold(numbers, targets)
-            for offset in range(each.width):
-                numbers[:, start + offset], _ = self.continuous[start + offset].standardised(means[:, offset])
+            standardised = ((means - mean) / sd).astype(np.float32)
+            numbers[:, start : start + each.width] = np.minimum(np.maximum(standardised, lowest), highest)
             start += each.width
+
+    @cached_property
+    def _scales(self) -> list[NDArray[np.float64]]:
+        """Mean, deviation, lowest and highest of the means of each of the neighbours, float64 ``(4, width)``."""
+        scales, start = [], self._own
+        for each in self.neighbours:
+            columns = self.continuous[start : start + each.width]
+            scales.append(np.array([[c.mean, c.sd, c.lowest, c.highest] for c in columns]).T)
+            start += each.width
+        return scales
 
     def _with_neighbours(self, rows: CompleteRows, named: int) -> TableCodec:
         """Return the codec with neighbours' means where they are of use.

@@ -17,7 +17,7 @@ from headstart.frames.codec import Encoded
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.splits import Splitter, by_default
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -67,6 +67,8 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
+        neighbours: where two numbers are like coordinates, the mean targets of the 4, 16 and 64 nearest training rows are
+            features; False: never.
     """
 
     categorical: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ class TabularSettings(DataSettings):
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
+    neighbours: bool = True
 
 
 class TabularDataOptions(DataOptions, total=False):
@@ -98,10 +101,12 @@ class TabularDataOptions(DataOptions, total=False):
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
+    neighbours: bool
 
 
 OF_THE_CODEC = (
     "categorical", "continuous", "dates", "date_format", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "neighbours",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -141,7 +146,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a random fifth of the rows validates. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
+                ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -162,7 +168,7 @@ class TabularData(Data):
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
-                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                frame, valid_frame, split=split, usual=by_default(seed=settings.seed), where=settings.where,
                 needed=needed,
             )  # fmt: skip
 
@@ -185,7 +191,8 @@ class TabularData(Data):
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
             complete = CompleteRows.of(train, columns, opened.readings)
-            learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
+            fitted_codec = TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours)
+            learnt = share(fitted_codec, TableCodec, engine)
             return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
@@ -207,7 +214,7 @@ class TabularData(Data):
         if rows.valid is None or validation is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
         repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
-        notes = list(validation.notes)
+        notes = [*([rows.note] if rows.note else []), *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
@@ -421,5 +428,6 @@ def _with_target_hidden(
             .join(made, on=ROW, how="left", maintain_order="left")
             .select(name for name in part.columns if name != ROW)
             for part in (rows.train, valid)
-        )
+        ),
+        rows.note,
     )
