@@ -230,7 +230,7 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None or validation is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found))
-        repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
+        repeated = repeated_rows(encoded, validation)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
@@ -466,12 +466,10 @@ def _with_target_hidden(
 
     features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
     made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
-    return Rows(
-        *(
-            part.drop(recipe.outputs)
-            .join(made, on=ROW, how="left", maintain_order="left")
-            .select(name for name in part.columns if name != ROW)
-            for part in (rows.train, valid)
-        ),
-        rows.note,
+    train_rows, valid_rows = (
+        part.drop(recipe.outputs)
+        .join(made, on=ROW, how="left", maintain_order="left")
+        .select(name for name in part.columns if name != ROW)
+        for part in (rows.train, valid)
     )
+    return Rows(train_rows, valid_rows, rows.note)

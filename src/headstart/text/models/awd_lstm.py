@@ -363,6 +363,6 @@ def _compared(target: Tensor, random: Tensor, *, distinct: bool) -> tuple[Tensor
     """
     words = torch.cat([target, random])
     if distinct:
-        return words.unique(), None
+        return torch.unique(words), None
     words = words.sort().values
     return words, F.pad(words[1:] == words[:-1], (1, 0), value=False)
