@@ -28,6 +28,12 @@ class TabularJob(Job):
         kind = Literal["lesson", "members"] | None
         return (CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),)
 
+    def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
+        """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
+        from headstart.frames.splits import by_default
+
+        return by_default(fraction, seed=given.get("seed", 0))
+
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network of that name, changed by the other options."""
         from headstart.tabular.design import LESSON_NETWORK, MEMBERS_NETWORK

@@ -55,15 +55,15 @@ class Opened:
 
     Attributes:
         frame: its rows.
+        unread: its rows as they are written: for a file of text, all columns are text.
         readings: how its columns of text were read, by column.
         categories: columns that the table itself declares as categories, whatever they hold.
-        untyped: whether it is a file of text, whose columns are all text.
     """
 
     frame: pl.DataFrame
+    unread: pl.DataFrame
     readings: Mapping[str, Reading]
     categories: frozenset[str] = frozenset()
-    untyped: bool = False
 
 
 def read_table(
@@ -152,7 +152,7 @@ def open_table(
             f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
             f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
         )
-    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source), untyped)
+    return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
 
 
 def _words_in(texts: pl.Series) -> list[str]:

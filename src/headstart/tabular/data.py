@@ -19,7 +19,7 @@ from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.splits import Splitter, by_default
 from headstart.tabular.advice import leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
@@ -72,6 +72,8 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
+        neighbours: where two numbers are like coordinates, the mean targets of the 4, 16 and 64 nearest training rows are
+            features; False: never.
     """
 
     categorical: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ class TabularSettings(DataSettings):
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
+    neighbours: bool = True
 
 
 class TabularDataOptions(DataOptions, total=False):
@@ -105,10 +108,12 @@ class TabularDataOptions(DataOptions, total=False):
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
+    neighbours: bool
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles",
+    "recipe", "neighbours",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -148,7 +153,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a random fifth of the rows validates. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
+                ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -169,7 +175,7 @@ class TabularData(Data):
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
-                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                frame, valid_frame, split=split, usual=by_default(seed=settings.seed), where=settings.where,
                 needed=needed,
             )  # fmt: skip
 
@@ -199,16 +205,16 @@ class TabularData(Data):
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe),
+                TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
             learnt = share(fresh, TableCodec, engine)
-            return learnt, learnt.encode(complete, with_target=True)
+            return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
             complete = known.with_parts(part)
-            encoded = known.encode(complete, with_target=True)
+            encoded = known.encode(complete, with_target=True, training=part is rows.train)
             if part is rows.valid:
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
@@ -225,7 +231,7 @@ class TabularData(Data):
         if rows.valid is None or validation is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found))
         repeated = repeated_rows(encoded, validation)
-        notes = [*found, *validation.notes]
+        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
@@ -460,11 +466,10 @@ def _with_target_hidden(
 
     features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
     made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
-    return Rows(
-        *(
-            part.drop(recipe.outputs)
-            .join(made, on=ROW, how="left", maintain_order="left")
-            .select(name for name in part.columns if name != ROW)
-            for part in (rows.train, valid)
-        )
+    train_rows, valid_rows = (
+        part.drop(recipe.outputs)
+        .join(made, on=ROW, how="left", maintain_order="left")
+        .select(name for name in part.columns if name != ROW)
+        for part in (rows.train, valid)
     )
+    return Rows(train_rows, valid_rows, rows.note)
