@@ -20,6 +20,7 @@ import zoo
 from headstart import CollabLearner, Engine, RatingsData, TabularData, TabularLearner
 from headstart.core.batch import Batch
 from headstart.targets.target import Number, Quantiles
+from headstart.training.averaging import AverageWeights
 from headstart.training.loaders import TensorLoader
 from headstart.vision import side_on
 
@@ -102,6 +103,7 @@ MAKE: dict[str, Make] = {
     "table, dropout": table(dropout=0.2, embedding_dropout=0.1),
     "table, members": of_zoo("tabular, members"),
     "table, ensemble": of_zoo("tabular, ensemble"),
+    "table, mean of the weights": lambda: zoo.ZOO["tabular"].learner(zoo.tabular_data(), callbacks=[AverageWeights()]),
     "ratings": ratings(),
     "ratings, dropout": ratings(dropout=0.2),
     "ratings, implicit": ratings(implicit=True),
