@@ -57,7 +57,9 @@ def predict(
     for name in predictions.columns:
         if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    _write(_as_written(source, opened, typed=out is not None and out.suffix == ".parquet").with_columns(predictions), out)
+    _write(
+        _as_written(source, opened, typed=out is not None and out.suffix == ".parquet").with_columns(predictions), out
+    )
 
 
 def evaluate(
@@ -65,7 +67,9 @@ def evaluate(
     source: Input,
     where: Annotated[
         str | None,
-        typer.Option(metavar="SQL", help="Condition on the rows, as for train, such as \"Sales > 0\"; others are left out."),
+        typer.Option(
+            metavar="SQL", help='Condition on the rows, as for train, such as "Sales > 0"; others are left out.'
+        ),
     ] = None,
     device: Device = "auto",
     as_json: AsJson = False,

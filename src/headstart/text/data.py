@@ -110,9 +110,7 @@ class TextData(CorpusData):
         usual = by_random(seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         told = told if settings.codec is None else settings.codec.readings
-        rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told
-        )
+        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told)
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
