@@ -162,7 +162,7 @@ def _rows(learner: Any, source: Path) -> Opened:
 
 
 def _as_written(source: Path, opened: Opened, *, typed: bool) -> pl.DataFrame:
-    """Return the columns of a table as they are written there: those of a CSV file as texts, unless types are wanted."""
+    """Return the columns of a table as they are written: those of a CSV file as texts, unless types are wanted."""
     from headstart.frames.door import read_texts
 
     return read_texts(source, "input") if opened.untyped and not typed else opened.frame

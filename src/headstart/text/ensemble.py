@@ -16,6 +16,7 @@ from headstart.core.errors import ConfigError
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
+from headstart.text.codec import TextCodec
 from headstart.text.learner import TextLearner
 from headstart.text.transformer_learner import TransformerLearner
 from headstart.training.saved import model_tensors, record_of, save_values
