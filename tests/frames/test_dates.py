@@ -63,7 +63,7 @@ def test_a_settled_form_is_the_one_it_was_written_in(first: str, days: list[date
 @given(days=DAYS)
 def test_two_digit_years_are_those_of_strptime(days: list[datetime.date]) -> None:
     written = [day.strftime("%d/%m/%y") for day in days]
-    expected = [datetime.datetime.strptime(text, "%d/%m/%y").date() for text in written]  # noqa: DTZ007
+    expected = [datetime.datetime.strptime(text, "%d/%m/%y").date() for text in written]
     assert as_moments(texts(*written), with_time=False, form=DateForm("%d/%m/%y")).to_list() == expected
     assert as_moments(texts("1/1/69", "1/1/68"), with_time=False, form=DateForm("%d/%m/%y")).to_list() == [
         datetime.date(1969, 1, 1),

@@ -106,9 +106,9 @@ def open_table(
     """Read any table as a polars frame, and settle what its columns of text hold.
 
     The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its
-    columns hold is settled by all their values. In other tables text is text, except that columns in which every value is a
-    date become dates. A column of several types, which no column of a frame can be, comes out with the type Object, so
-    that it stops only what uses it.
+    columns hold is settled by all their values. In other tables text is text, except that columns in which every value
+    is a date become dates. A column of several types, which no column of a frame can be, comes out with the type
+    Object, so that it stops only what uses it.
 
     Args:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
