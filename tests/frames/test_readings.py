@@ -70,7 +70,7 @@ def test_a_file_is_read_as_told_and_its_other_columns_by_their_values(tmp_path: 
     path = tmp_path / "t.csv"
     path.write_text("code,flag,when,size\n01,True,1/2/2015,1\n02,False,3/2/2015,2\n")
     opened = open_table(path, readings={"when": ReadAsDate(DateForm("%m/%d/%Y")), "flag": ReadAsText()})
-    assert opened.untyped
+    assert opened.unread["when"].to_list() == ["1/2/2015", "3/2/2015"]
     assert opened.frame.to_dict(as_series=False) == {
         "code": ["01", "02"],
         "flag": ["True", "False"],

@@ -28,6 +28,12 @@ class TabularJob(Job):
         kind = Literal["lesson", "members"] | None
         return (CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),)
 
+    def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
+        """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
+        from headstart.frames.splits import by_default
+
+        return by_default(fraction, seed=given.get("seed", 0))
+
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network of that name, changed by the other options."""
         from headstart.tabular.design import LESSON_NETWORK, MEMBERS_NETWORK
@@ -90,7 +96,7 @@ class CollabJob(Job):
         plan = {field.name for field in dataclasses.fields(Plan)}
         return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
         method = self._method(given)
         if method.negatives is not None and "negatives" not in given:
@@ -174,7 +180,7 @@ class TextJob(Job):
         idle = self.names_of(other) - self.names_of(kind)
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return texts, in a transformer's tokens if there is one."""
         from headstart.text.transformer_learner import read_tokenizer
 

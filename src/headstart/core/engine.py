@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ArtifactError, ConfigError
 
-__all__ = ["Engine", "Precision", "seed_of", "seeded"]
+__all__ = ["Engine", "Precision", "generator_on", "seed_of", "seeded"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -279,6 +279,18 @@ class Engine:
         dist.broadcast_object_list(text, src=0, device=self.device)
         return json.loads(text[0])
 
+    def tensor_from_main(self, tensor: Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return the main process's tensor on every process, on the processor.
+
+        Args:
+            tensor: the tensor; None on all processes but the main one.
+            shape: its shape.
+            dtype: its data type.
+        """
+        if tensor is None:
+            tensor = torch.zeros(tuple(shape), dtype=dtype)
+        return self.sum(tensor.to(self.device, copy=True)).cpu()
+
     def from_all(self, value: Any) -> list[Any]:
         """Return the values of all processes in rank order, on every process; they must be JSON serialisable."""
         if self.world_size == 1:
@@ -341,6 +353,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+def generator_on(device: torch.device) -> torch.Generator:
+    """Return a new random generator, for draws that are made on a device instead of being copied there."""
+    return torch.Generator(device)
 
 
 def seed_of(*numbers: int) -> int:

@@ -129,6 +129,7 @@ def feature_importance(
             shuffled = [tensor.clone() for tensor in inputs]
             for tensor, columns_of_it in zip(shuffled, indices, strict=True):
                 tensor[:, columns_of_it] = tensor[order][:, columns_of_it]
+            shuffled[1] = codec.derived(shuffled[1], indices[1])
             losses.append(sign * (score(shuffled) - baseline))
         spread = float(np.std(losses, ddof=1)) if repeats > 1 else 0.0
         importances.append((column, float(np.mean(losses)), spread))
@@ -161,6 +162,7 @@ def partial_dependence(
                 tensor[:, index] = value
             for indicator in indices[1:]:
                 tensor[:, indicator] = 0.0
+        moved[1] = codec.derived(moved[1], numbers)
         loader = TensorLoader(moved, batch_size=EVALUATION_BATCH, shuffle=False, engine=learner.engine)
         prediction = learner.predict_batches(loader).cpu()
         outputs = prediction.reshape(len(prediction), -1).numpy()  # (rows, columns of predictions)
