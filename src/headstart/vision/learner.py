@@ -188,7 +188,7 @@ class ImageLearner(ApplicationLearner):
         def loader(images: Any, copies: int) -> ActivationLoader:
             return ActivationLoader(
                 activations, images.row_numbers, images.target, copies=copies, batch_size=images.batch_size,
-                shuffle=images.shuffle, seed=images.seed, engine=images.engine,
+                shuffle=images.shuffle, seed=images.seed, engine=images.engine, weight=images.weight,
             )  # fmt: skip
 
         valid = None if data.valid is None else loader(data.valid, 1)
