@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import typing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from headstart.frames import splits
 
 TABLE = toys.ratings()
 IDS = st.one_of(
-    st.lists(st.text(max_size=8), min_size=1, max_size=20),
+    st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=20),
     st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=20),
 )
 
@@ -275,3 +276,29 @@ def test_a_rating_outside_the_range_of_training_counts_as_it_is() -> None:
     assert expected > 40 and predicted.is_between(lowest, highest).all()
     assert learner.validate()["rmse"] == pytest.approx(expected, rel=1e-5)
     assert learner.evaluate(valid)["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_ids_are_read_as_the_training_rows_have_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    codes = ["007", "7", "A1", "010"]
+    table = pl.DataFrame(
+        {
+            "user": [codes[n % 4] for n in range(40)],
+            "item": pl.Series([n % 10 for n in range(40)], dtype=pl.Int32),
+            "stars": random.integers(1, 6, 40).astype(float),
+        }
+    )
+    learner = CollabLearner(
+        RatingsData.from_table(table, "user", "item", "stars", split=splits.train_on_all), factors=2, progress="none"
+    )
+    learner.fit(0.01, 1)
+    few = table.filter(pl.col("user").is_in(["007", "7"]))
+    few.write_csv(tmp_path / "few.csv")  # by itself a column of numbers, both of them 7
+    expected = learner.predict(few)["prediction"].to_list()
+    assert learner.predict(tmp_path / "few.csv")["prediction"].to_list() == expected
+    assert learner.predict(few.to_pandas())["prediction"].to_list() == expected
+    assert learner.evaluate(tmp_path / "few.csv", where="item < 5") == learner.evaluate(few.filter(pl.col("item") < 5))
+    assert learner.recommend("007", 3, exclude_seen=False)["item"].dtype == pl.Int32
+    declared = table.to_pandas().astype({"user": "category", "item": "category"})
+    again = RatingsData.from_table(declared, "user", "item", "stars", split=splits.train_on_all)
+    assert again.codec.items.values == tuple(range(10)) and again.codec.users == learner.codec.users

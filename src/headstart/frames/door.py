@@ -106,10 +106,10 @@ def open_table(
 ) -> Opened:
     """Read any table as a polars frame, and settle what its columns of text hold.
 
-    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its columns
-    hold is settled by all their values. In other tables text is text, except that columns in which every value is a
-    date become dates. A column of several types, which no column of a frame can be, comes out with the type Object, so
-    that it stops only what uses it.
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its
+    columns hold is settled by all their values. In other tables text is text, except that columns in which every value
+    is a date become dates. A column of several types, which no column of a frame can be, comes out with the type
+    Object, so that it stops only what uses it.
 
     Args:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
@@ -242,7 +242,7 @@ def _read_column(source: Table, column: str) -> pl.Series:
 
 
 def _with_named_intervals(source: Table) -> Table:
-    """Return a pandas table with intervals, such as those of ``pd.cut``, by their names, and periods by their starts."""
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by name, and periods by their start."""
     changed = {}
     for name, dtype in source.dtypes.items():
         categories = getattr(dtype, "categories", None)

@@ -211,7 +211,8 @@ class TableCodec:
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
+            for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
         for name in _parts_of(rows.dates):

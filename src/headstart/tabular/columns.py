@@ -2,7 +2,7 @@
 
 1. A column that the user names as categorical, continuous or dates is taken as such.
 2. A column without a name, without values, or with the same value in every row, is left out. A column that the table
-   declares as categories (pandas' ``category``, polars' ``Categorical`` and ``Enum``) is categorical, whatever it holds.
+   declares as categories (pandas' ``category``, polars' ``Categorical`` and ``Enum``) is categorical, whatever it has.
 3. Dates, with or without times of day, are dates: they become their parts.
 4. Text, booleans and categories are categorical; text that differs in most rows is left out.
 5. Whole numbers are categorical if none is negative, they have at most 2,000 values and each has 100 rows on average:
@@ -43,12 +43,14 @@ class SortedColumns:
         continuous: reasons by column.
         dates: reasons by column.
         left_out: reasons by column.
+        declared: columns that the table declares as categories, so that fractions are names there, too.
     """
 
     categorical: dict[str, str]
     continuous: dict[str, str]
     dates: dict[str, str]
     left_out: dict[str, str]
+    declared: frozenset[str] = frozenset()
 
 
 def sort_columns(
@@ -85,7 +87,7 @@ def sort_columns(
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
-    columns = SortedColumns({}, {}, {}, {})
+    columns = SortedColumns({}, {}, {}, {}, frozenset(declared))
     for name in frame.columns:
         series = frame[name]
         if name in exclude:
@@ -149,8 +151,8 @@ def _check_dates(series: pl.Series, reading: Reading | None) -> None:
     if formats:
         one, other = formats[:2]
         raise DataError(
-            f"column {series.name!r} may have the day or the month first, as in {series.drop_nulls()[0]!r}: say which by"
-            f" date_format={one!r} or date_format={other!r}"
+            f"column {series.name!r} may have the day or the month first, as in {series.drop_nulls()[0]!r}: say which"
+            f" by date_format={one!r} or date_format={other!r}"
         )
     as_moments(series, with_time=has_time(series))
 

@@ -52,8 +52,8 @@ class TabularSettings(DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015 day
-            or month may come first. Example: ``%m/%d/%Y``.
+        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+            day or month may come first. Example: ``%m/%d/%Y``.
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
         exclude: columns not to use.
@@ -333,6 +333,16 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
     rows = codec.complete(frame)
     encoded = codec.encode(rows, with_target=with_target)
     unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
+    for name in [name for name, count in unseen.items() if count == len(frame) > 1]:
+        del unseen[name]
+        (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
+        values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
+        warnings.warn(
+            f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
+            f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
         warnings.warn(

@@ -294,7 +294,7 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
 
 
 def _class_weight(class_weight: Any, classes: NDArray[Any]) -> Any:
-    """Return the weight of each class by its index, which is what is learnt; 1 where none is given, as scikit-learn does.
+    """Return the weight of each class by its index, which is what is learnt; 1 where none is given.
 
     Raises:
         ConfigError: there is no such class.
