@@ -150,7 +150,8 @@ def open_table(
         (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
         warn(
             f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
-            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
+            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
+            " csv=CsvOptions(null_values=[])"
         )
     return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -25,16 +25,17 @@ ORDER = 0.9995
 """Rank correlation from which on a column tells the target."""
 
 
-def unused_columns(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
+def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Collection[str] = ()) -> list[str]:
     """Return a line for each column that is left out although nobody excluded it, and for text that is nearly numbers.
 
     Args:
         train: training rows.
         columns: what their columns are taken as.
+        elsewhere: columns that serve otherwise, such as for features or the choice of rows.
     """
     lines = []
     for name, reason in columns.left_out.items():
-        if reason != "excluded":
+        if reason != "excluded" and name not in elsewhere:
             advice = _number_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():
@@ -55,6 +56,9 @@ def _number_advice(series: pl.Series) -> str:
     numbers = form_of_amounts(texts)[1]
     read = len(numbers) - numbers.null_count()
     if read < NEARLY * len(texts):
+        return ""
+    plain = texts.str.contains(r"^[+-]?([1-9][0-9]*|0)?(\.[0-9]*)?$")
+    if texts.str.contains(r"^[+-]?0[0-9]").any() or plain.all():  # codes, or texts by their owner's will
         return ""
     other = texts.filter(numbers.is_null())
     shown = f"; {other[0]!r} is not, and would be missing" if len(other) else f", such as {texts[0]!r}"

@@ -25,6 +25,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.frames.dates import as_moments, has_time
 from headstart.frames.door import check_columns
 from headstart.frames.readings import Reading, texts_as_numbers
+from headstart.frames.rows import types_in
 
 __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_columns"]
 
@@ -124,7 +125,8 @@ def _kind_of(series: pl.Series, *, declared: bool) -> tuple[str, str]:
     if dtype in (pl.Date, pl.Datetime):
         return "dates", "dates" if dtype == pl.Date else "dates with a time of day"
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)):
-        return "left_out", f"holds {dtype}; convert it to use it"
+        held = f"values of several types ({types_in(series)})" if dtype == pl.Object else dtype
+        return "left_out", f"holds {held}; convert it to use it"
     distinct = values.n_unique()
     if distinct == 1 and len(values) == len(series):
         return "left_out", f"the same value ({values[0]!r}) in all training rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,7 +196,7 @@ class TabularData(Data):
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
-            _warn_of_unused(train, columns, targets)
+            _warn_of_unused(train, columns, targets, recipe, settings.where)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
@@ -276,9 +277,16 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
             )
 
 
-def _warn_of_unused(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str]) -> None:
+def _warn_of_unused(
+    train: pl.DataFrame,
+    columns: SortedColumns,
+    targets: Sequence[str],
+    recipe: FeatureRecipe | None,
+    where: str | None,
+) -> None:
     """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
-    lines = unused_columns(train, columns)
+    used = {*(() if recipe is None else recipe.inputs), *re.findall(r"\w+", where or "")}
+    lines = unused_columns(train, columns, elsewhere=used)
     if lines:
         warn("\n".join(lines))
     for name in targets:
