@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
-from headstart import ConfigError, DataError, HeadstartWarning, Query, TabularData
+from headstart import ConfigError, DataError, HeadstartWarning, Query, RatingsData, TabularData
 from headstart.frames.door import read_table, row_in, values_of
 from headstart.frames.rows import clean_text
 
@@ -214,8 +214,12 @@ def test_a_column_of_several_types_stops_only_what_uses_it() -> None:
     assert data.codec.columns == ("x",)
     with pytest.warns(HeadstartWarning, match=r"column 'mixed' is not used: holds values of several types \(int, str\)"):
         TabularData.from_table(frame, "y")
-    with pytest.raises(DataError, match="'mixed' cannot be categorical"):
+    with pytest.raises(DataError, match=r"column 'mixed' holds values of several types \(int, str\); make them one"):
         TabularData.from_table(frame, "y", categorical=["mixed"])
+    with pytest.raises(DataError, match=r"column 'mixed' holds values of several types"):
+        TabularData.from_table(frame, "mixed")
+    with pytest.raises(DataError, match=r"column 'mixed' holds values of several types"):
+        RatingsData.from_table(frame, "mixed", "x")
 
 
 def test_sparse_columns_are_read_dense() -> None:

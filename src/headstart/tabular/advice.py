@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
+from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
 from headstart.tabular.columns import SortedColumns
 
-__all__ = ["leak_notes", "unused_columns"]
+__all__ = ["check_target", "leak_notes", "unused_columns"]
 
 NEARLY = 0.9
 """Share of the values of a text column that are numbers, from which on it is taken for a column of numbers."""
@@ -45,6 +46,13 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     return lines
 
 
+def check_target(series: pl.Series) -> None:
+    """Raise `DataError` if a target of text is numbers as people write them, of which each would become a class."""
+    advice = _number_advice(series)
+    if advice:
+        raise DataError(f"target {series.name!r} is text, but {advice}; target_kind='label' takes them as classes")
+
+
 def _number_advice(series: pl.Series) -> str:
     """Return what to do about text that is nearly numbers; empty if it is not."""
     if series.dtype != pl.String:
@@ -57,8 +65,8 @@ def _number_advice(series: pl.Series) -> str:
     read = len(numbers) - numbers.null_count()
     if read < NEARLY * len(texts):
         return ""
-    plain = texts.str.contains(r"^[+-]?([1-9][0-9]*|0)?(\.[0-9]*)?$")
-    if texts.str.contains(r"^[+-]?0[0-9]").any() or plain.all():  # codes, or texts by their owner's will
+    plain = texts.cast(pl.Float64, strict=False).null_count() == 0
+    if plain or texts.str.contains(r"^[+-]?0[0-9]").any():  # texts by their owner's will, or codes
         return ""
     other = texts.filter(numbers.is_null())
     shown = f"; {other[0]!r} is not, and would be missing" if len(other) else f", such as {texts[0]!r}"

@@ -82,7 +82,8 @@ def sort_columns(
         if isinstance(names, str):
             raise ConfigError(f"{argument} must be a list of columns; got the text {names!r}: write [{names!r}]")
     every = [name for names in named.values() for name in names]
-    check_columns(frame, every, "categorical, continuous, dates and exclude")
+    used = [name for name in every if name not in exclude or name not in frame.columns]
+    check_columns(frame, used, "categorical, continuous, dates and exclude")
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")

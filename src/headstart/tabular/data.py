@@ -21,7 +21,7 @@ from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_random
-from headstart.tabular.advice import leak_notes, unused_columns
+from headstart.tabular.advice import check_target, leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -187,6 +187,9 @@ class TabularData(Data):
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
+            if settings.target_kind != "label":
+                for name in targets:
+                    check_target(train[name])
             fitted = fit_target(
                 train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
                 quantiles=settings.quantiles, declared=opened.categories,
