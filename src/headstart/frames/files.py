@@ -437,7 +437,7 @@ def _read_book(source: Path | bytes, label: str, sheet: str | None) -> pl.DataFr
     names = book.sheet_names
     if sheet is not None and sheet not in names:
         raise DataError(f"{label}: there is no sheet {sheet!r}; there are: {', '.join(names)}")
-    frame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
+    frame: pl.DataFrame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
 
 

@@ -129,7 +129,7 @@ def _tells_class(pair: pl.DataFrame) -> bool:
     if (column.dtype.is_numeric() or column.dtype.is_temporal()) and column.n_unique() * 5 > len(pair):
         ordered = pair.sort("column")["target"]
         changes = int((ordered != ordered.shift(1)).sum())
-        return changes <= len(share) - 1 + 0.005 * rarest
+        return bool(changes <= len(share) - 1 + 0.005 * rarest)
     if column.n_unique() * 5 > len(pair):
         return False
     most = pair.group_by("column", "target").len().group_by("column").agg(pl.col("len").max())["len"].sum()
