@@ -25,6 +25,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.frames.dates import as_moments, has_time
 from headstart.frames.door import check_columns
 from headstart.frames.readings import Reading, texts_as_numbers
+from headstart.frames.rows import types_in
 
 __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_columns"]
 
@@ -83,7 +84,8 @@ def sort_columns(
         if isinstance(names, str):
             raise ConfigError(f"{argument} must be a list of columns; got the text {names!r}: write [{names!r}]")
     every = [name for names in named.values() for name in names]
-    check_columns(frame, every, "categorical, continuous, dates and exclude")
+    used = [name for name in every if name not in exclude or name not in frame.columns]
+    check_columns(frame, used, "categorical, continuous, dates and exclude")
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
@@ -126,7 +128,8 @@ def _kind_of(series: pl.Series, *, declared: bool) -> tuple[str, str]:
     if dtype in (pl.Date, pl.Datetime):
         return "dates", "dates" if dtype == pl.Date else "dates with a time of day"
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)):
-        return "left_out", f"holds {dtype}; convert it to use it"
+        held = f"values of several types ({types_in(series)})" if dtype == pl.Object else dtype
+        return "left_out", f"holds {held}; convert it to use it"
     distinct = values.n_unique()
     if distinct == 1 and len(values) == len(series):
         return "left_out", f"the same value ({values[0]!r}) in all training rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default
-from headstart.tabular.advice import leak_notes, unused_columns
+from headstart.tabular.advice import check_target, leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -192,6 +193,9 @@ class TabularData(Data):
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
+            if settings.target_kind != "label":
+                for name in targets:
+                    check_target(train[name])
             fitted = fit_target(
                 train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
                 quantiles=settings.quantiles, declared=opened.categories,
@@ -201,7 +205,7 @@ class TabularData(Data):
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
-            _warn_of_unused(train, columns, targets)
+            _warn_of_unused(train, columns, targets, recipe, settings.where)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
@@ -282,9 +286,16 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
             )
 
 
-def _warn_of_unused(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str]) -> None:
+def _warn_of_unused(
+    train: pl.DataFrame,
+    columns: SortedColumns,
+    targets: Sequence[str],
+    recipe: FeatureRecipe | None,
+    where: str | None,
+) -> None:
     """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
-    lines = unused_columns(train, columns)
+    used = {*(() if recipe is None else recipe.inputs), *re.findall(r"\w+", where or "")}
+    lines = unused_columns(train, columns, elsewhere=used)
     if lines:
         warn("\n".join(lines))
     for name in targets:
