@@ -96,7 +96,7 @@ class CollabJob(Job):
         plan = {field.name for field in dataclasses.fields(Plan)}
         return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
         method = self._method(given)
         if method.negatives is not None and "negatives" not in given:
@@ -180,7 +180,7 @@ class TextJob(Job):
         idle = self.names_of(other) - self.names_of(kind)
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return texts, in a transformer's tokens if there is one."""
         from headstart.text.transformer_learner import read_tokenizer
 

@@ -9,16 +9,18 @@ which value in which row it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 import polars as pl
 
 from headstart.core.errors import DataError
+from headstart.frames.amounts import AmountForm, amounts_in
 from headstart.frames.dates import DateForm, forms_of, read_dates, row_of
 from headstart.frames.missing_texts import without_missing
 
 __all__ = [
+    "ReadAsAmount",
     "ReadAsDate",
     "ReadAsNumber",
     "ReadAsText",
@@ -109,7 +111,24 @@ class ReadAsDate:
         return _unless_lost(texts, read_dates(texts, self.form))
 
 
-Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate
+@dataclass(frozen=True)
+class ReadAsAmount:
+    """As numbers with thousands separators, currency signs and the like; what is no number becomes null.
+
+    Attributes:
+        form: how they are written.
+    """
+
+    formats: ClassVar[tuple[str, ...]] = ()
+
+    form: AmountForm = field(default_factory=AmountForm)
+
+    def of(self, series: pl.Series) -> pl.Series:
+        """Return the column as numbers."""
+        return amounts_in(series, self.form)
+
+
+Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate | ReadAsAmount
 
 
 def read_columns(frame: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -18,9 +18,10 @@ from torch import Tensor
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
-from headstart.frames.readings import ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
+from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of
 from headstart.tabular.features import FeatureRecipe
@@ -170,6 +171,9 @@ class TableCodec:
         left_out: columns that are not used, each with the reason.
         recipe: makes features that a table does not have yet; None: there are none.
         neighbours: training rows whose mean targets are features of the rows near them, in the order of the numbers.
+        amounts: columns of text that are read as numbers with thousands separators and the like.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files; it does not change what
+            a tensor means.
     """
 
     dates: tuple[DateColumn, ...]
@@ -179,6 +183,8 @@ class TableCodec:
     left_out: Mapping[str, str]
     recipe: FeatureRecipe | None = None
     neighbours: tuple[Neighbours, ...] = ()
+    amounts: Mapping[str, ReadAsAmount] = field(default_factory=dict)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -238,7 +244,7 @@ class TableCodec:
         categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
         continuous: dict[str, Reading] = {c.name: ReadAsNumber() for c in self.continuous if c.name not in parts}
         dates = {date.name: ReadAsDate(date.form) for date in self.dates}
-        return {**categorical, **continuous, **dates, **self.target.readings}
+        return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
 
     @property
     def cardinalities(self) -> list[int]:
@@ -388,7 +394,10 @@ class TableCodec:
         numbers: list[float] = []
         indicators: list[float] = []
         for column in self.continuous[: self._own]:
-            value = _number(row[column.name], column.name)
+            given = row[column.name]
+            if isinstance(given, str) and column.name in self.amounts:
+                given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
+            value = _number(given, column.name)
             if column.had_missing:
                 indicators.append(float(value is None))
             standardised = ((column.median if value is None else value) - column.mean) / column.sd
@@ -406,6 +415,11 @@ class TableCodec:
     def _columns(self) -> tuple[str, ...]:
         made = {*_parts_of(self.dates), *(column.name for column in self.continuous[self._own :])}
         return (*(name for name in self.inputs if name not in made), *(date.name for date in self.dates))
+
+    @property
+    def made(self) -> range:
+        """Indices of the numbers that are made of the neighbours' targets."""
+        return range(self._own, len(self.continuous))
 
     @cached_property
     def _own(self) -> int:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Unpack
 
 import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
+from headstart.frames.amounts import form_of_amounts
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
-from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
+from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default
+from headstart.tabular.advice import leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
+from headstart.tabular.neighbours import target_values
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
@@ -51,6 +55,8 @@ class TabularSettings(DataSettings):
             which each value is a date.
         date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015 day
             or month may come first. Example: ``%m/%d/%Y``.
+        numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
+            commas. What is no number there counts as missing.
         exclude: columns not to use.
         target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
             ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
@@ -75,6 +81,7 @@ class TabularSettings(DataSettings):
     continuous: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     date_format: str | None = None
+    numbers: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     target_kind: KindOption | None = None
     log_target: bool = False
@@ -93,6 +100,7 @@ class TabularDataOptions(DataOptions, total=False):
     continuous: Sequence[str]
     dates: Sequence[str]
     date_format: str | None
+    numbers: Sequence[str]
     exclude: Sequence[str]
     target_kind: KindOption | None
     log_target: bool
@@ -105,8 +113,8 @@ class TabularDataOptions(DataOptions, total=False):
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "date_format", "target_kind", "log_target", "y_range", "quantiles", "recipe",
-    "neighbours",
+    "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles",
+    "recipe", "neighbours",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -173,12 +181,16 @@ class TabularData(Data):
             )  # fmt: skip
 
         opened = _opened(table, settings, codec)
-        frame, other = opened.frame, None if valid is None else read_table(valid, "valid", readings=opened.readings)
+        frame, other = opened.frame, None
+        if valid is not None:
+            later = settings.csv if codec is None else codec.csv
+            other = read_table(valid, "valid", readings=opened.readings, csv=later)
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
+        found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = fit_target(
@@ -186,13 +198,19 @@ class TabularData(Data):
                 quantiles=settings.quantiles, declared=opened.categories,
             )  # fmt: skip
             columns = sort_columns(
-                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_values(fitted, fitted.encode(train)), categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
+            _warn_of_unused(train, columns, targets)
+            found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
-            fitted_codec = TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours)
-            learnt = share(fitted_codec, TableCodec, engine)
+            fresh = replace(
+                TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours),
+                amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
+                csv=later_options(settings.csv),
+            )
+            learnt = share(fresh, TableCodec, engine)
             return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
@@ -212,9 +230,9 @@ class TabularData(Data):
             engine=engine,
         )  # fmt: skip
         if rows.valid is None or validation is None:
-            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
-        notes = [*([rows.note] if rows.note else []), *validation.notes]
+            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found))
+        repeated = repeated_rows(encoded, validation, codec.made)
+        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
@@ -226,9 +244,22 @@ class TabularData(Data):
 def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -> Opened:
     """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
     if codec is not None:
-        return open_table(table, readings=codec.readings)
-    continuous: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
-    opened = open_table(table, readings=continuous, no_dates=settings.categorical, date_format=settings.date_format)
+        return open_table(table, readings=codec.readings, csv=settings.csv or codec.csv)
+    told: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    told |= dict.fromkeys(settings.numbers, ReadAsText())
+    opened = open_table(
+        table, readings=told, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
+    )
+    check_columns(opened.frame, settings.numbers, "numbers")
+    for name in settings.numbers:
+        series = opened.frame[name]
+        if series.dtype == pl.String:
+            form, numbers = form_of_amounts(series)
+            if numbers.null_count() == len(numbers):
+                raise DataError(f"column {name!r} cannot be read as numbers: none of its values is one")
+            opened = replace(
+                opened, frame=opened.frame.with_columns(numbers), readings={**opened.readings, name: ReadAsAmount(form)}
+            )
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:
         if (
@@ -252,11 +283,35 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
             )
 
 
-def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:
-    """Return how many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
-    known = train.select(list(dict.fromkeys(columns)))
-    rows = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in known.schema.items())
-    return int(rows.hash_rows().is_in(known.hash_rows().implode()).sum())
+def _warn_of_unused(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str]) -> None:
+    """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
+    lines = unused_columns(train, columns)
+    if lines:
+        warn("\n".join(lines))
+    for name in targets:
+        if train[name].n_unique() == 1:
+            warn(f"the target {name!r} is {train[name][0]!r} in all training rows, so there is nothing to learn")
+
+
+def repeated_rows(
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+) -> int:
+    """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
+
+    Args:
+        train: the training rows.
+        valid: the validation rows.
+        made: indices of the numbers that are made of other rows' targets, which differ between the two.
+    """
+
+    def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
+        ids, numbers = part.inputs
+        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
+        columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
+        return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
+
+    return int(hashes(valid).is_in(hashes(train).implode()).sum())
 
 
 def suggested_batch_size(rows: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
@@ -14,7 +15,7 @@ from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.values import Json
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, read_table, row_in, to_source, usable_rows
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import TabularData, suggested_epochs, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
@@ -113,6 +114,12 @@ class TabularLearner(ApplicationLearner):
         """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
         return {**super().values(), **({} if self._network is None else {"network": CUSTOM})}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the learner by its values and weights; with a network of a user's own, by its model and factory."""
+        if self._network is None:
+            return super().__reduce__()
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]  # pickle's own
+
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
         """Return the learner that `save` wrote; see `ApplicationLearner.restored`.
@@ -134,14 +141,14 @@ class TabularLearner(ApplicationLearner):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
             name: name of the table in messages.
         """
-        return read_table(table, name, readings=self.codec.readings)
+        return read_table(table, name, readings=self.codec.readings, csv=self.codec.csv)
 
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
         """Return predictions for a table, or for one row.
 
         Args:
-            rows: a table (columns in any order, others ignored), or one row as a dictionary, which takes the shortest
-                path: about as long as the model itself.
+            rows: a table (columns in any order, others ignored); or one row, as a dictionary or a pandas Series, which
+                takes the shortest path: about as long as the model itself.
             snapshot: average the predictions of all cycles saved under this name; for tables.
 
         Returns:
@@ -151,6 +158,7 @@ class TabularLearner(ApplicationLearner):
         Raises:
             DataError: a column is missing, or holds what it cannot be read as.
         """
+        rows = rows if row_in(rows) is None else row_in(rows)
         if isinstance(rows, Mapping):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over tables; for one row give a table of one row")
@@ -161,9 +169,18 @@ class TabularLearner(ApplicationLearner):
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
         return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table that has the target.
+
+        Args:
+            table: a table, as for `predict`.
+            where: a SQL condition on the rows, such as that of the training data; None: all count.
+        """
+        frame = self.read(table)
+        if self.codec.recipe is not None and where is not None:
+            frame = self.codec.recipe.completed(frame)  # of all rows, since one is the history of another
+        frame = usable_rows(frame, where, "table", self.codec.target.columns)
+        return self.validate(table_loader(self.codec, frame, self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
         """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,11 @@ from torch import Tensor
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
+from headstart.frames.labels import split_labels
+from headstart.frames.readings import ReadAsText, Reading
+from headstart.frames.rows import clean_text
 from headstart.targets.target import ClassTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
 from headstart.text.tokenizing import AnyTokenizer
@@ -41,6 +45,8 @@ class TextCodec:
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
         target: the label; None for language models.
+        separator: what stands between several labels of one text; None: labels are classes, or lists of them.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +55,8 @@ class TextCodec:
     vocabulary: Vocabulary
     backward: bool = False
     target: ClassTarget | None = None
+    separator: str | None = None
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @property
     def label(self) -> ClassTarget:
@@ -60,6 +68,12 @@ class TextCodec:
         if self.target is None:
             raise ConfigError("a language model has no labels: train a classifier from it, TextLearner(data)")
         return self.target
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: texts with nothing left out, and labels as the classes are."""
+        labels = {} if self.target is None else self.target.readings
+        return {**labels, **dict.fromkeys(self.columns, ReadAsText(missing=False))}
 
     def texts(self, rows: pl.DataFrame) -> list[str]:
         """Return the text of each row, several columns joined with their marks; a missing value is an empty text.
@@ -83,7 +97,8 @@ class TextCodec:
         target = None
         if with_target:
             check_columns(rows, self.label.columns, "the table (label)")
-            target = self.label.encode(rows)
+            (label,) = self.label.columns
+            target = self.label.encode(split_labels(rows, label, self.separator, "the table (label)"))
         corpus = self.encode_texts([self.texts(rows)], workers=workers)
         return Encoded(inputs=corpus, target=target, notes=self.notes(corpus))
 
@@ -127,7 +142,7 @@ class TextCodec:
             row = _joined([_as_text(row[column], column) for column in self.columns], self.marks)
         if not isinstance(row, str):
             raise DataError(f"a text must be text; got {type(row).__name__}")
-        words = self.tokenizer.tokens(row)
+        words = self.tokenizer.tokens(clean_text(row))
         return self.vocabulary.encode([BOS, *(reversed(words) if self.backward else words), EOS])
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:

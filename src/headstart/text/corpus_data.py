@@ -13,6 +13,8 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
+from headstart.frames.csv import later_options
+from headstart.frames.rows import clean_text
 from headstart.targets.target import ClassTarget
 from headstart.text.codec import TextCodec, total_characters
 from headstart.text.corpus import Corpus, Texts, count_tokens
@@ -158,7 +160,15 @@ def fit_codec(
     tokenizer = choose_tokenizer(settings.tokenizer, texts, size=settings.max_vocab, marks=marks)
 
     def codec(vocabulary: Vocabulary) -> TextCodec:
-        fitted = TextCodec(tuple(columns), tuple(marks), tokenizer, vocabulary, settings.backward, target)
+        fitted = TextCodec(
+            tuple(columns),
+            tuple(marks),
+            tokenizer,
+            vocabulary,
+            settings.backward,
+            target,
+            csv=later_options(settings.csv),
+        )
         return share(fitted, TextCodec, engine)
 
     if settings.vocabulary is not None:
@@ -183,4 +193,4 @@ def frame_of(texts: Sequence[str], name: str) -> pl.DataFrame:
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{name} must be a list of texts")
-    return pl.DataFrame({"text": list(texts)}, schema={"text": pl.String})
+    return pl.DataFrame({"text": [clean_text(text) for text in texts]}, schema={"text": pl.String})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Unpack
 
@@ -11,10 +11,13 @@ import polars as pl
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
 from headstart.core.values import Range
 from headstart.frames.assemble import assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.labels import split_labels
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, train_on_all
 from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -45,16 +48,20 @@ class TextSettings(CorpusSettings):
             a number per class; None: each text counts the same.
         language_model: folder of a saved language model to start from. Its tokenizer, vocabulary and
             direction are used.
+        separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
+            class, and a list of them several.
     """
 
     batch_size: Annotated[int, Range(low=1)] = 32
     class_weight: ClassWeight | None = None
+    separator: str | None = None
 
 
 class TextDataOptions(CorpusOptions, total=False):
     """The fields of `TextSettings` as keyword arguments."""
 
     class_weight: ClassWeight | None
+    separator: str | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -107,7 +114,15 @@ class TextData(CorpusData):
             raise ConfigError(f"column {label!r} cannot be both text and label")
         needed = [*columns, label]
         usual = by_random(seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        if settings.separator is not None:
+            told[label] = ReadAsText()
+        told = told if settings.codec is None else settings.codec.readings
+        csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
+            prepare=lambda part, name: split_labels(part, label, settings.separator, name),
+        )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
@@ -115,6 +130,7 @@ class TextData(CorpusData):
             target = fit_target(train, [label], kind="label")
             texts = [texts_of(train, columns, marks)]
             learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
+            learnt = replace(learnt, separator=settings.separator)
             return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
 
         def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
@@ -133,7 +149,7 @@ class TextData(CorpusData):
             train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
             notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
     @classmethod

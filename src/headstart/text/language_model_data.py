@@ -10,10 +10,12 @@ from typing import Annotated, Unpack
 import polars as pl
 
 from headstart.core.engine import Engine
+from headstart.core.paths import expanded
 from headstart.core.values import Range
 from headstart.frames.assemble import Parts, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
@@ -100,7 +102,11 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
+            csv=settings.csv,
+        )  # fmt: skip
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
 
@@ -213,7 +219,7 @@ class LanguageModelData(CorpusData):
             train=loader(assembled.train, shuffle=True), engine=engine, codec=assembled.codec,
             notes=assembled.notes_of_both,
             valid=None if assembled.valid is None else loader(assembled.valid, shuffle=False),
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from headstart.core.batch import Loss, checked_loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
+from headstart.core.paths import expanded
 from headstart.core.values import Json, checked, replaced, to_json
 from headstart.targets.metrics import Better, Metric, find_metrics, log_loss
 from headstart.targets.target import Target
@@ -121,7 +122,7 @@ class Learner:
         self._metrics_given = options.get("metrics")
         self.metrics: tuple[Metric, ...] = find_metrics(self._metrics_given, self.target)
         self.callbacks = checked_callbacks(options.get("callbacks", ()))
-        self.snapshots = Snapshots(Path(options.get("folder", "models")))
+        self.snapshots = Snapshots(expanded(options.get("folder", "models")))
         self.progress = options.get("progress", "auto")
         self.history = History()
         self.figures: dict[str, float] = {}
@@ -328,7 +329,7 @@ class Learner:
         every = [*listed, Display(self.progress)]
         with self.engine.random_stream(self.training.seed, self.fits):
             if checkpoint is not None:
-                checkpoints = Checkpoints(Path(checkpoint), listed, self._setting(progress, schedule))
+                checkpoints = Checkpoints(expanded(checkpoint), listed, self._setting(progress, schedule))
                 every.append(checkpoints)
                 if resume:
                     checkpoints.take_up(progress)
@@ -514,7 +515,7 @@ class Learner:
         Raises:
             ArtifactError: the folder cannot be written, or contains other files.
         """
-        return saved.save(self, Path(folder))
+        return saved.save(self, expanded(folder))
 
     def load(self, folder: str | Path) -> None:
         """Load a saved learner into this one, which then trains on as that one would.
@@ -528,7 +529,7 @@ class Learner:
         Raises:
             ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
         """
-        training = saved.load_into(self, Path(folder))
+        training = saved.load_into(self, expanded(folder))
         given = {name: getattr(self.training, name) for name in self._training_given}
         self._set_training(dataclasses.replace(training, **given))
 
@@ -552,6 +553,16 @@ class Learner:
     def summary(self) -> Table:
         """Return a table of the model's layers by group, with their numbers of parameters and whether they train."""
         return summary(self.model, self.groups)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, joblib and worker processes: everything except data and engine."""
+        return {**self.__dict__, "_data": None, "engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the learner, without data, on this machine's device."""
+        self.__dict__.update(state)
+        self.engine = saved.usual_engine().at(self._training.precision)
+        self.model = self.model.to(self.engine.device)
 
     # ---- inside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.targets.fit import fit_target
 from headstart.targets.target import ClassTarget
 from headstart.vision.augment import Augment
@@ -32,12 +34,18 @@ class ImageCodec:
         path: column of paths in tables.
         sizing: size of the images, and how they fill it.
         augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
+        separator: what stands between several labels in one text of a table; None: labels are classes, or lists of them.
+        suffix: ending that a table's paths lack.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
     target: ClassTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
+    separator: str | None = None
+    suffix: str | None = None
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -56,6 +64,11 @@ class ImageCodec:
             DataError: one class, a missing label, or values that cannot be classes.
         """
         return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: paths as they are, and labels as the classes are."""
+        return {**self.target.readings, self.path: ReadAsText()}
 
     def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[tuple[Tensor]]:
         """Decode the images of a table into memory: uint8 ``(rows, 3, size, size)``.

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, parts_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.door import Table, usable_rows
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
 from headstart.training.loaders import Data
@@ -64,6 +66,8 @@ class ImageSettings(DataSettings):
         folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working
             directory.
         separator: of a table: character between several labels in one text, such as ``|``.
+        suffix: of a table: ending that the paths lack, such as ``.jpg`` where the table has ``0a1b`` or 17; None: the
+            one that the first file has.
         on_error: what to do with files that cannot be decoded: ``"raise"`` an error, or ``"skip"`` and list them.
         workers: processes that decode images; 0: this one alone; None: one less than there are processors, at most 8.
         cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual cache.
@@ -76,6 +80,7 @@ class ImageSettings(DataSettings):
     group: str | None = None
     folder: str | Path | None = None
     separator: str | None = None
+    suffix: str | None = None
     on_error: OnError = "raise"
     workers: Annotated[int | None, Range(low=0)] = None
     cache: str | Path | None = None
@@ -106,6 +111,7 @@ class ImageDataOptions(DataOptions, total=False):
     group: str | None
     folder: str | Path | None
     separator: str | None
+    suffix: str | None
     on_error: OnError
     workers: int | None
     cache: str | Path | None
@@ -159,14 +165,14 @@ class ImageData(Data):
         settings, codec, engine = _settings("ImageData.from_folder", options)
         if settings.folder is not None or settings.separator is not None:
             raise ConfigError("folder= and separator= are for tables; a folder's labels are the folders in it")
-        frame, notes = folder_table(Path(folder), settings.group)
+        frame, notes = folder_table(expanded(folder), settings.group)
         frame = usable_rows(frame, settings.where, "table", ["path", "label"])
         if settings.group is not None:
             split = _split_by_group("group", split, settings)
         elif split is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
         data = cls._of_images(
-            frame, _files(absolute_paths(frame["path"], Path(folder)), settings), "path", "label", split, settings,
+            frame, _files(absolute_paths(frame["path"], expanded(folder)), settings), "path", "label", split, settings,
             codec, engine,
         )  # fmt: skip
         return replace(data, notes=(*notes, *data.notes))
@@ -198,8 +204,8 @@ class ImageData(Data):
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_table", options)
-        frame = labelled_table(table, "table", settings.where, path, label, settings.separator)
-        paths = absolute_paths(frame[path], root_of(table, settings.folder))
+        frame = labelled_table(table, "table", settings.where, path, label, settings.separator, settings.csv)
+        paths = absolute_paths(frame[path], root_of(table, settings.folder), settings.suffix or "")
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
         if valid is not None:
@@ -207,8 +213,8 @@ class ImageData(Data):
             if settings.group is not None:
                 raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
-            valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator)
-            paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
+            valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator, settings.csv)
+            paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder), settings.suffix or "")
             both = (frame.select(path, label), valid_frame.select(path, label))
             frame = pl.concat(both, how="vertical_relaxed")
         return cls._of_images(frame, _files(paths, settings), path, label, split, settings, codec, engine)
@@ -279,7 +285,10 @@ class ImageData(Data):
             raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
 
         def fit(train: Numbers) -> tuple[ImageCodec, Encoded[Numbers]]:
-            fitted = ImageCodec.fit(frame[train], path, label, settings.sizing, settings.changes)
+            fitted = replace(
+                ImageCodec.fit(frame[train], path, label, settings.sizing, settings.changes),
+                separator=settings.separator, suffix=settings.suffix, csv=later_options(settings.csv),
+            )  # fmt: skip
             learnt = share(fitted, ImageCodec, engine)
             return learnt, encode(learnt, train)
 
