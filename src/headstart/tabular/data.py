@@ -24,7 +24,7 @@ from headstart.tabular.advice import leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
-from headstart.tabular.neighbours import target_values
+from headstart.tabular.target_features import target_values
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
@@ -73,8 +73,8 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
-        neighbours: where two numbers are like coordinates, the mean targets of the 4, 16 and 64 nearest training rows are
-            features; False: never.
+        target_features: also make features of the training rows' targets, out of fold: the mean of each value of a
+            category with ten and more, and, where two numbers are like coordinates, the means of the nearest rows.
     """
 
     categorical: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class TabularSettings(DataSettings):
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
-    neighbours: bool = True
+    target_features: bool = True
 
 
 class TabularDataOptions(DataOptions, total=False):
@@ -109,12 +109,12 @@ class TabularDataOptions(DataOptions, total=False):
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
-    neighbours: bool
+    target_features: bool
 
 
 OF_THE_CODEC = (
     "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles",
-    "recipe", "neighbours",
+    "recipe", "target_features",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -206,7 +206,7 @@ class TabularData(Data):
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours),
+                TableCodec.fit(complete, columns, fitted, recipe, target_features=settings.target_features),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
