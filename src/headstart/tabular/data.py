@@ -25,6 +25,7 @@ from headstart.tabular.advice import check_target, leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
+from headstart.tabular.target_features import target_values
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
@@ -73,8 +74,8 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
-        neighbours: where two numbers are like coordinates, the mean targets of the 4, 16 and 64 nearest training rows are
-            features; False: never.
+        target_features: also make features of the training rows' targets, out of fold: the mean of each value of a
+            category with ten and more, and, where two numbers are like coordinates, the means of the nearest rows.
     """
 
     categorical: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ class TabularSettings(DataSettings):
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
-    neighbours: bool = True
+    target_features: bool = True
 
 
 class TabularDataOptions(DataOptions, total=False):
@@ -109,12 +110,12 @@ class TabularDataOptions(DataOptions, total=False):
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
-    neighbours: bool
+    target_features: bool
 
 
 OF_THE_CODEC = (
     "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles",
-    "recipe", "neighbours",
+    "recipe", "target_features",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -201,7 +202,7 @@ class TabularData(Data):
                 quantiles=settings.quantiles, declared=opened.categories,
             )  # fmt: skip
             columns = sort_columns(
-                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_values(fitted, fitted.encode(train)), categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
@@ -209,7 +210,7 @@ class TabularData(Data):
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, neighbours=settings.neighbours),
+                TableCodec.fit(complete, columns, fitted, recipe, target_features=settings.target_features),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
@@ -234,7 +235,7 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None or validation is None:
             return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found))
-        repeated = repeated_rows(encoded, validation)
+        repeated = repeated_rows(encoded, validation, codec.made)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
@@ -303,11 +304,21 @@ def _warn_of_unused(
             warn(f"the target {name!r} is {train[name][0]!r} in all training rows, so there is nothing to learn")
 
 
-def repeated_rows(train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]]) -> int:
-    """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes."""
+def repeated_rows(
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+) -> int:
+    """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
+
+    Args:
+        train: the training rows.
+        valid: the validation rows.
+        made: indices of the numbers that are made of other rows' targets, which differ between the two.
+    """
 
     def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
-        tensors = [*part.inputs, *([] if part.target is None else [part.target])]
+        ids, numbers = part.inputs
+        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
         columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
         return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
 
