@@ -16,7 +16,7 @@ from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.values import Json
 from headstart.frames.door import Table, read_table, to_source
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import TabularData, suggested_epochs, table_loader
+from headstart.tabular.data import TabularData, suggested_plan, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
@@ -100,14 +100,13 @@ class TabularLearner(ApplicationLearner):
     def suggest(cls, data: TabularData, design: TabularDesign | None = None) -> Plan:
         """Return how long and how fast to train on these data.
 
-        Top rates and epochs by the figures of docs/tables.md: 0.01, or 0.003 for a network with members.
+        See `suggested_plan`; by the figures of docs/tables.md.
 
         Args:
             data: the rows.
             design: the network; None: the default one.
         """
-        several = design is not None and design.members > 1
-        return Plan(lr=0.003 if several else 0.01, epochs=suggested_epochs(data.train.steps(0)))
+        return suggested_plan(data.train.steps(0), validated=data.valid is not None)
 
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
