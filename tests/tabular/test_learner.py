@@ -23,7 +23,7 @@ from headstart.core.artefact import record_sha256
 from headstart.core.values import options_of
 from headstart.frames import splits
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, TableCodec, TabularDesign, suggested_epochs
-from headstart.tabular.data import TabularDataOptions, TabularSettings
+from headstart.tabular.data import TabularDataOptions, TabularSettings, suggested_batch_size, suggested_plan
 from headstart.training.settings import Plan
 
 
@@ -497,12 +497,16 @@ def test_options_are_the_fields_of_the_settings() -> None:
         TabularData.from_table(TABLE, "sales", exclude="busy")
 
 
-def test_a_plan_goes_by_the_steps_and_the_members() -> None:
+def test_a_plan_goes_by_the_steps_and_the_validation_rows() -> None:
     data = make_data()
-    assert data.train.batch_size == 16 and data.train.steps(0) == 20
-    assert TabularLearner.suggest(data) == Plan(lr=0.01, epochs=50)
-    assert TabularLearner(data, **MEMBERS_NETWORK).plan() == Plan(lr=0.003, epochs=50)
+    assert data.train.batch_size == 32 and data.train.steps(0) == 10
+    assert TabularLearner.suggest(data) == Plan(lr=0.003, epochs=200, schedule="constant", patience=10)
+    assert TabularLearner(data, **MEMBERS_NETWORK).plan() == TabularLearner.suggest(data)
+    assert suggested_plan(200, validated=True) == Plan(lr=0.003, epochs=15, schedule="constant", patience=5)
+    assert suggested_plan(1001, validated=True) == Plan(lr=0.003, epochs=3)
+    assert suggested_plan(10, validated=False) == Plan(lr=0.003, epochs=60)
     assert [suggested_epochs(steps) for steps in (10_000, 600, 100, 1)] == [3, 5, 10, 60]
+    assert [suggested_batch_size(rows) for rows in (1, 320, 1_200, 25_599, 25_600, 10**7)] == [16, 32, 128, 128, 256, 256]
 
 
 def test_all_rows_train_without_validation_rows() -> None:
