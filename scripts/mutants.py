@@ -93,7 +93,7 @@ MUTANTS = (
         'learner.fits = int(record["fits"])', "learner.fits = 0", LAWS,
     ),
     Mutant(
-        "a loaded learner trains with the default training", "training/application.py",
+        "a loaded learner trains with the default training", "training/application_learner.py",
         "learner = cls(codec, design=design, training=training, engine=engine)",
         "learner = cls(codec, design=design, engine=engine)", LAWS,
     ),

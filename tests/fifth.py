@@ -22,7 +22,7 @@ from headstart.frames.door import Table, check_columns, read_table, to_source
 from headstart.frames.splits import Splitter, by_random
 from headstart.targets.fit import fit_target
 from headstart.targets.target import AnyTarget
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data, TensorLoader
 from headstart.training.settings import LearnerOptions, Plan, Training
 
@@ -109,9 +109,12 @@ class LineData(Data):
 
         def fit(train: pl.DataFrame) -> tuple[LineCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = share(LineCodec.fit(train, target), LineCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+            return fitted, encode(fitted, train)
 
-        parts = assemble(rows, fit, codec=codec)
+        def encode(known: LineCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
+            return known.encode(part, with_target=True)
+
+        parts = assemble(rows, fit, encode, codec=codec)
         loaders = [
             None if part is None else TensorLoader(
                 part.inputs, part.target, batch_size=settings.batch_size or 16, shuffle=part is parts.train,

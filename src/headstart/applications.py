@@ -115,7 +115,7 @@ APPLICATIONS: dict[str, Application] = {
         Application("transformer", "headstart.text.transformer_learner", "TransformerLearner", does=("train", "read")),
         Application(
             "vision", "headstart.vision.learner", "ImageLearner",
-            data="headstart.vision.data:ImageData", settings="headstart.vision.settings:ImageSettings",
+            data="headstart.vision.data:ImageData", settings="headstart.vision.data:ImageSettings",
             folders=True,
             title="Classify images, from a pretrained backbone.",
             source="A folder with a folder of images per class (or train and valid with those), or a table of paths.",

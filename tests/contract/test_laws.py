@@ -17,7 +17,7 @@ import zoo
 from headstart import ArtifactError, Callback, ConfigError, HeadstartWarning
 from headstart.applications import APPLICATIONS
 from headstart.core.values import options_of, replaced, to_json
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.optim import SGD, AdamW
 from headstart.training.progress import Progress
 from headstart.training.settings import SESSION, TrainingOptions
@@ -96,14 +96,22 @@ def test_a_loaded_learner_trains_on_like_the_unloaded_to_the_bit(name: str, tmp_
     if len(learner.groups) > 1:
         learner.freeze()
     learner.save(tmp_path / "model")
-    again = headstart.load(tmp_path / "model", device="cpu")
+    again, filled, given = (
+        headstart.load(tmp_path / "model", device="cpu"),
+        learner_of(name),
+        learner_of(name, clip=7.0),
+    )
+    filled.load(tmp_path / "model")
+    given.load(tmp_path / "model")
+    assert given.training == dataclasses.replace(learner.training, clip=7.0), "what a learner was given stays"
     again.progress = "none"
     again.data = learner.data
-    for each in (learner, again):
+    for each in (learner, again, filled):
         each.fit_one_cycle(0.02, 2)
-    assert losses(again) == losses(learner)
-    assert same_weights(again, learner)
-    assert again.fits == learner.fits == 2
+    for each in (again, filled):
+        assert losses(each) == losses(learner)
+        assert same_weights(each, learner)
+        assert each.fits == learner.fits == 2
 
 
 @EACH

@@ -115,7 +115,7 @@ TABLE = pl.DataFrame(
         ),
         (lambda: sort_columns(TABLE, exclude=["shop"]), DataError, r"there is no column 'shop'; there are: 'number'"),
         (lambda: sort_columns(TABLE, categorical=[3]), DataError, r"there is no column 3; there are: 'number'"),
-        (lambda: sort_columns(TABLE, continuous=["text"]), DataError, r"'text' cannot be continuous: it holds String"),
+        (lambda: sort_columns(TABLE, continuous=["text"]), DataError, r"'text' cannot be continuous: expected numbers, but got the text 'a' in row 1"),
         (lambda: sort_columns(TABLE, continuous=["list"]), DataError, r"'list' cannot be continuous: it holds List"),
         (lambda: sort_columns(TABLE, continuous=["date"]), DataError, r"'date' cannot be continuous: it holds Date"),
         (lambda: sort_columns(TABLE, continuous=["none"]), DataError, r"'none' cannot be continuous: it has no values"),

@@ -569,6 +569,11 @@ def test_a_network_from_outside_trains_predicts_and_is_loaded_by_its_factory(tmp
     again = TabularLearner(data.codec, network=factory, progress="none")
     again.load(tmp_path / "model")
     assert again.predict(TABLE).equals(learner.predict(TABLE))
+    assert (again.training, again.history) == (learner.training, learner.history)
+    again.data = data
+    assert again.fit(0.01, 1)[0]["train_loss"] == learner.fit(0.01, 1)[0]["train_loss"], (
+        "it trains on like the saved one"
+    )
     learner.load(tmp_path / "model")
     built_in = TabularLearner(data, progress="none")
     with pytest.raises(ArtifactError, match="do not fit"):

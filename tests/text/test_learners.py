@@ -447,7 +447,7 @@ def test_the_layout_of_imdb(tmp_path: Path) -> None:
     assert "whatever" in corpus.codec.vocabulary.words and len(corpus.train.corpus) == 26
     with pytest.raises(ConfigError, match=r"valid='valid' is no folder there; there are: test, train"):
         TextData.from_folder(tmp_path, valid="valid")
-    with pytest.raises(ConfigError, match="by valid= or by split=, not by both"):
+    with pytest.raises(ConfigError, match="by split= or by valid=, not by both"):
         TextData.from_folder(tmp_path, valid="test", split=by_indices([0]))
 
 

@@ -20,8 +20,8 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import options_of
 from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, side_on
+from headstart.vision.data import ImageDataOptions, ImageSettings
 from headstart.vision.images import FileImages, array_images
-from headstart.vision.settings import ImageDataOptions, ImageSettings
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_validation_rows_of_their_own(folder: Path, tmp_path: Path) -> None:
     frame = pl.DataFrame({"path": names, "label": ["red" if "red" in Path(name).name else "blue" for name in names]})
     data = ImageData.from_table(frame[4:], "path", "label", valid=frame[:4], size=32, workers=0, cache=tmp_path)
     assert [data.images.names[row] for row in data.split.valid] == names[:4]
-    with pytest.raises(ConfigError, match="by split= .* or by valid=, not by both"):
+    with pytest.raises(ConfigError, match="by split= or by valid=, not by both"):
         ImageData.from_table(frame, "path", "label", valid=frame, split=by_random(), cache=tmp_path)
 
 

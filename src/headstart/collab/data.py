@@ -152,25 +152,28 @@ class RatingsData(Data):
                 notes.append(note if name == "table" else f"{name}: {note}")
             return joined
 
-        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, ...]]]:
+        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
             items = None if settings.items is None else read_table(settings.items, "items")
             users = None if settings.users is None else read_table(settings.users, "users")
             fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
             fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+            return fitted, encode(fitted, train)
+
+        def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:
+            return known.encode(part, with_target=True)
 
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
             needed=needed, prepare=prepare,
         )  # fmt: skip
-        assembled = assemble(rows, fit, codec=codec)
+        assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
         users, items = (ids[order] for ids in assembled.train.inputs)
         target = None if assembled.train.target is None else assembled.train.target[order]
         if not known.all():
             notes.append(f"{int((~known).sum()):,} training rows are of users or items that the codec does not know")
-        seen = _seen(assembled, order[known])
+        seen = _seen(assembled, rows.train, order[known])
         batch_size = settings.batch_size or suggested_batch_size(len(known))
         train = RatingLoader(
             (users, items), None if negatives else target, batch_size=batch_size, seed=settings.seed, engine=engine,
@@ -239,11 +242,11 @@ def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
     return order, ((users > 0) & (items > 0))[order]
 
 
-def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
-    """Return the pairs of some training rows, with their ratings as they are in the table."""
+def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], train: pl.DataFrame, rows: Tensor) -> Seen:
+    """Return the pairs of some training rows, by number, with their ratings as they are in the table."""
     codec, ratings = assembled.codec, None
     if codec.rating is not None:
-        ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
+        ratings = torch.from_numpy(train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
     return Seen(torch.stack(assembled.train.inputs)[:, rows].int(), ratings, len(codec.users))
 
 

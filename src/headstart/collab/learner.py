@@ -25,7 +25,7 @@ from headstart.core.errors import ConfigError
 from headstart.frames.door import Table, read_table, to_source
 from headstart.targets.metrics import Better
 from headstart.targets.target import Number
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Loader
 from headstart.training.settings import Plan, Training
 

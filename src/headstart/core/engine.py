@@ -143,6 +143,21 @@ class Engine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
+    @property
+    def arithmetic(self) -> str:
+        """Return what distinguishes this device's results in fp32: its type, and on NVIDIA GPUs whether TF32 is on.
+
+        Numbers that are kept, such as a backbone's activations, are only mixed with others of the same arithmetic.
+        """
+        if self.device.type != "cuda":
+            return self.device.type
+        if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later, where the older names must not be mixed in
+            tf32 = [op.fp32_precision == "tf32" for op in (torch.backends.cudnn.conv, torch.backends.cuda.matmul)]
+        else:
+            tf32 = [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+        convolutions, products = ("tf32" if allowed else "fp32" for allowed in tf32)
+        return f"cuda, {convolutions} convolutions, {products} products"
+
     def accumulator(self) -> Tensor:
         """Return a scalar zero on the device for sums, in float64 where the device supports it, else in float32."""
         return torch.zeros((), dtype=torch.float32 if self.device.type == "mps" else torch.float64, device=self.device)

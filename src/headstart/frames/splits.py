@@ -33,6 +33,7 @@ __all__ = [
     "by_last",
     "by_random",
     "by_time",
+    "check_one_source",
     "k_fold",
     "split_rows",
     "train_on_all",
@@ -59,6 +60,12 @@ class Split:
 
 Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
 """Function that maps a frame to the numbers of its training and validation rows."""
+
+
+def check_one_source(split: Splitter | None, valid: object) -> None:
+    """Raise `ConfigError` if validation rows are given both by a split and by themselves."""
+    if split is not None and valid is not None:
+        raise ConfigError("give validation rows by split= or by valid=, not by both")
 
 
 def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:

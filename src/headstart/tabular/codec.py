@@ -18,9 +18,11 @@ from torch import Tensor
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
+from headstart.frames.readings import ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
 from headstart.targets.target import AnyTarget
@@ -79,11 +81,13 @@ class DateColumn:
         name: the column's name.
         with_time: whether it has times of day, so that the hour is one of the parts.
         reason: why it holds dates.
+        form: how text is written that holds it, and whose clock counts.
     """
 
     name: str
     with_time: bool
     reason: str
+    form: DateForm = DateForm()
 
 
 @dataclass(frozen=True)
@@ -101,17 +105,23 @@ class CompleteRows:
     dates: tuple[DateColumn, ...]
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, columns: SortedColumns) -> CompleteRows:
+    def of(
+        cls, frame: pl.DataFrame, columns: SortedColumns, readings: Mapping[str, Reading] | None = None
+    ) -> CompleteRows:
         """Return training rows with the parts of their dates.
 
         Args:
             frame: training rows, with the recipe's features.
             columns: which of their columns are what.
+            readings: how their columns of text were read.
 
         Raises:
             DataError: a column has the name of a part of a date.
         """
-        dates = tuple(DateColumn(name, has_time(frame[name]), reason) for name, reason in columns.dates.items())
+        dates = tuple(
+            DateColumn(name, has_time(frame[name]), reason, _form_of(frame[name], (readings or {}).get(name)))
+            for name, reason in columns.dates.items()
+        )
         used = frame.select([*columns.categorical, *columns.continuous, *columns.dates])
         return cls(frame, _with_dates(used, dates), dates)
 
@@ -183,10 +193,13 @@ class TableCodec:
         return (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
 
     @property
-    def text_columns(self) -> frozenset[str]:
-        """The columns that held text in the training rows, so that a file's are read as text, too."""
-        target = self.target.columns if any(isinstance(value, str) for value in self.target.classes) else ()
-        return frozenset((*(column.name for column in self.categorical if column.vocab.kind == "text"), *target))
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: as in the training rows, whatever its values look like."""
+        parts = set(self.inputs) - set(self._columns)
+        categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
+        continuous: dict[str, Reading] = {c.name: ReadAsNumber() for c in self.continuous if c.name not in parts}
+        dates = {date.name: ReadAsDate(date.form) for date in self.dates}
+        return {**categorical, **continuous, **dates, **self.target.readings}
 
     @property
     def cardinalities(self) -> list[int]:
@@ -325,7 +338,7 @@ class TableCodec:
         if self.dates:
             row = dict(row)
             for date in self.dates:
-                row |= date_parts_of(row[date.name], date.name, with_time=date.with_time)
+                row |= date_parts_of(row[date.name], date.name, with_time=date.with_time, form=date.form)
         ids = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
@@ -350,7 +363,7 @@ class TableCodec:
 def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:
     """Return the rows with the parts of their dates as further columns."""
     for date in dates:
-        parts = date_parts(frame[date.name], with_time=date.with_time)
+        parts = date_parts(frame[date.name], with_time=date.with_time, form=date.form)
         clash = next((name for name in parts if name in frame.columns), None)
         if clash is not None:
             raise DataError(f"column {clash!r} has the name of a part of the date {date.name!r}; rename one of them")
@@ -358,8 +371,15 @@ def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFr
     return frame
 
 
+def _form_of(series: pl.Series, reading: Reading | None) -> DateForm:
+    """Return how a column of dates was written: by its reading, or as its type says."""
+    return reading.form if isinstance(reading, ReadAsDate) else form_of_typed(series)
+
+
 def _missing_values(series: pl.Series) -> int:
-    """Return how many values are null or NaN."""
+    """Return how many values are null, NaN or empty texts."""
+    if series.dtype == pl.String:
+        return series.null_count() + int((series == "").sum())
     return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
 
 
@@ -393,13 +413,12 @@ def _check_near(largest: float, column: ContinuousColumn) -> None:
 
 def _numbers(series: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
     """Return a column's numbers, float64 ``(rows,)``, and which are missing (null or NaN); None if none is."""
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         raise DataError(f"column {series.name!r}: expected numbers, as in the training rows, but got {series.dtype}")
-    read = series.cast(pl.Float64, strict=False)
-    if series.dtype == pl.String:
-        lost = read.is_null() & series.is_not_null()
-        if lost.any():
-            raise DataError(f"column {series.name!r}: expected numbers, but got the text {series.filter(lost)[0]!r}")
+    is_text = series.dtype == pl.String
+    read = texts_as_numbers(series, f"column {series.name!r}") if is_text else series.cast(pl.Float64, strict=False)
     values = read.to_numpy()  # null becomes NaN
     missing = np.isnan(values)
     infinite = int(np.isinf(values).sum())

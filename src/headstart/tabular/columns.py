@@ -1,7 +1,8 @@
 """Which columns are categorical, continuous or dates: clear rules, each overridden by naming the column.
 
 1. A column that the user names as categorical, continuous or dates is taken as such.
-2. A column without a name, without values, or with the same value in every row, is left out.
+2. A column without a name, without values, or with the same value in every row, is left out. A column that the table
+   declares as categories (pandas' ``category``, polars' ``Categorical`` and ``Enum``) is categorical, whatever it holds.
 3. Dates, with or without times of day, are dates: they become their parts.
 4. Text, booleans and categories are categorical; text that differs in most rows is left out.
 5. Whole numbers are categorical if none is negative, they have at most 2,000 values and each has 100 rows on average:
@@ -15,14 +16,15 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.frames.dates import as_moments, has_time
 from headstart.frames.door import check_columns
-from headstart.tabular.dates import as_moments, has_time
+from headstart.frames.readings import Reading, texts_as_numbers
 
 __all__ = ["MOST_WHOLE_VALUES", "ROWS_PER_WHOLE_VALUE", "SortedColumns", "sort_columns"]
 
@@ -56,6 +58,8 @@ def sort_columns(
     continuous: Sequence[str] = (),
     dates: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    declared: Collection[str] = (),
+    readings: Mapping[str, Reading] | None = None,
 ) -> SortedColumns:
     """Sort the columns of training rows by the rules at the head of this module.
 
@@ -65,6 +69,8 @@ def sort_columns(
         continuous: columns to take as continuous, likewise.
         dates: columns to take as dates, likewise; they may hold text such as 2015-06-20.
         exclude: columns to leave out.
+        declared: columns that the table declares as categories.
+        readings: how its columns of text were read.
 
     Raises:
         DataError: a named column is missing, or cannot be what it is named; no column is left to learn from.
@@ -90,10 +96,10 @@ def sort_columns(
             _check_numeric(series)
             columns.continuous[name] = "named continuous"
         elif name in dates:
-            as_moments(series, with_time=has_time(series))
+            _check_dates(series, (readings or {}).get(name))
             columns.dates[name] = "named as dates"
         else:
-            kind, reason = _kind_of(series)
+            kind, reason = _kind_of(series, declared=name in declared)
             getattr(columns, kind)[name] = reason
     if not (columns.categorical or columns.continuous or columns.dates):
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(columns.left_out.items())[:5])
@@ -101,7 +107,7 @@ def sort_columns(
     return columns
 
 
-def _kind_of(series: pl.Series) -> tuple[str, str]:
+def _kind_of(series: pl.Series, *, declared: bool) -> tuple[str, str]:
     """Return the field of `SortedColumns` that a column belongs to, and the reason."""
     dtype = series.dtype
     values = series.drop_nulls()
@@ -111,6 +117,10 @@ def _kind_of(series: pl.Series) -> tuple[str, str]:
         return "left_out", "has no name, as row numbers that were saved along; rename it to use it"
     if not len(values):
         return "left_out", "no values in the training rows"
+    if declared and (dtype.is_numeric() or dtype in (pl.Boolean, pl.Date, pl.Datetime)):
+        distinct = values.n_unique()
+        if distinct > 1 or len(values) < len(series):
+            return "categorical", f"declared as categories, with {distinct:,} values"
     if dtype in (pl.Date, pl.Datetime):
         return "dates", "dates" if dtype == pl.Date else "dates with a time of day"
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)):
@@ -133,8 +143,22 @@ def _kind_of(series: pl.Series) -> tuple[str, str]:
     return "categorical", f"text with {distinct:,} values"
 
 
+def _check_dates(series: pl.Series, reading: Reading | None) -> None:
+    """Raise `DataError` if a column is named as dates and is none, or not certainly."""
+    formats = () if reading is None else reading.formats
+    if formats:
+        one, other = formats[:2]
+        raise DataError(
+            f"column {series.name!r} may have the day or the month first, as in {series.drop_nulls()[0]!r}: say which by"
+            f" date_format={one!r} or date_format={other!r}"
+        )
+    as_moments(series, with_time=has_time(series))
+
+
 def _check_numeric(series: pl.Series) -> None:
-    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+    if series.dtype == pl.String:
+        texts_as_numbers(series, f"column {series.name!r} cannot be continuous")
+    elif not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise DataError(f"column {series.name!r} cannot be continuous: it holds {series.dtype}; convert it to numbers")
     if series.null_count() == len(series):
         raise DataError(f"column {series.name!r} cannot be continuous: it has no values in the training rows")

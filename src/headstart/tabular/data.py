@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
@@ -14,11 +14,12 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
-from headstart.frames.door import Table, check_columns, read_table
+from headstart.frames.dates import as_moments
+from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
+from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_random
 from headstart.tabular.codec import CompleteRows, TableCodec
-from headstart.tabular.columns import sort_columns
-from headstart.tabular.dates import as_moments
+from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -54,7 +55,10 @@ class TabularSettings(DataSettings):
         batch_size: training rows per step, over all processes; None: 256, fewer for a table of under 25,600 rows.
         categorical: columns to take as categories. Default: text, booleans, and whole numbers of few values.
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
-        dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type.
+        dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
+            which each value is a date.
+        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015 day
+            or month may come first. Example: ``%m/%d/%Y``.
         exclude: columns not to use.
         target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
             ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
@@ -76,6 +80,7 @@ class TabularSettings(DataSettings):
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
+    date_format: str | None = None
     exclude: tuple[str, ...] = ()
     target_kind: KindOption | None = None
     log_target: bool = False
@@ -92,6 +97,7 @@ class TabularDataOptions(DataOptions, total=False):
     categorical: Sequence[str]
     continuous: Sequence[str]
     dates: Sequence[str]
+    date_format: str | None
     exclude: Sequence[str]
     target_kind: KindOption | None
     log_target: bool
@@ -103,7 +109,7 @@ class TabularDataOptions(DataOptions, total=False):
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "categorical", "continuous", "dates", "date_format", "target_kind", "log_target", "y_range", "quantiles", "recipe",
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -168,7 +174,8 @@ class TabularData(Data):
                 needed=needed,
             )  # fmt: skip
 
-        frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+        opened = _opened(table, settings, codec)
+        frame, other = opened.frame, None if valid is None else read_table(valid, "valid", readings=opened.readings)
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
@@ -178,13 +185,14 @@ class TabularData(Data):
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = fit_target(
                 train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
-                quantiles=settings.quantiles,
+                quantiles=settings.quantiles, declared=opened.categories,
             )  # fmt: skip
             columns = sort_columns(
                 train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
-                dates=settings.dates, exclude=settings.exclude,
+                dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
-            complete = CompleteRows.of(train, columns)
+            _warn_of_uncertain_dates(opened.readings, columns)
+            complete = CompleteRows.of(train, columns, opened.readings)
             learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
             return learnt, learnt.encode(complete, with_target=True)
 
@@ -195,7 +203,7 @@ class TabularData(Data):
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
 
-        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=codec)
         codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
         assert encoded.target is not None
         train = TensorLoader(
@@ -214,6 +222,35 @@ class TabularData(Data):
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
         )  # fmt: skip
+
+
+def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -> Opened:
+    """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
+    if codec is not None:
+        return open_table(table, readings=codec.readings)
+    continuous: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    opened = open_table(table, readings=continuous, no_dates=settings.categorical, date_format=settings.date_format)
+    elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
+    for name in settings.continuous:
+        if (
+            name not in elsewhere and opened.frame.schema.get(name) == pl.String
+        ):  # here, where a row has its number in the table
+            texts_as_numbers(opened.frame[name], f"column {name!r} cannot be continuous")
+    return opened
+
+
+def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedColumns) -> None:
+    """Warn of text that may be dates, with the day or with the month first, and that nobody has taken as text."""
+    for name, reading in readings.items():
+        named = columns.categorical.get(name, columns.left_out.get(name)) in (None, "named categorical", "excluded")
+        if reading.formats and not named:
+            one, other = reading.formats[:2]
+            warnings.warn(
+                f"column {name!r} may be dates with the day or with the month first, so it is taken as text: say"
+                f" date_format={one!r} or date_format={other!r}, or categorical=[{name!r}] if it is text",
+                HeadstartWarning,
+                stacklevel=3,
+            )
 
 
 def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:

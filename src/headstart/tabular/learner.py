@@ -21,7 +21,7 @@ from headstart.tabular.design import TabularDesign, TabularOptions, TabularTrain
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Better, Metric, MetricFunction
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import TensorLoader
 from headstart.training.settings import Plan, Training
@@ -133,7 +133,7 @@ class TabularLearner(ApplicationLearner):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
             name: name of the table in messages.
         """
-        return read_table(table, name, text=self.codec.text_columns)
+        return read_table(table, name, readings=self.codec.readings)
 
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
         """Return predictions for a table, or for one row.

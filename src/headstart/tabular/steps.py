@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.core.values import Range, Value
+from headstart.frames.dates import as_moments
 from headstart.frames.door import check_columns, matches, sql_name
-from headstart.tabular.dates import as_moments, date_parts
+from headstart.tabular.dates import date_parts
 from headstart.tabular.timeline import Timeline, Unit, check_dates
 
 __all__ = ["PARTS", "AddDateparts", "AddElapsed", "AddRolling", "Events", "Step"]

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.categories import Categories, Value, canonical, canonical_value, kind_of
+from headstart.frames.readings import Reading
 from headstart.targets.calibration import fitted_temperature
 from headstart.targets.confusion import confusion_matrix, label_counts
 from headstart.targets.kinds import TargetKind, describe_kind
@@ -59,6 +60,11 @@ class _Classes:
         return (self.column,)
 
     @property
+    def readings(self) -> dict[str, Reading]:
+        """How the column is read in a table of text: as the classes are."""
+        return {self.column: self.categories.reading}
+
+    @property
     def outputs(self) -> int:
         """The number of classes."""
         return len(self.classes)
@@ -96,14 +102,19 @@ class Label(_Classes):
     kind: ClassVar[Literal["label"]] = "label"
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, column: str) -> Label:
+    def fit(cls, frame: pl.DataFrame, column: str, *, declared: bool = False) -> Label:
         """Learn the classes from training rows.
+
+        Args:
+            frame: training rows.
+            column: the column of classes.
+            declared: whether the table declares it as categories, so that fractions are names, too.
 
         Raises:
             DataError: a missing class, fewer than two classes, or values that cannot be classes (dates, fractions).
         """
         check_no_missing(frame[column])
-        categories = _categories(frame[column], column)
+        categories = _categories(frame[column], column, declared=declared)
         if len(categories.values) < 2:
             only = categories.values
             what = f"one class in the training rows ({only[0]!r})" if only else "no rows to learn from"
@@ -357,15 +368,17 @@ class Labels(_Classes):
         return ", ".join(chosen) or "none"
 
 
-def _categories(series: pl.Series, column: str) -> Categories:
+def _categories(series: pl.Series, column: str, *, declared: bool = False) -> Categories:
     try:
-        kind_of(series)
+        kind_of(series, declared=declared)
+        if series.dtype.is_temporal() and not declared:
+            raise DataError(f"target {column!r} holds dates")
     except DataError:
         advice = "use target_kind='number'" if series.dtype.is_numeric() else "convert it"
         raise DataError(
             f"target {column!r} must be classes (text, whole numbers, booleans); got {series.dtype}; {advice}"
         ) from None
-    return Categories.fit(series)
+    return Categories.fit(series, declared=declared)
 
 
 def _check_lists(series: pl.Series) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, TypeAlias, get_args, overload
 
 import polars as pl
@@ -18,7 +18,9 @@ KindOption: TypeAlias = Literal["number", "count", "label"]
 
 
 @overload
-def fit_target(frame: pl.DataFrame, columns: Sequence[str], *, kind: Literal["label"]) -> ClassTarget: ...
+def fit_target(
+    frame: pl.DataFrame, columns: Sequence[str], *, kind: Literal["label"], declared: Collection[str] = ()
+) -> ClassTarget: ...
 
 
 @overload
@@ -30,6 +32,7 @@ def fit_target(
     log: bool = False,
     y_range: tuple[float, float] | None = None,
     quantiles: Sequence[float] | None = None,
+    declared: Collection[str] = (),
 ) -> AnyTarget: ...
 
 
@@ -41,6 +44,7 @@ def fit_target(
     log: bool = False,
     y_range: tuple[float, float] | None = None,
     quantiles: Sequence[float] | None = None,
+    declared: Collection[str] = (),
 ) -> AnyTarget:
     """Return the target of training rows.
 
@@ -48,16 +52,18 @@ def fit_target(
         frame: training rows.
         columns: the columns to predict; several must be numbers.
         kind: ``"number"``, ``"count"`` (of events, by the Poisson loss) or ``"label"`` (classes); None: text, booleans,
-            lists and whole numbers with two different values are classes, other numbers are numbers.
+            lists, categories and whole numbers with two different values (also 0.0 and 1.0) are classes, other numbers
+            are numbers.
         log: predict the logarithm of a positive number (``log_target``).
         y_range: lowest and highest prediction, in the target's unit.
         quantiles: predict these quantiles of a number instead of its mean, such as ``[0.1, 0.5, 0.9]``.
+        declared: columns that the table declares as categories.
 
     Raises:
         ConfigError: options that do not go together, or with the kind.
         DataError: values that the target cannot hold.
     """
-    kind = _checked_kind(frame, columns, kind)
+    kind = _checked_kind(frame, columns, kind, declared)
     column = columns[0]
     if kind == "number":
         number = Number.fit(frame, columns, log=log, range=y_range)
@@ -68,10 +74,12 @@ def fit_target(
         raise ConfigError(f"log_target, y_range and quantiles are for numbers, but target {what}")
     if kind == "count":
         return Count.fit(frame, column)
-    return Labels.fit(frame, column) if several else Label.fit(frame, column)
+    return Labels.fit(frame, column) if several else Label.fit(frame, column, declared=column in declared)
 
 
-def _checked_kind(frame: pl.DataFrame, columns: Sequence[str], kind: KindOption | None) -> KindOption:
+def _checked_kind(
+    frame: pl.DataFrame, columns: Sequence[str], kind: KindOption | None, declared: Collection[str]
+) -> KindOption:
     """Return the kind of the target: as given, or as its column suggests."""
     kinds = get_args(KindOption)
     if kind is not None and kind not in kinds:
@@ -85,5 +93,11 @@ def _checked_kind(frame: pl.DataFrame, columns: Sequence[str], kind: KindOption 
     if kind is not None:
         return kind
     series = frame[columns[0]]
-    two_whole = series.dtype.is_integer() and series.drop_nulls().n_unique() == 2
-    return "number" if series.dtype.is_numeric() and not two_whole else "label"
+    is_number = series.dtype.is_numeric() and columns[0] not in declared
+    return "number" if is_number and not _has_two_whole_values(series) else "label"
+
+
+def _has_two_whole_values(series: pl.Series) -> bool:
+    """Return whether numbers are two whole ones; missing values turn whole numbers into floats in many tables."""
+    distinct = series.cast(pl.Float64).fill_nan(None).drop_nulls().unique()
+    return len(distinct) == 2 and bool((distinct == distinct.round(0)).all())

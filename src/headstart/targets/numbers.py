@@ -18,6 +18,7 @@ from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import Value
 from headstart.frames.door import sql_name
+from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
 from headstart.targets.kinds import describe_kind
 from headstart.targets.metrics import Measurable, Metric, mae, r2, rmse, rmspe
 from headstart.targets.missing import check_no_missing
@@ -34,6 +35,11 @@ class _Decoded(Protocol):
 
 class Numeric:
     """Base of the targets made of numbers: what they have no use for, and their residuals."""
+
+    @property
+    def readings(self: Measurable) -> dict[str, Reading]:
+        """How the columns are read in a table of text: as numbers."""
+        return dict.fromkeys(self.columns, ReadAsNumber())
 
     @property
     def classes(self) -> tuple[Value, ...]:
@@ -285,6 +291,8 @@ def numbers_of(frame: pl.DataFrame, columns: Sequence[str], *, log: bool) -> NDA
     checked: list[pl.Series] = []
     for column in columns:
         series = frame[column]
+        if series.dtype == pl.String:
+            series = texts_as_numbers(series, f"target {column!r}")
         if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
             raise DataError(f"target {column!r} must be numbers; got {series.dtype}")
         check_no_missing(series)

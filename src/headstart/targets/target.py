@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import polars as pl
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from headstart.core.batch import Batch, Loss, weighted_mean
 from headstart.frames.categories import Value
+from headstart.frames.readings import Reading
 from headstart.targets.classes import ClassWeight, Label, Labels
 from headstart.targets.counts import Count
 from headstart.targets.kinds import TargetKind
@@ -52,6 +54,10 @@ class Target(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it is made of."""
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """How each of the columns is read in a table of text."""
 
     @property
     def classes(self) -> tuple[Value, ...]:

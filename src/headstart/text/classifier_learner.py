@@ -18,7 +18,7 @@ from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
 from headstart.text.explanation import Explanation, explain
 from headstart.text.folders import read_rows
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.callbacks import Callback
 from headstart.training.history import History
 from headstart.training.settings import Plan

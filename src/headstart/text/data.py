@@ -121,18 +121,17 @@ class TextData(CorpusData):
             return known.encode(part, with_target=True, workers=settings.workers)
 
         known = None if settings.codec is None else _checked_codec(settings.codec, columns, label)
-        assembled = assemble(rows, fit, codec=known, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=known)
         codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
             corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
         )
-        notes = [f"training: {note}" for note in assembled.train.notes]
-        notes += [f"validation: {note}" for note in assembled.notes]
         valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
-            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec, notes=tuple(notes),
+            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
+            notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
             language_model=None if settings.language_model is None else Path(settings.language_model),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from headstart.text.design import EncoderDesign
 from headstart.text.models.awd_lstm import LanguageModel, lstm_runs_in_bf16
 from headstart.text.models.classifier import TextClassifier
 from headstart.text.pretrained import Pretrained, read_pretrained, write_encoder
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.settings import Training
 
 __all__ = ["EncoderLearner"]

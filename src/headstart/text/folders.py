@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.assemble import Rows
+from headstart.frames.assemble import Parts, Rows, parts_of
 from headstart.frames.door import Table, read_table, usable_rows
-from headstart.frames.splits import Splitter, split_rows
+from headstart.frames.splits import Splitter, check_one_source
 
 __all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
 
@@ -129,14 +129,12 @@ def split_files(
         ConfigError: both ``valid`` and ``split``, or there is no such folder.
         DataError: no files are left, or the split leaves no training files.
     """
-    if valid is not None and split is not None:
-        raise ConfigError("give validation texts by valid= or by split=, not by both")
+    check_one_source(split, valid)
     files = usable_rows(files, where, "the folder", ())
     part = None if split is not None else _valid_part(files, valid)
     if part is not None:
-        return Rows(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
-    indices = split_rows(files, split or usual)
-    return Rows(files[indices.train], files[indices.valid] if len(indices.valid) else None)
+        return Parts(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
+    return parts_of(files, split or usual).map(lambda numbers: files[numbers])
 
 
 def _valid_part(files: pl.DataFrame, valid: str | None) -> str | None:

@@ -40,7 +40,7 @@ from headstart.training.optim import (
 )
 from headstart.training.progress import FIGURES_BESIDE_METRICS, Progress
 from headstart.training.schedules import Constant, OneCycle, Schedule, lesson_schedule
-from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
+from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options, given_fields
 from headstart.training.snapshots import Snapshots
 from headstart.training.summary import summary
 
@@ -110,6 +110,7 @@ class Learner:
         check_options(type(self).__name__, options, Training)
         if not isinstance(data, Data | None):
             raise ConfigError(f"data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
+        self._training_given = given_fields(self.training_type, training, options)
         training = replaced(self._checked_training(training or Training()), options)
         engine = options.get("engine") or (data.engine if data is not None else None) or saved.usual_engine()
         self._training, self.engine = training, engine.at(training.precision)
@@ -149,6 +150,10 @@ class Learner:
 
     @training.setter
     def training(self, training: Training) -> None:
+        self._set_training(training)
+        self._training_given = given_fields(self.training_type, training, {})
+
+    def _set_training(self, training: Training) -> None:
         self.check_engine(self._checked_training(training), self.engine)
         self.engine = self.engine.at(training.precision)
         self._training = training
@@ -512,7 +517,10 @@ class Learner:
         return saved.save(self, Path(folder))
 
     def load(self, folder: str | Path) -> None:
-        """Load saved weights into this learner's model.
+        """Load a saved learner into this one, which then trains on as that one would.
+
+        Weights, history, number of fits, frozen groups and training become those that were saved, except fields of the
+        training that were given to this learner. Loss, metrics and callbacks stay.
 
         Args:
             folder: the folder of a learner with the same codec and design.
@@ -520,7 +528,9 @@ class Learner:
         Raises:
             ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
         """
-        saved.load_into(self, Path(folder))
+        training = saved.load_into(self, Path(folder))
+        given = {name: getattr(self.training, name) for name in self._training_given}
+        self._set_training(dataclasses.replace(training, **given))
 
     def save_cycle(self, name: str, cycle: int) -> None:
         """Save the current weights under a name and the number of a cycle, for `load_cycle`."""

@@ -17,7 +17,17 @@ from headstart.training.callbacks import Callback, EarlyStopping
 from headstart.training.display import Verbosity
 from headstart.training.optim import AdamW, AnyOptimizer, OptimizerFactory, as_optimizer
 
-__all__ = ["Keep", "LearnerOptions", "Momenta", "Plan", "ScheduleName", "Training", "TrainingOptions", "check_options"]
+__all__ = [
+    "Keep",
+    "LearnerOptions",
+    "Momenta",
+    "Plan",
+    "ScheduleName",
+    "Training",
+    "TrainingOptions",
+    "check_options",
+    "given_fields",
+]
 
 Keep: TypeAlias = Literal["best", "last"]
 """Which weights the model has after a fit: those of the best epoch, by the first metric, or of the last."""
@@ -139,6 +149,12 @@ class LearnerOptions(TrainingOptions, total=False):
 
 SESSION = ("loss", "metrics", "callbacks", "folder", "progress", "engine")
 """Keyword arguments of a learner that belong to the session and are not saved."""
+
+
+def given_fields(kind: type[Training], training: Training | None, options: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the fields of a training that a user has given: all of a whole value, or those by name."""
+    names = frozenset(get_type_hints(kind))
+    return names if training is not None else names & options.keys()
 
 
 def check_options(owner: str, options: Mapping[str, Any], *kinds: type[Any]) -> dict[str, Any]:

@@ -5,31 +5,112 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
-from torch import Tensor
+from numpy.typing import NDArray
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.assemble import share
+from headstart.core.values import Range
+from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, parts_of, share
+from headstart.frames.codec import Encoded
 from headstart.frames.door import Table, usable_rows
-from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, split_rows
+from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
 from headstart.training.loaders import Data
+from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
+from headstart.vision.decoding import LARGEST_SIZE, Resize, Sizing
 from headstart.vision.duplicates import duplicates, near_duplicates
 from headstart.vision.folders import SPLIT, absolute_paths, folder_table, labelled_table, root_of
 from headstart.vision.images import FileImages, Images, array_images
 from headstart.vision.loaders import ActivationLoader, ImageLoader
-from headstart.vision.settings import ImageDataOptions, ImageSettings
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
-__all__ = ["ImageData"]
+__all__ = ["ImageData", "ImageDataOptions", "ImageSettings", "OnError"]
+
+Numbers: TypeAlias = NDArray[np.int64]
+"""Numbers of images, int64 ``(rows,)``: what a part consists of until its images are decoded, ahead of training."""
 
 EVALUATION_BATCH = 64
 """Images per batch when nothing is learnt."""
+
+
+OnError: TypeAlias = Literal["raise", "skip"]
+"""What happens to an image that cannot be decoded: it is an error, or it is left out and listed."""
+
+DEFAULT_SIZE = 224
+"""Size of the images until a learner's backbone sets its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings(DataSettings):
+    """How images become batches.
+
+    Attributes:
+        where: SQL condition on the rows of both parts; others are left out. A folder's columns are ``path`` and
+            ``label``. Example: ``label <> 'unknown'``.
+        batch_size: training images per step, over all processes.
+        seed: seed of the order of the training rows, of the augmentation, and of the usual split.
+        size: side of the images in pixels; None: the one that the backbone was trained at.
+        resize: how an image becomes a square: ``"crop"``: its middle; ``"squish"``: all of it, squeezed; ``"pad"``: all
+            of it, with grey bars.
+        augment: how training images are changed: ``"side_on"`` or ``"top_down"``; in Python also an `Augment`. None:
+            not at all.
+        group: keep all images of a person or scene in one part of the split: of a table the column that names them; of
+            a folder a regular expression, whose first group is looked for in the path. Example: ``(person_[0-9]+)``.
+        folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working
+            directory.
+        separator: of a table: character between several labels in one text, such as ``|``.
+        on_error: what to do with files that cannot be decoded: ``"raise"`` an error, or ``"skip"`` and list them.
+        workers: processes that decode images; 0: this one alone; None: one less than there are processors, at most 8.
+        cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual cache.
+    """
+
+    batch_size: Annotated[int | None, Range(low=1)] = 64
+    size: Annotated[int | None, Range(low=1, high=LARGEST_SIZE)] = None
+    resize: Resize = "crop"
+    augment: Augment | AugmentName | None = None
+    group: str | None = None
+    folder: str | Path | None = None
+    separator: str | None = None
+    on_error: OnError = "raise"
+    workers: Annotated[int | None, Range(low=0)] = None
+    cache: str | Path | None = None
+
+    @property
+    def sizing(self) -> Sizing:
+        """Return the sizing of new images; without a size the usual one, until a backbone sets its own."""
+        return Sizing(DEFAULT_SIZE if self.size is None else self.size, self.resize)
+
+    @property
+    def changes(self) -> Augment | None:
+        """Return the augmentation itself, where it is given by name."""
+        return AUGMENTATIONS[self.augment]() if isinstance(self.augment, str) else self.augment
+
+
+class ImageDataOptions(DataOptions, total=False):
+    """Keyword arguments of `ImageData`'s constructors: the fields of `ImageSettings`, codec and engine.
+
+    Attributes:
+        codec: codec of earlier data, to go on training their learner with new images; None: learnt from the training
+            rows. It has decided ``size``, ``resize`` and ``augment``.
+        engine: device and processes; None: the usual device.
+    """
+
+    size: int | None
+    resize: Resize
+    augment: Augment | AugmentName | None
+    group: str | None
+    folder: str | Path | None
+    separator: str | None
+    on_error: OnError
+    workers: int | None
+    cache: str | Path | None
+    codec: ImageCodec | None
+    engine: Engine | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -122,8 +203,9 @@ class ImageData(Data):
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
         if valid is not None:
-            if split is not None or settings.group is not None:
-                raise ConfigError("give validation rows by split= (or group=) or by valid=, not by both")
+            check_one_source(split, valid)
+            if settings.group is not None:
+                raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
             valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator)
             paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
@@ -161,8 +243,7 @@ class ImageData(Data):
             raise ConfigError("where= and group= are for folders and tables; choose the array's rows yourself")
         rows = len(images)
         if valid is not None:
-            if split is not None:
-                raise ConfigError("give validation rows by split= or by valid=, not by both")
+            check_one_source(split, valid)
             if np.shape(images)[1:] != np.shape(valid[0])[1:]:
                 raise DataError(
                     f"training images are {np.shape(images)[1:]} each, validation images {np.shape(valid[0])[1:]}:"
@@ -196,18 +277,26 @@ class ImageData(Data):
         good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
         if not len(good):
             raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
-        chosen = split_rows(frame[good], split or by_random(seed=settings.seed))
-        rows = Split(good[chosen.train], good[chosen.valid])
-        if codec is None:
-            fitted = ImageCodec.fit(frame[rows.train], path, label, settings.sizing, settings.changes)
-            codec = share(fitted, ImageCodec, engine)
+
+        def fit(train: Numbers) -> tuple[ImageCodec, Encoded[Numbers]]:
+            fitted = ImageCodec.fit(frame[train], path, label, settings.sizing, settings.changes)
+            learnt = share(fitted, ImageCodec, engine)
+            return learnt, encode(learnt, train)
+
+        def encode(known: ImageCodec, part: Numbers) -> Encoded[Numbers]:
+            return Encoded(inputs=part, target=known.target.encode(frame[part]))
+
+        numbers = parts_of(frame[good], split or by_random(seed=settings.seed)).map(lambda part: good[part])
+        assembled = assemble(numbers, fit, encode, codec=codec)
+        codec = assembled.codec
+        rows = Split(numbers.train, good[:0] if numbers.valid is None else numbers.valid)
         repeated, notes = duplicates(images, frame[label], rows)
         if bad:
             first = bad[min(bad)]
             left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
             notes = (*notes, f"{left_out}{'' if len(bad) == 1 else '; and others, see data.skipped'}")
-        targets = [codec.target.encode(frame[part]) if len(part) else None for part in (rows.train, rows.valid)]
-        train, valid = _loaders(codec, images, rows, targets, settings, engine)
+        encoded = Parts(assembled.train, assembled.valid)
+        train, valid = _loaders(codec, images, encoded, settings, engine)
         skipped = {"path": [images.names[row] for row in sorted(bad)], "reason": [bad[row] for row in sorted(bad)]}
         return cls(
             train=train, valid=valid, target=codec.target, engine=engine, notes=notes, codec=codec, images=images,
@@ -251,8 +340,9 @@ class ImageData(Data):
         return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
 
     def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
-        targets = [self.train.target, None if self.valid is None else self.valid.target]
-        train, valid = _loaders(codec, self.images, self.split, targets, self.settings, self.engine)
+        loaders = Parts(self.train, self.valid)
+        encoded = loaders.map(lambda loader: Encoded(inputs=loader.row_numbers, target=loader.target))
+        train, valid = _loaders(codec, self.images, encoded, self.settings, self.engine)
         return replace(self, codec=codec, train=train, valid=valid)
 
 
@@ -278,22 +368,22 @@ def _files(paths: list[str], settings: ImageSettings) -> FileImages:
 def _loaders(
     codec: ImageCodec,
     images: Images,
-    split: Split,
-    targets: Sequence[Tensor | None],
+    parts: Parts[Encoded[Numbers]],
     settings: ImageSettings,
     engine: Engine,
 ) -> tuple[ImageLoader, ImageLoader | None]:
-    """Return the loaders of the training rows and, where there are any, of the validation rows."""
+    """Return the loaders of the training images and, where there are any, of the validation images."""
     source = images.at(codec.sizing)
     train = ImageLoader(
-        source, split.train, targets[0], batch_size=settings.batch_size or 64, shuffle=True, seed=settings.seed,
-        engine=engine, augment=codec.augment,
+        source, parts.train.inputs, parts.train.target, batch_size=settings.batch_size or 64, shuffle=True,
+        seed=settings.seed, engine=engine, augment=codec.augment,
     )  # fmt: skip
-    if not len(split.valid):
+    if parts.valid is None:
         return train, None
     valid = ImageLoader(
-        source, split.valid, targets[1], batch_size=EVALUATION_BATCH, shuffle=False, seed=settings.seed, engine=engine
-    )
+        source, parts.valid.inputs, parts.valid.target, batch_size=EVALUATION_BATCH, shuffle=False, seed=settings.seed,
+        engine=engine,
+    )  # fmt: skip
     return train, valid
 
 

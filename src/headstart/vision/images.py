@@ -70,12 +70,19 @@ class FileImages:
         cache: folder of the stores.
         workers: number of processes that decode.
         digests: digests of the contents; None: computed here.
+        lasting: whether later runs use the stores; False: they are deleted soon, so nothing waits for the disk.
     """
 
     def __init__(
-        self, paths: Sequence[str], cache: Path, workers: int, digests: NDArray[np.str_] | None = None
+        self,
+        paths: Sequence[str],
+        cache: Path,
+        workers: int,
+        digests: NDArray[np.str_] | None = None,
+        *,
+        lasting: bool = True,
     ) -> None:
-        self.names, self.cache, self.workers = list(paths), cache, workers
+        self.names, self.cache, self.workers, self.lasting = list(paths), cache, workers, lasting
         self.unreadable: dict[int, str] = {}
         if digests is None:
             digests, self.unreadable = _digests(self.names)
@@ -96,8 +103,9 @@ class _FileSource:
         contents, first, self._stored = np.unique(images.digests, return_index=True, return_inverse=True)
         depends_on = {"images": list_digest(contents), "sizing": asdict(sizing), "decoder": DECODER}
         self._store = RowStore(
-            images.cache, "pixels", depends_on, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8"
-        )
+            images.cache, "pixels", depends_on, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8",
+            lasting=images.lasting,
+        )  # fmt: skip
         self._decoding = Decoding(self._store, [images.names[row] for row in first], sizing, images.workers)
         self._digests = images.digests
 

@@ -23,11 +23,11 @@ from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
+from headstart.vision.data import OnError
 from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
 from headstart.vision.images import FileImages, ImageSource, array_images
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
-from headstart.vision.settings import OnError
 from headstart.vision.workers import checked_workers
 
 __all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
@@ -53,7 +53,8 @@ class Predictor:
         model: the whole model.
         codec: how images become tensors, and outputs labels.
         engine: device, precision and processes.
-        tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed.
+        tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed, in
+            the same way for all images, so that an image's prediction does not depend on the ones beside it.
         seed: seed of the changes.
         temperature: divisor of the outputs, by which probabilities are calibrated.
     """
@@ -111,11 +112,15 @@ class Predictor:
         for view in range(self.tta):
             changed: Loader = loader
             if view:
-                changed = _Changed(loader, self.augment, draw(loader.rows, self.seed, VIEWS, view))
+                changed = _Changed(loader, self.augment, self._drawn(view))
             probabilities = self._prediction(run_model(self.model, changed, self.engine).outputs)
             total = probabilities if total is None else total + probabilities
         assert total is not None
         return total / self.tta
+
+    def _drawn(self, view: int) -> Tensor:
+        """Return a view's draw, ``(1, DRAWS)``."""
+        return draw(1, self.seed, VIEWS, view)
 
     def _one(self, pixels: Tensor) -> dict[str, Any]:
         """Predict one image, ``(1, 3, size, size)``, without loader and store."""
@@ -123,8 +128,8 @@ class Predictor:
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
             if self.tta > 1:
-                more = self.tta - 1
-                changed = self.augment(images.expand(more, -1, -1, -1), draw(more, self.seed, VIEWS))
+                drawn = torch.cat([self._drawn(view) for view in range(1, self.tta)])
+                changed = self.augment(images.expand(self.tta - 1, -1, -1, -1), drawn.to(images.device))
                 images = torch.cat([images.float() / 255.0, changed])  # (views, 3, size, size)
             prediction = self._prediction(self.model(images)).mean(0, keepdim=True)
         return self.codec.target.decode_one(prediction)
@@ -216,7 +221,7 @@ def checked_views(tta: int) -> int:
 
 
 class _Changed:
-    """A loader's images, each changed by its draw."""
+    """A loader's images, all changed by one draw, ``(1, DRAWS)``."""
 
     def __init__(self, loader: ImageLoader, augment: Augment, drawn: Tensor) -> None:
         self._loader, self._augment, self._drawn = loader, augment, drawn
@@ -226,11 +231,12 @@ class _Changed:
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for batch in self._loader.batches(epoch, start_step):
-            assert batch.index is not None
-            yield replace(batch, inputs=(self._augment(batch.inputs[0], self._drawn[batch.index]),))
+            images = batch.inputs[0]
+            changed = self._augment(images, self._drawn.expand(len(images), -1)) if len(images) else images
+            yield replace(batch, inputs=(changed,))
 
 
 def _scratch_images(paths: Sequence[str], folder: str, workers: int | None) -> FileImages:
     """Return files whose pixels are kept only for a moment, so that their contents need not be read for a digest."""
     numbers = np.array([f"{number:09}" for number in range(len(paths))])
-    return FileImages(paths, Path(folder), checked_workers(workers), numbers)
+    return FileImages(paths, Path(folder), checked_workers(workers), numbers, lasting=False)

@@ -15,20 +15,19 @@ from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError, HeadstartWarning, did_you_mean
 from headstart.core.values import replaced
 from headstart.frames.door import Table
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data
 from headstart.training.settings import Plan, Training
 from headstart.vision.activations import Activations
 from headstart.vision.augment import side_on
 from headstart.vision.backbone_weights import Weights, is_random, load_backbone
 from headstart.vision.codec import ImageCodec
-from headstart.vision.data import ImageData
+from headstart.vision.data import ImageData, OnError
 from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
 from headstart.vision.inference import Predictor, checked_views, labelled_loader, one_image
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.models.backbone import Backbone, native_size
 from headstart.vision.models.network import ImageModel, head_dropouts
-from headstart.vision.settings import OnError
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
@@ -99,6 +98,29 @@ class ImageLearner(ApplicationLearner):
         """Return the design with the head's dropout as numbers, and the batch norms as the first weights want them."""
         fixed = self._pretrained if design.fixed_norms is None else design.fixed_norms
         return replace(design, fixed_norms=fixed, dropout=tuple(head_dropouts(design.dropout, design.hidden)))
+
+    def means_the_same(self, codec: ImageCodec) -> bool:
+        """Return whether the classes are the same: the weights know nothing of size, resizing and augmentation."""
+        return isinstance(codec, ImageCodec) and (codec.target, codec.path) == (self.codec.target, self.codec.path)
+
+    def prepare_for(self, data: ImageData) -> None:
+        """Take over the size of new data, and how they are resized and augmented: predictions go by the same.
+
+        Raises:
+            ConfigError: the data have no size of their own, or the backbone takes images of its own size alone.
+        """
+        size, new = self.codec.sizing.size, data.codec.sizing.size
+        if size != new and data.settings.size is None:
+            raise ConfigError(
+                f"these data were given no size, and the learner's images have {size} pixels: make them with"
+                f" codec=learner.codec or size={size}, or with size={new} to go on at another size"
+            )
+        if size != new and self._backbone.fixed_size:
+            raise ConfigError(
+                f"backbone {self.design.backbone!r} was made for images of {size} pixels and takes no others; these"
+                f" data's have {new}"
+            )
+        self.codec = data.codec
 
     @classmethod
     def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:

@@ -163,6 +163,7 @@ class ActivationLoader(_RowLoader):
     ) -> None:
         super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
         self.activations, self.copies, self.only = activations, copies, only
+        self._chosen = (-1, np.zeros(0, dtype=np.int64))
 
     def fingerprint(self) -> Json:
         """Return what the batches depend on."""
@@ -175,6 +176,12 @@ class ActivationLoader(_RowLoader):
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
         copies = np.full(len(rows), self.only or 0, dtype=np.int64)
         if self.only is None and self.copies > 1:
-            generator = torch.Generator().manual_seed(seed_of(self.seed, 0xC09, epoch))
-            copies = torch.randint(self.copies, (self.rows,), generator=generator)[index].numpy()
+            copies = self._copy_of_each_row(epoch)[index.numpy()]
         return self.activations.take(rows, copies).to(self.engine.device, non_blocking=True)
+
+    def _copy_of_each_row(self, epoch: int) -> Rows:
+        """Return the copy that the epoch sees of each row, int64 ``(rows,)``, drawn once per epoch."""
+        if self._chosen[0] != epoch:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, 0xC09, epoch))
+            self._chosen = (epoch, torch.randint(self.copies, (self.rows,), generator=generator).numpy())
+        return self._chosen[1]

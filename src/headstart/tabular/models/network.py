@@ -51,8 +51,8 @@ class TabularModel(nn.Module):
         cardinalities: number of ids of each categorical column.
         continuous: number of continuous columns.
         outputs: number of outputs.
-        embedding_sizes: width of each column's embedding; None: by `embedding_size`.
         hidden: width of each hidden layer; may be empty.
+        embedding_sizes: width of each column's embedding; None: by `embedding_size`.
         members: number of networks in one.
         bins: each continuous column's edges for `PiecewiseLinear`; None: the numbers enter as they are.
         periodic: the numbers also enter by `Periodic`; not together with bins.
@@ -79,8 +79,8 @@ class TabularModel(nn.Module):
         continuous: int,
         outputs: int,
         *,
+        hidden: Sequence[int],
         embedding_sizes: Sequence[int] | None = None,
-        hidden: Sequence[int] = (200, 100),
         members: int = 1,
         bins: Sequence[Sequence[float]] | None = None,
         periodic: bool = False,
