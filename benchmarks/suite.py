@@ -106,7 +106,12 @@ def headstart(train: pl.DataFrame, test: pl.DataFrame, target: str, seed: int, *
     classes = [str(name) for name in learner.codec.target.classes]
     columns = [f"probability_{name}" for name in classes] or ["prediction"]
     values = predicted.select(columns).to_numpy().astype(np.float64)
-    return {"prediction": values if classes else values[:, 0], "classes": classes, "cpu": cpu, "predict": seconds} | epochs
+    return {
+        "prediction": values if classes else values[:, 0],
+        "classes": classes,
+        "cpu": cpu,
+        "predict": seconds,
+    } | epochs
 
 
 def peer(python: str, model: str, draws: int) -> Callable[..., dict[str, Any]]:
@@ -169,7 +174,9 @@ def print_table(runs: dict[tuple[str, str, int], dict[str, Any]], names: Sequenc
         pairs = [(runs.get((name, each, seed)) for each in (model, YARDSTICK)) for seed in range(seeds)]
         return [one["loss"] / other["loss"] for one, other in pairs if one is not None and other is not None]
 
-    by_model = {model: {name: statistics.geometric_mean(r) for name in names if (r := ratios(name, model))} for model in models}
+    by_model = {
+        model: {name: statistics.geometric_mean(r) for name in names if (r := ratios(name, model))} for model in models
+    }
     common = [name for name in names if all(name in found for found in by_model.values())]
     for model, found in by_model.items():
         if not found:
@@ -222,7 +229,9 @@ def main() -> None:
         print(json.dumps(record), flush=True)
     for title, development in (("development", True), ("confirmation", False)):
         print(f"\n{title} sets")
-        print_table(runs, [name for name in arguments.set or SETS if SETS[name].development == development], arguments.seeds)
+        print_table(
+            runs, [name for name in arguments.set or SETS if SETS[name].development == development], arguments.seeds
+        )
 
 
 if __name__ == "__main__":

@@ -38,14 +38,14 @@ def main() -> None:
         y = y.map({name: index for index, name in enumerate(classes)})
     started = time.process_time()
     fit = {"lightgbm_tuned": tuned}.get(model, fitted)
-    prediction = fit(model, train, y, test, texts, bool(classes), int(seed), int(draws))
+    prediction = fit(model, train, y, test, texts, classes=bool(classes), seed=int(seed), draws=int(draws))
     cpu = time.process_time() - started
     record = {"prediction": prediction.tolist(), "classes": [str(name) for name in classes], "cpu": cpu}
     print(json.dumps(record))
 
 
 def fitted(
-    model: str, train: Any, y: Any, test: Any, texts: list[str], classes: bool, seed: int, draws: int, **options: Any
+    model: str, train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, draws: int, **options: Any
 ) -> Any:
     """Fit by the defaults of a model, and predict."""
     del draws
@@ -95,9 +95,7 @@ def fitted(
     return estimator.predict_proba(test) if classes else estimator.predict(test)
 
 
-def tuned(
-    model: str, train: Any, y: Any, test: Any, texts: list[str], classes: bool, seed: int, draws: int
-) -> Any:
+def tuned(model: str, train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, draws: int) -> Any:
     """Fit LightGBM by the best of some draws, on a fifth of the training rows, with early stopping; then on all."""
     import lightgbm
 
@@ -129,7 +127,7 @@ def tuned(
         if best is None or loss < best[0]:
             best = (loss, {**options, "n_estimators": max(1, round(1.1 * estimator.best_iteration_))})
     assert best is not None
-    return fitted("lightgbm", train, y, test, texts, classes, seed, 0, **best[1])
+    return fitted("lightgbm", train, y, test, texts, classes=classes, seed=seed, draws=0, **best[1])
 
 
 def as_categories(train: Any, test: Any, texts: list[str], most: int | None = None) -> None:

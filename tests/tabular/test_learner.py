@@ -469,7 +469,7 @@ def test_the_lesson_s_network_is_an_option_and_a_record_without_a_new_field_has_
     learner.fit(0.01, 1)
     learner.save(tmp_path / "model")
     assert headstart.load(tmp_path / "model").design == TabularDesign(
-        hidden=(4,), numeric_embedding=None, norm_first=False, category_dropout=0.0
+        hidden=(4,), numeric_embedding=None, batch_norm=True, norm_first=False, input_scale=False, category_dropout=0.0
     )
     design = json.loads((tmp_path / "model" / "learner.json").read_text())["design"]
     assert design.pop("straight") is True and design.pop("ensemble") == 1
@@ -599,7 +599,7 @@ def test_an_ensemble_of_networks_from_outside_begins_from_a_seed_each() -> None:
 
 
 def test_an_unseen_category_gets_a_trained_prediction() -> None:
-    """Most shops sell little and few much, 10.5 on average: an untrained vector gave less than 0."""
+    """Most shops sell little and few much, 10.5 on average: an untrained vector is off by as much or more."""
     random = np.random.default_rng(0)
     shop = random.integers(0, 50, 2000)
     level = np.exp(np.random.default_rng(50).normal(size=50) * 1.5)[shop]
@@ -611,8 +611,8 @@ def test_an_unseen_category_gets_a_trained_prediction() -> None:
         learner.fit_one_cycle(0.01, 10, keep="last")
         with pytest.warns(HeadstartWarning):
             predictions[probability] = learner.predict(unseen)["prediction"][0]
-    assert predictions[0.0] < 0
-    assert predictions[0.05] == pytest.approx(10.5, abs=1.5)
+    assert abs(predictions[0.0] - 10.5) > 8
+    assert predictions[0.05] == pytest.approx(10.5, abs=2.5)
     assert TabularDesign().category_dropout == 0.05
 
 

@@ -234,8 +234,7 @@ class Job:
             ConfigError: the training diverged.
         """
         learner.fit_plan(plan)
-        if not math.isfinite(learner.history[-1]["train_loss"]):
-            raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
+        check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner, which is called on every process and writes on the main one."""
@@ -244,6 +243,12 @@ class Job:
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
+
+
+def check_finite(learner: Any, plan: Plan) -> None:
+    """Raise `ConfigError` if a fit diverged."""
+    if not math.isfinite(learner.history[-1]["train_loss"]):
+        raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
 
 
 def _planned(option: CommandOption) -> CommandOption:

@@ -37,6 +37,9 @@ __all__ = [
     "table_loader",
 ]
 
+FEWEST_ROWS = 50
+"""Training rows of which a part is left out to end a fit in time, where there are no validation rows."""
+
 RATE = 0.003
 """Top learning rate of a table's network."""
 
@@ -286,13 +289,13 @@ def suggested_epochs(steps: int) -> int:
 def suggested_plan(steps: int, *, validated: bool) -> Plan:
     """Return how long and how fast to train.
 
-    With validation rows, the fit ends when they no longer gain, as noisy tables want after a hundred steps and others
-    after two thousand; patience is that of 1,000 steps, but 3 to 10 epochs. Where three epochs already are more steps
-    than that, or there are no validation rows, it is one cycle.
+    The fit ends when rows that do not train no longer gain, as noisy tables want after a hundred steps and others after
+    two thousand; patience is that of 1,000 steps, but 3 to 10 epochs. Where three epochs already are more steps than
+    that, or there are too few rows to leave some out, it is one cycle.
 
     Args:
         steps: steps per epoch.
-        validated: whether there are validation rows.
+        validated: whether there are validation rows, or enough training rows to leave some out.
     """
     if not validated or steps > MOST_STEPS // 3:
         return Plan(lr=RATE, epochs=suggested_epochs(steps))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeAlias, Unpack
+from typing import Any, Literal, Self, TypeAlias, Unpack
 
 import polars as pl
 import torch
@@ -13,20 +14,28 @@ from torch import Tensor, nn
 from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
-from headstart.core.values import Json
+from headstart.core.values import Json, checked
 from headstart.frames.door import Table, read_table, to_source
+from headstart.tabular.bagging import fit_bag, fit_on_all_rows, length_without_validation
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import TabularData, suggested_plan, table_loader
+from headstart.tabular.data import FEWEST_ROWS, TabularData, suggested_plan, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Better, Metric, MetricFunction
 from headstart.training.application_learner import ApplicationLearner
+from headstart.training.callbacks import Deadline
 from headstart.training.ensemble import Ensemble
+from headstart.training.history import History
+from headstart.training.learner import FitOptions
 from headstart.training.loaders import TensorLoader
+from headstart.training.optim import Rates
 from headstart.training.settings import Plan, Training
 
-__all__ = ["NetworkFactory", "TabularLearner"]
+__all__ = ["NetworkFactory", "Preset", "TabularLearner"]
+
+Preset: TypeAlias = Literal["fast", "default", "best"]
+"""How much time a fit may take: see `TabularLearner.fit_preset`."""
 
 NetworkFactory: TypeAlias = Callable[[TableCodec, TabularDesign, int], nn.Module]
 """``factory(codec, design, seed)``: makes a network of a user's own, called as ``network(ids, numbers)``."""
@@ -106,7 +115,64 @@ class TabularLearner(ApplicationLearner):
             data: the rows.
             design: the network; None: the default one.
         """
-        return suggested_plan(data.train.steps(0), validated=data.valid is not None)
+        validated = data.valid is not None or data.train.rows >= FEWEST_ROWS
+        return suggested_plan(data.train.steps(0), validated=validated)
+
+    def fit_plan(self, plan: Plan | None = None, *, lr: Rates | None = None, **options: Unpack[FitOptions]) -> History:
+        """Train by a plan; see `Learner.fit_plan`.
+
+        Without validation rows, a plan with patience finds its length, and the temperature of classes, with a copy of
+        the network and a fifth of the training rows; then the network itself trains on all of them for as long.
+        """
+        plan = self.plan() if plan is None else plan
+        if plan.patience is None or self._own_data().valid is not None:
+            return super().fit_plan(plan, lr=lr, **options)
+        epochs, temperature = length_without_validation(self, plan)
+        plan = dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
+        history = super().fit_plan(plan, lr=lr, **options)
+        self.temperature = temperature
+        return history
+
+    def fit_preset(
+        self,
+        preset: Preset = "default",
+        *,
+        plan: Plan | None = None,
+        minutes: float | None = None,
+        refit: bool = False,
+    ) -> History:
+        """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
+
+        Args:
+            preset: ``"fast"``: a third of the steps, and less patience; ``"default"``: by the plan; ``"best"``: eight
+                networks, each of which leaves out an eighth of the training rows, averaged.
+            plan: plan of each network; None: the suggested one.
+            minutes: time limit; the model is then the best one so far. None: none.
+            refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
+                those of before.
+
+        Returns:
+            The figures of the epochs of all networks.
+
+        Raises:
+            ConfigError: an unknown preset, there are too few rows for it, or ``refit`` without validation rows.
+            NotFittedError: the learner has no data.
+        """
+        preset, started = checked("preset", Preset, preset), len(self.history)
+        if refit and self._own_data().valid is None:
+            raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
+        plan = self.plan() if plan is None else plan
+        deadline = None if minutes is None else Deadline(minutes)
+        if preset == "best":
+            kept = fit_bag(self, plan, deadline=deadline)
+        else:
+            history = self.fit_plan(
+                plan.shortened() if preset == "fast" else plan, callbacks=[] if deadline is None else [deadline]
+            )  # fmt: skip
+            kept = [history.kept() or len(history)]
+        if refit:
+            fit_on_all_rows(self, kept, plan)
+        return History(self.history[started:])
 
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
