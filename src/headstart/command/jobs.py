@@ -55,6 +55,12 @@ class TabularJob(Job):
         learner.fit_preset(plan=plan, **options)
         check_finite(learner, plan)
 
+    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of the mean, a linear model and LightGBM."""
+        from headstart.tabular.baselines import baselines
+
+        return baselines(learner.data, learner.metrics)
+
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network of that name, changed by the other options."""
         from headstart.tabular.design import LESSON_NETWORK, MEMBERS_NETWORK

@@ -240,6 +240,10 @@ class Job:
         """Save the learner, which is called on every process and writes on the main one."""
         learner.save(out)
 
+    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of simple models on the same validation rows, by model; empty: there are none."""
+        return {}
+
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
@@ -276,7 +280,8 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
     job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
-        report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
+        then, beside = job.next_command(learner, out), job.baselines(learner)
+        report(learner, out, seconds, then=then, baselines=beside, as_json=as_json)
 
 
 def train_command(job: Job) -> Callable[..., None]:
