@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vision_toys
-from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner
+from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner, datasets
 from headstart.collab import CollabLearner, RatingsData
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
@@ -267,6 +269,20 @@ def seeded(make: Any, seed: int = 0) -> nn.Module:
 
 
 # ---- ratings, with the users' and items' own past as inputs
+
+
+def every_nth_row(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, nth: int) -> None:
+    """Let ``datasets.get(name)`` give every nth row alone, so that an example on real data takes a moment."""
+    whole = datasets.get
+
+    def get(asked: str) -> Path:
+        path = whole(asked)
+        if asked != name:
+            return path
+        pl.read_parquet(path).gather_every(nth).write_parquet(folder / f"{name}.parquet")
+        return folder / f"{name}.parquet"
+
+    monkeypatch.setattr(datasets, "get", get)
 
 
 def ratings(users: int = 12, items: int = 15, seed: int = 4) -> pl.DataFrame:

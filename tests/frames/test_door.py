@@ -112,7 +112,7 @@ def test_the_types_of_pandas_keep_their_meaning() -> None:
     before = source.copy(deep=True)
     read = read_table(source)
     assert read["category"].cast(pl.String).to_list() == ["b", "a"]
-    assert read["numbered"].to_list() == ["7", "3"]
+    assert read["numbered"].to_list() == [7, 3]
     assert read["nullable"].to_list() == [1, None]
     assert read["flag"].to_list() == [True, None]
     assert read["gaps"].to_list() == [1, None] and read["gaps"].dtype == pl.Int64

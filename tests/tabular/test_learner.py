@@ -292,7 +292,7 @@ CODEC = make_data().codec
         (lambda: make_data("busy", class_weight={"busy": 1, "quite": 2}), ConfigError, "one weight for each of .* look at 'quiet'"),
         (lambda: make_data(batch_size=0), ConfigError, "batch_size must be a whole number of at least 1, or None; got 0"),
         (lambda: make_data(categorical=["shoop"]), DataError, "no column 'shoop'; did you mean 'shop'"),
-        (lambda: make_data(continuous=["shop"]), DataError, "'shop' cannot be continuous: it holds String"),
+        (lambda: make_data(continuous=["shop"]), DataError, "'shop' cannot be continuous: expected numbers, but got the text 'shop"),
         (lambda: make_data(categorical=["shop"], continuous=["shop"]), ConfigError, "'shop' is named in two of"),
         (lambda: make_data(table=TABLE.with_columns(heat=pl.col("sales") / (pl.col("shop") == "shop 1"))), DataError, "'heat' has .* infinite values"),
         (lambda: make_data(table=TABLE.select(pl.lit(1).alias("one"), "sales", "busy", "weight")), DataError, "no column is left to learn from .*'one': the same value"),
@@ -451,7 +451,7 @@ def test_a_file_is_read_as_the_codec_says_and_not_guessed_anew(tmp_path: Path) -
 
 def test_dates_as_text_with_a_time_of_day_can_be_named() -> None:
     moments = [f"2020-01-{1 + place % 28:02d} {place % 24:02d}:30" for place in range(400)]
-    data = make_data(table=TABLE.with_columns(moment=pl.Series(moments)), dates=["moment"])
+    data = make_data(table=TABLE.with_columns(moment=pl.Series(moments)), dates=["moment"], split=splits.by_last(0.2))
     assert "moment.hour" in [column.name for column in data.codec.categorical]
 
 

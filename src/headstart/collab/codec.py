@@ -19,6 +19,7 @@ from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
+from headstart.frames.readings import Reading
 from headstart.targets.missing import check_no_missing
 from headstart.targets.target import Number
 
@@ -81,6 +82,12 @@ class RatingsCodec:
     def rating(self) -> str | None:
         """The column of ratings; None: there are none."""
         return None if self.target is None else self.target.columns[0]
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: an id ``007`` stays ``007`` if training rows have it so."""
+        ratings = {} if self.target is None else self.target.readings
+        return {**ratings, self.user: self.users.reading, self.item: self.items.reading}
 
     def with_facts(
         self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None

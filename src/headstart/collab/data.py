@@ -153,10 +153,12 @@ class RatingsData(Data):
             return joined
 
         def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
-            items = None if settings.items is None else read_table(settings.items, "items")
-            users = None if settings.users is None else read_table(settings.users, "users")
-            fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
+            items, users = (
+                None if facts is None else read_table(facts, name, readings=known.readings)
+                for facts, name in ((settings.items, "items"), (settings.users, "users"))
+            )
+            fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
             return fitted, encode(fitted, train)
 
         def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:
@@ -165,7 +167,7 @@ class RatingsData(Data):
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
-            needed=needed, prepare=prepare,
+            needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
         )  # fmt: skip
         assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)

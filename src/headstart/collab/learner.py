@@ -22,7 +22,7 @@ from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser
 from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, to_source, usable_rows
 from headstart.targets.metrics import Better
 from headstart.targets.target import Number
 from headstart.training.application_learner import ApplicationLearner
@@ -149,21 +149,23 @@ class CollabLearner(ApplicationLearner, Recommender):
             return self._predict_one({self.codec.user: user, self.codec.item: item})
         if isinstance(user, Mapping):
             return {"prediction": self._predict_one(user)}
-        frame = read_table(user)
+        frame = self.read(user)
         if not len(frame):
             return to_source(self.codec.decode(torch.zeros(0)), user)
         prediction = self.predict_batches(ratings_loader(self.codec.encode(frame), self.engine))
         return to_source(self.codec.decode(prediction.reshape(len(frame))), user)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return the metrics over all rows of a table: of its ratings, or of the ranking.
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return the metrics over the rows of a table: of its ratings, or of the ranking.
 
         Args:
             table: a table of pairs, with ratings if ratings are learnt.
+            where: a SQL condition on the rows; None: all count.
         """
+        frame = usable_rows(self.read(table), where, "table", ())
         if self.design.ranks:
-            return self.evaluate_ranking(table)
-        rows = self.codec.encode(read_table(table), with_target=True)
+            return self.evaluate_ranking(frame)
+        rows = self.codec.encode(frame, with_target=True)
         return self.validate(ratings_loader(rows, self.engine))
 
     # ---- what training needs to know of rankings
@@ -260,7 +262,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             table: a table of users and items; pairs that are also training rows are not relevant.
             k: number of recommended items.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
+        return evaluate_ranking(self, torch.stack(self.codec.encode(self.read(table)).inputs), k)
 
     # ---- taste
 

@@ -41,6 +41,15 @@ class Recommender(ABC):
         """What the users of the training rows have rated or chosen."""
         return Seen.none(len(self.codec.users)) if self.codec.seen is None else self.codec.seen
 
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table as a frame, read as the training rows were: an id ``007`` stays ``007``.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
+            name: name of the table in messages.
+        """
+        return read_table(table, name, readings=self.codec.readings)
+
     @abstractmethod
     def user_scores(self, users: Tensor) -> Tensor:
         """Return the scores of all items, the higher the better, float32 ``(users, items)``.
@@ -243,22 +252,6 @@ class Recommender(ABC):
         """
         return scores
 
-    def describe(self) -> list[str]:
-        """Return a few lines on the training rows, for people."""
-        codec, rows = self.codec, len(self.seen)
-        what = "rows of who chose what" if codec.target is None else f"ratings in the column {codec.rating!r}"
-        facts = ", ".join(codec.item_facts.columns)
-        lines = [
-            f"trained on   {rows:,} {what}",
-            f"users        {len(codec.users) - 1:,} in the column {codec.user!r}",
-            f"items        {len(codec.items) - 1:,} in the column {codec.item!r}"
-            + (f", with {facts}" if facts else ""),
-        ]
-        if codec.target is not None and codec.target.range is not None:
-            low, high = codec.target.range
-            lines.append(f"range        {low:g} to {high:g}, mean {codec.target.mean[0]:.3f}")
-        return lines
-
     # ---- inside
 
     def _chunks(self, users: Tensor) -> Iterator[Tensor]:
@@ -303,7 +296,7 @@ class Recommender(ABC):
         elif isinstance(given, list | tuple | set | frozenset | pl.Series):
             items = pl.Series(self.codec.item, list(given), strict=False)
         else:
-            frame = read_table(given, "ratings")
+            frame = self.read(given, "ratings")
             needed = [self.codec.item, *([] if self.codec.rating is None else [self.codec.rating])]
             check_columns(frame, needed, "ratings")
             items = frame[self.codec.item]

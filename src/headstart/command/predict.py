@@ -17,6 +17,8 @@ from headstart.core.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+    from headstart.frames.door import Opened
+
 __all__ = ["evaluate", "generate", "predict", "recommend"]
 
 Out = Annotated[
@@ -38,7 +40,8 @@ def predict(
 ) -> None:
     """Predict each row of a table, or each text or image of a folder.
 
-    The rows come out in their order, their own columns unchanged, and the predictions beside them.
+    The rows come out in their order, their own columns unchanged, and the predictions beside them. Of a CSV file each
+    value stays as it is written there; a Parquet file gets numbers and dates as such.
     """
     from headstart import load
     from headstart.frames.door import check_output
@@ -49,19 +52,29 @@ def predict(
     if learner.application == "vision":
         _write(_predict_images(learner, source, on_error, flat=out is None or out.suffix == ".csv"), out)
         return
-    frame = _rows(learner, source)
-    predictions = learner.predict(frame)
+    opened = _rows(learner, source)
+    predictions = learner.predict(opened.frame)
     for name in predictions.columns:
-        if name in frame.columns:
+        if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    _write(frame.with_columns(predictions), out)
+    _write(_as_written(source, opened, typed=out is not None and out.suffix == ".parquet").with_columns(predictions), out)
 
 
-def evaluate(folder: Folder, source: Input, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Print the metrics of a saved model over all rows of a table with the target, or over a folder per class."""
+def evaluate(
+    folder: Folder,
+    source: Input,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Condition on the rows, as for train, such as \"Sales > 0\"; others are left out."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Print the metrics of a saved model over the rows of a table with the target, or over a folder per class."""
     from headstart import load
 
-    metrics = metrics_in(load(folder, device=device).evaluate(source))
+    learner = load(folder, device=device)
+    metrics = metrics_in(learner.evaluate(source) if where is None else learner.evaluate(source, where=where))
     if as_json:
         typer.echo(json.dumps({"metrics": metrics}))
     else:
@@ -135,17 +148,20 @@ def generate(
     typer.echo(" ".join(filter(None, (written, prompt) if learner.codec.backward else (prompt, written))))
 
 
-def _rows(learner: Any, source: Path) -> pl.DataFrame:
-    """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
-    from headstart.frames.door import read_table
-    from headstart.tabular.learner import TabularLearner
+def _rows(learner: Any, source: Path) -> Opened:
+    """Return the rows of a table, read as the training rows were; or, for a classifier of texts, a folder's files."""
+    from headstart.frames.door import open_table
 
     if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
-        rows: pl.DataFrame = learner.rows_of(source)
-        return rows
-    if isinstance(learner, TabularLearner):  # read as its training rows were: a code 01 stays 01
-        return learner.read(source, "input")
-    return read_table(source, "input")
+        return open_table(learner.rows_of(source), "input", readings=learner.codec.readings)
+    return open_table(source, "input", readings=learner.codec.readings)
+
+
+def _as_written(source: Path, opened: Opened, *, typed: bool) -> pl.DataFrame:
+    """Return the columns of a table as they are written there: those of a CSV file as texts, unless types are wanted."""
+    from headstart.frames.door import read_texts
+
+    return read_texts(source, "input") if opened.untyped and not typed else opened.frame
 
 
 def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) -> pl.DataFrame:
@@ -159,13 +175,12 @@ def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) ->
     """
     import polars as pl
 
-    from headstart.frames.door import read_table
-
     if source.is_dir() or source.suffix.lower() not in TABLES:
         found = learner.predict(source if source.is_dir() else [source], on_error=on_error)
     else:
-        table = read_table(source, "input")
-        found = table.with_columns(learner.predict(table, folder=source.parent, on_error=on_error))
+        opened = _rows(learner, source)
+        predictions = learner.predict(opened.frame, folder=source.parent, on_error=on_error)
+        found = _as_written(source, opened, typed=not flat).with_columns(predictions)
     assert isinstance(found, pl.DataFrame)
     if flat and isinstance(found.schema["prediction"], pl.List):
         found = found.with_columns(pl.col("prediction").cast(pl.List(pl.String)).list.join("|"))

@@ -48,6 +48,10 @@ SPLIT = (
         "share of the rows that validate, such as 0.1; 0: none, all rows train.", DATA,
     ),
     CommandOption(
+        "stratify", str | None, None,
+        "column of classes, usually the target, of which both parts of the random split have the same shares.", DATA,
+    ),
+    CommandOption(
         "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".",
         DATA,
     ),
@@ -170,12 +174,18 @@ class Job:
         Raises:
             ConfigError: options that exclude one another.
         """
-        from headstart.frames.splits import USUAL_FRACTION, by_condition, by_time, train_on_all
+        from headstart.frames.splits import USUAL_FRACTION, by_condition, by_time, stratified, train_on_all
 
         ways = [name for name in ("valid_from", "valid_fraction", "valid_where") if name in given]
         if len(ways) > 1:
             raise ConfigError("give one of --valid-from, --valid-fraction and --valid-where")
         moment, fraction = given.get("time"), given.get("valid_fraction")
+        if "stratify" in given:
+            if moment is not None or fraction == 0 or any(name in given for name in ("valid_from", "valid_where")):
+                raise ConfigError("--stratify is for a random split: leave --time, --valid-from and --valid-where out")
+            return stratified(
+                given["stratify"], USUAL_FRACTION if fraction is None else fraction, seed=given.get("seed", 0)
+            )
         if "valid_where" in given:
             return by_condition(given["valid_where"])
         if fraction == 0:

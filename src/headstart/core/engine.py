@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ArtifactError, ConfigError
 
-__all__ = ["Engine", "Precision", "seed_of", "seeded"]
+__all__ = ["Engine", "Precision", "generator_on", "seed_of", "seeded"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -341,6 +341,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+def generator_on(device: torch.device) -> torch.Generator:
+    """Return a new random generator, for draws that are made on a device instead of being copied there."""
+    return torch.Generator(device)
 
 
 def seed_of(*numbers: int) -> int:

@@ -15,7 +15,8 @@ from headstart.core.errors import ConfigError
 from headstart.core.values import Range, Value, from_json, options_of, to_json, unknown_option
 from headstart.frames.codec import Codec, Encoded
 from headstart.frames.csv import CsvOptions
-from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.door import Table, open_table, read_table, usable_rows
+from headstart.frames.readings import Reading
 from headstart.frames.splits import Splitter, check_one_source, split_rows
 
 __all__ = [
@@ -150,6 +151,7 @@ def rows_of(
     usual: Splitter,
     where: str | None = None,
     needed: Sequence[str] = (),
+    readings: Mapping[str, Reading] | None = None,
     prepare: Callable[[pl.DataFrame, str], pl.DataFrame] | None = None,
     csv: CsvOptions | None = None,
     columns: Sequence[str] = (),
@@ -162,7 +164,9 @@ def rows_of(
         split: how to split ``table``; None: ``usual``. `headstart.splits.train_on_all` leaves no validation rows.
         usual: the split where none is given.
         where: a SQL condition on the rows of both parts.
-        needed: columns in which no row may be missing.
+        needed: columns that both parts must have.
+        readings: how columns of text are read, such as an earlier codec's; others are settled by the values of
+            ``table``, for both parts.
         prepare: called on each table that was read, after the filter, with its name for messages: ``"table"`` or
             ``"valid"``.
         csv: how CSV files are read.
@@ -174,13 +178,15 @@ def rows_of(
     """
     check_one_source(split, valid)
 
-    def opened(source: Table, name: str) -> pl.DataFrame:
-        rows = usable_rows(read_table(source, name, csv=csv, columns=columns), where, name, needed)
+    def usable(read: pl.DataFrame, name: str) -> pl.DataFrame:
+        rows = usable_rows(read, where, name, needed)
         return rows if prepare is None else prepare(rows, name)
 
-    frame = opened(table, "table")
+    opened = open_table(table, readings=readings, csv=csv, columns=columns)
+    frame = usable(opened.frame, "table")
     if valid is not None:
-        return Parts(frame, opened(valid, "valid"))
+        read = read_table(valid, "valid", readings={**opened.readings, **(readings or {})}, csv=csv, columns=columns)
+        return Parts(frame, usable(read, "valid"))
     return parts_of(frame, split or usual).map(lambda numbers: frame[numbers])
 
 

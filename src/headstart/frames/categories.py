@@ -129,9 +129,10 @@ class Categories:
         if series.dtype == pl.Boolean and self._booleans:
             return series.replace_strict(self._booleans, default=None, return_dtype=pl.String)
         if series.dtype.is_numeric() and self._numbers:
-            numbers = series.cast(pl.Float64).fill_nan(None)
-            others = pl.when(_whole(numbers)).then(numbers.cast(pl.Int64, strict=False).cast(pl.String))
-            texts = pl.select(others.otherwise(numbers.cast(pl.String))).to_series()
+            numbers, texts = series.cast(pl.Float64).fill_nan(None), series.cast(pl.String)
+            if _may_have_fractions(series.dtype):
+                whole = numbers.set(~_whole(numbers), None).cast(pl.Int64).cast(pl.String)
+                texts = whole.fill_null(numbers.cast(pl.String))
             return numbers.replace_strict(self._numbers, default=texts, return_dtype=pl.String).alias(series.name)
         return series
 
@@ -147,7 +148,7 @@ class Categories:
         texts = pl.Series(self.values, dtype=pl.String)
         spellings: dict[float, list[str]] = {}
         for text, number in zip(texts, numbers_in(texts).fill_nan(None), strict=True):
-            if number is not None:
+            if number is not None and abs(number) < LARGEST_EXACT:
                 spellings.setdefault(number, []).append(text)
         return {number: spelt[0] for number, spelt in spellings.items() if len(spelt) == 1}
 

@@ -9,6 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import polars as pl
 from torch import Tensor
 
+from headstart.frames.readings import Reading
+
 __all__ = ["Codec", "Encoded"]
 
 Inputs = TypeVar("Inputs", covariant=True)
@@ -39,6 +41,10 @@ class Codec(Protocol[Inputs]):
     @property
     def target(self) -> Any:
         """The target, or None."""
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """How each column of a table of text is read that the codec reads: as in the training rows."""
 
     def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[Inputs]:
         """Encode rows; columns may come in any order, and others are ignored.

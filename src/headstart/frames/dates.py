@@ -204,11 +204,9 @@ def check_clock(series: pl.Series, form: DateForm) -> None:
         if form.format != ISO:
             return
         offset = series.str.extract(_ISO_COLUMN, 4)
-        zoned, bare = offset.is_not_null(), offset.is_null() & series.is_not_null()
-        shown = zoned if form.zone is None else bare
-        example = repr(series.filter(shown)[0]) if shown.any() else ""
-        if shown.any() and form.zone != OWN_CLOCK:
-            raise _other_clock(series.name, form, example)
+        wrong = offset.is_not_null() if form.zone is None else offset.is_null() & without_missing(series).is_not_null()
+        if wrong.any() and form.zone != OWN_CLOCK:
+            raise _other_clock(series.name, form, f"{series.filter(wrong)[0]!r} in {row_of(wrong)}")
         return
     if series.dtype not in (pl.Date, pl.Datetime) or series.null_count() == len(series):
         return

@@ -56,11 +56,13 @@ class Opened:
         frame: its rows.
         readings: how its columns of text were read, by column.
         categories: columns that the table itself declares as categories, whatever they hold.
+        untyped: whether it is a file of text, whose columns are all text.
     """
 
     frame: pl.DataFrame
     readings: Mapping[str, Reading]
     categories: frozenset[str] = frozenset()
+    untyped: bool = False
 
 
 def read_table(
@@ -148,7 +150,7 @@ def open_table(
             f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
             f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
         )
-    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source))
+    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source), untyped)
 
 
 def _words_in(texts: pl.Series) -> list[str]:

@@ -36,6 +36,8 @@ __all__ = [
     "check_one_source",
     "k_fold",
     "split_rows",
+    "stratified",
+    "stratified_k_fold",
     "train_on_all",
 ]
 
@@ -122,6 +124,28 @@ def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
             )
         order = _permutation(len(frame), seed)
         return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
+
+    return split
+
+
+def stratified(column: str, fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on a random fraction of each class, so that both parts have the classes in the same shares.
+
+    Each class has training rows: the only row of a class trains.
+
+    Args:
+        column: the classes, usually the target; missing values form a class. Of fractional numbers the tenths count.
+        fraction: fraction of validation rows, between 0 and 1, both excluded.
+        seed: random seed of the selection, at least 0.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        classes = _classes(frame, column, "stratified")
+        order = _by_class(classes, seed)
+        count = max(1, round(len(order) * fraction))
+        chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.int64)]
+        return _with_each_class(_mask(len(frame), chosen), classes, order)
 
     return split
 
@@ -286,6 +310,66 @@ def k_fold(folds: int = 5, *, seed: int = 0) -> list[Splitter]:
         return split
 
     return [fold(number) for number in range(folds)]
+
+
+def stratified_k_fold(column: str, folds: int = 5, *, seed: int = 0) -> list[Splitter]:
+    """Return the splitters of a cross-validation whose parts all have the classes in the same shares.
+
+    Each row validates in exactly one of the splits; but the only row of a class always trains, since nothing could be
+    learnt of the class without it.
+
+    Args:
+        column: the classes, as for `stratified`.
+        folds: number of splits, at least 2.
+        seed: random seed of the shuffling, at least 0.
+    """
+    if not isinstance(folds, int) or folds < 2:
+        raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
+
+    def fold(number: int) -> Splitter:
+        def split(frame: pl.DataFrame) -> Split:
+            if len(frame) < folds:
+                raise DataError(f"stratified_k_fold: {len(frame)} rows cannot make {folds} folds")
+            classes = _classes(frame, column, "stratified_k_fold")
+            order = _by_class(classes, seed)
+            return _with_each_class(_mask(len(frame), order[number::folds]), classes, order)
+
+        return split
+
+    return [fold(number) for number in range(folds)]
+
+
+def _classes(frame: pl.DataFrame, column: str, what: str) -> Rows:
+    """Return the number of each row's class, int64 ``(rows,)``."""
+    check_columns(frame, [column], what)
+    values = frame[column]
+    if values.dtype.is_nested():
+        raise DataError(f"{what}: column {column!r} holds {values.dtype}; it must have one class in each row")
+    if values.dtype.is_float():
+        known = values.fill_nan(None)
+        if not (known == known.round(0)).fill_null(value=True).all():
+            ranks = known.rank("ordinal").cast(pl.Int64) - 1
+            return (ranks * 10 // max(1, len(known) - known.null_count())).fill_null(10).to_numpy()
+        values = known
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    return values.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+
+
+def _by_class(classes: Rows, seed: int) -> Rows:
+    """Return the row numbers, those of a class together, within a class in random order."""
+    return np.lexsort((_permutation(len(classes), seed), classes))
+
+
+def _with_each_class(valid: NDArray[np.bool_], classes: Rows, order: Rows) -> Split:
+    """Return the split of a mask of validation rows, with a row back in training for each class that has none there."""
+    numbers, places = np.unique(classes, return_inverse=True)
+    without = np.bincount(places[~valid], minlength=len(numbers)) == 0
+    first = np.full(len(numbers), -1)
+    first[places[order[::-1]]] = order[::-1]  # the first row of each class in this order
+    valid = valid.copy()
+    valid[first[without]] = False
+    return _of_mask(valid)
 
 
 def _permutation(rows: int, seed: int) -> Rows:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +13,23 @@ from torch import Tensor, nn
 from headstart.core.engine import seed_of
 from headstart.core.errors import ConfigError
 from headstart.tabular.data import TabularData
-from headstart.training.callbacks import Deadline
+from headstart.training.application_learner import ApplicationLearner
+from headstart.training.callbacks import Callback, Deadline
 from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import TensorLoader
 from headstart.training.settings import Plan
 
-if TYPE_CHECKING:
-    from headstart.tabular.learner import TabularLearner
-
 __all__ = ["FOLDS", "all_rows", "fit_bag", "fit_on_all_rows", "length_without_validation"]
+
+Make: TypeAlias = Callable[[TabularData, int], ApplicationLearner]
+"""``make(data, number)``: returns a fresh learner of one network on other rows, with a seed of its own."""
 
 FOLDS = 8
 """Parts of the training rows, each of which one network leaves out."""
 
 
 def fit_bag(
-    learner: TabularLearner, plan: Plan | None = None, *, deadline: Deadline | None = None, folds: int = FOLDS
+    learner: ApplicationLearner, make: Make, plan: Plan, *, deadline: Deadline | None = None, folds: int = FOLDS
 ) -> list[int]:
     """Train one network per fold of the training rows, and give the learner all of them as one ensemble.
 
@@ -40,7 +41,8 @@ def fit_bag(
 
     Args:
         learner: the learner, whose network is replaced; its design is given the number of networks.
-        plan: plan of each network; None: the suggested one.
+        make: makes the learner of one network.
+        plan: plan of each network.
         deadline: ends the fit; None: all folds are trained.
         folds: number of folds, at least 2.
 
@@ -50,7 +52,7 @@ def fit_bag(
     Raises:
         ConfigError: there are fewer training rows than folds need.
     """
-    data = learner._own_data()
+    data: TabularData = learner.data
     if data.train.rows < 10 * folds:
         raise ConfigError(
             f"preset='best' needs {10 * folds} training rows; got {data.train.rows}: use the default preset"
@@ -59,7 +61,7 @@ def fit_bag(
     kept: list[int] = []
     temperatures: list[float] = []
     for number, part in enumerate(_folds(data, folds, learner.training.seed)):
-        member = _member(learner, part, number)
+        member = make(part, number)
         history = member.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
         models.append(member.model)
         temperatures.append(member.temperature)
@@ -75,45 +77,49 @@ def fit_bag(
     return kept
 
 
-def length_without_validation(learner: TabularLearner, plan: Plan) -> tuple[int, float]:
+def length_without_validation(
+    learner: ApplicationLearner, make: Make, plan: Plan, callbacks: Sequence[Callback] = ()
+) -> tuple[int, float]:
     """Train a copy of the learner's network on four fifths of the training rows, and stop it by the others.
 
     Args:
         learner: a learner without validation rows, which is not changed.
+        make: makes a learner of the same design.
         plan: a plan with patience.
+        callbacks: callbacks of this fit.
 
     Returns:
         The number of the epoch that was kept, from 1, and the temperature.
     """
-    part = next(_folds(learner._own_data(), 5, learner.training.seed))
-    copy = _member(learner, part, 0, ensemble=learner.design.ensemble)
+    copy = make(next(_folds(learner.data, 5, learner.training.seed)), 0)
     copy.model.load_state_dict(learner.model.state_dict())
-    history = copy.fit_plan(plan)
+    history = copy.fit_plan(plan, callbacks=callbacks)
     return history.kept() or len(history), copy.temperature
 
 
-def fit_on_all_rows(learner: TabularLearner, kept: list[int], plan: Plan | None = None) -> None:
+def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: list[int]) -> None:
     """Train the learner's networks anew on all rows, those of validation too, for as many epochs as they took before.
 
     The temperature and the figures remain those that the validation rows gave before they were trained on.
 
     Args:
         learner: a trained learner with validation rows.
+        make: makes the learner of one network.
+        plan: the plan by which they were trained.
         kept: number of epochs of each network.
-        plan: the plan by which they were trained; None: the suggested one.
 
     Raises:
         ConfigError: there are no validation rows, so that all rows have been trained on already.
     """
-    data = learner._own_data()
+    data: TabularData = learner.data
     if data.valid is None:
         raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
     whole = all_rows(data)
     models: list[nn.Module] = []
     for number, epochs in enumerate(kept):
-        member = _member(learner, whole, number)
+        member = make(whole, number)
         history = member.fit_plan(
-            dataclasses.replace(plan or learner.plan(), epochs=epochs, patience=None, keep="last")
+            dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
         )  # fmt: skip
         models.append(member.model)
         learner.history += [{**figures, "fit": learner.fits} for figures in history]
@@ -158,18 +164,9 @@ def _part(loader: TensorLoader, rows: Tensor, *, shuffle: bool) -> TensorLoader:
     )  # fmt: skip
 
 
-def _member(learner: TabularLearner, data: TabularData, number: int, *, ensemble: int = 1) -> TabularLearner:
-    """Return a fresh learner of the same design, with a seed of its own."""
-    return type(learner)(
-        data, design=dataclasses.replace(learner.design, ensemble=ensemble),
-        training=dataclasses.replace(learner.training, seed=learner.training.seed + 1_000_003 * number),
-        network=learner._network, loss=learner.loss, metrics=learner._metrics_given, callbacks=learner.callbacks,
-        progress=learner.progress, engine=learner.engine,
-    )  # fmt: skip
-
-
-def _take(learner: TabularLearner, models: list[nn.Module]) -> None:
+def _take(learner: ApplicationLearner, models: list[nn.Module]) -> None:
     """Give the learner trained networks, one alone or several as an ensemble."""
-    learner.design = dataclasses.replace(learner.design, ensemble=len(models))
-    learner.model = models[0] if len(models) == 1 else Ensemble(models).to(learner.engine.device)
+    networks = [network for model in models for network in (model.members if isinstance(model, Ensemble) else [model])]
+    learner.design = dataclasses.replace(learner.design, ensemble=len(networks))
+    learner.model = networks[0] if len(networks) == 1 else Ensemble(networks).to(learner.engine.device)
     learner.model.eval()

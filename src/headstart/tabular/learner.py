@@ -15,7 +15,7 @@ from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
 from headstart.core.values import Json, checked
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, read_table, to_source, usable_rows
 from headstart.tabular.bagging import fit_bag, fit_on_all_rows, length_without_validation
 from headstart.tabular.codec import TableCodec
 from headstart.tabular.data import FEWEST_ROWS, TabularData, suggested_plan, table_loader
@@ -24,7 +24,7 @@ from headstart.tabular.interpretation import Embeddings, Interpretation, embedde
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Better, Metric, MetricFunction
 from headstart.training.application_learner import ApplicationLearner
-from headstart.training.callbacks import Deadline
+from headstart.training.callbacks import Callback, Deadline
 from headstart.training.ensemble import Ensemble
 from headstart.training.history import History
 from headstart.training.learner import FitOptions
@@ -127,11 +127,7 @@ class TabularLearner(ApplicationLearner):
         plan = self.plan() if plan is None else plan
         if plan.patience is None or self._own_data().valid is not None:
             return super().fit_plan(plan, lr=lr, **options)
-        epochs, temperature = length_without_validation(self, plan)
-        plan = dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
-        history = super().fit_plan(plan, lr=lr, **options)
-        self.temperature = temperature
-        return history
+        return self._fit_all_rows(plan, [], lr=lr, **options)
 
     def fit_preset(
         self,
@@ -163,15 +159,18 @@ class TabularLearner(ApplicationLearner):
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
         plan = self.plan() if plan is None else plan
         deadline = None if minutes is None else Deadline(minutes)
+        plan = plan.shortened() if preset == "fast" else plan
+        callbacks: list[Callback] = [] if deadline is None else [deadline]
         if preset == "best":
-            kept = fit_bag(self, plan, deadline=deadline)
+            kept = fit_bag(self, self._network_of, plan, deadline=deadline)
+        elif minutes is not None and plan.patience is not None and self._own_data().valid is None:
+            return self._fit_all_rows(plan, [Deadline(minutes / 2)], callbacks=callbacks)
         else:
-            history = self.fit_plan(
-                plan.shortened() if preset == "fast" else plan, callbacks=[] if deadline is None else [deadline]
-            )  # fmt: skip
+            history = self.fit_plan(plan, callbacks=callbacks)
             kept = [history.kept() or len(history)]
         if refit:
-            fit_on_all_rows(self, kept, plan)
+            alike = self._network_of if preset == "best" else self._on_other_rows
+            fit_on_all_rows(self, alike, plan, kept)
         return History(self.history[started:])
 
     def values(self) -> dict[str, Any]:
@@ -226,9 +225,18 @@ class TabularLearner(ApplicationLearner):
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
         return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table that has the target.
+
+        Args:
+            table: a table, as for `predict`.
+            where: a SQL condition on the rows, such as that of the training data; None: all count.
+        """
+        frame = self.read(table)
+        if self.codec.recipe is not None and where is not None:
+            frame = self.codec.recipe.completed(frame)  # of all rows, since one is the history of another
+        frame = usable_rows(frame, where, "table", self.codec.target.columns)
+        return self.validate(table_loader(self.codec, frame, self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
         """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
@@ -332,6 +340,28 @@ class TabularLearner(ApplicationLearner):
         return Interpretation.of(
             self.codec, self.predict_batches(loader), self.codec.target.original(loader.target), rows
         )
+
+    def _fit_all_rows(
+        self, plan: Plan, first: list[Callback], *, lr: Rates | None = None, **options: Unpack[FitOptions]
+    ) -> History:
+        """Find the length of a fit, with callbacks of its own, then train on all rows for as long."""
+        epochs, temperature = length_without_validation(self, self._on_other_rows, plan, first)
+        plan = dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
+        history = super().fit_plan(plan, lr=lr, **options)
+        self.temperature = temperature
+        return history
+
+    def _network_of(self, data: TabularData, number: int) -> Self:
+        """Return a fresh learner of one network of the same design, on other rows and with a seed of its own."""
+        return self._on_other_rows(data, number, ensemble=1)
+
+    def _on_other_rows(self, data: TabularData, number: int, *, ensemble: int | None = None) -> Self:
+        return type(self)(
+            data, design=dataclasses.replace(self.design, ensemble=ensemble or self.design.ensemble),
+            training=dataclasses.replace(self.training, seed=self.training.seed + 1_000_003 * number),
+            network=self._network, loss=self.loss, metrics=self._metrics_given, callbacks=self.callbacks,
+            progress=self.progress, engine=self.engine,
+        )  # fmt: skip
 
     def _own_data(self) -> TabularData:
         data = super()._own_data()

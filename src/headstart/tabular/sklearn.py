@@ -26,6 +26,7 @@ from headstart.frames.splits import train_on_all
 from headstart.tabular.data import TabularData, TabularSettings, table_loader
 from headstart.tabular.design import NumericEmbedding, TabularDesign, TabularTraining
 from headstart.tabular.learner import TabularLearner
+from headstart.targets.row_weights import ClassWeight
 from headstart.training.saved import model_tensors, record_of
 
 try:
@@ -96,6 +97,12 @@ class TabularParameters(TypedDict, total=False):
     exclude: Sequence[str | int]
     random_state: Any
     device: str
+
+
+class ClassifierParameters(TabularParameters, total=False):
+    """The parameters of `TabularClassifier`."""
+
+    class_weight: ClassWeight | None
 
 
 class RegressorParameters(TabularParameters, total=False):
@@ -228,9 +235,9 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
     """
 
     _kind = "label"
-    _options = _options()
+    _options = _options("class_weight")
 
-    def __init__(self, **parameters: Unpack[TabularParameters]) -> None:
+    def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None:
         self._set(parameters)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
@@ -249,7 +256,8 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class ({self.classes_.tolist()[0]!r}); two or more classes are needed")
-        self._fit(X, {TARGET: indices.astype(np.int64)}, sample_weight)
+        weights = _class_weight(self.class_weight, self.classes_)
+        self._fit(X, {TARGET: indices.astype(np.int64)}, sample_weight, class_weight=weights)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -306,6 +314,21 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _class_weight(class_weight: Any, classes: NDArray[Any]) -> Any:
+    """Return the weight of each class by its index, which is what is learnt; 1 where none is given, as scikit-learn does.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    names = classes.tolist()
+    unknown = [name for name in class_weight if name not in names]
+    if unknown:
+        raise ConfigError(f"class_weight: there is no class {unknown[0]!r} in y, whose classes are {names}")
+    return {str(index): class_weight.get(name, 1.0) for index, name in enumerate(names)}
 
 
 def _checked(estimator: _TabularEstimator, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:

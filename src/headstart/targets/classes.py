@@ -28,9 +28,6 @@ __all__ = ["ClassWeight", "Label", "Labels"]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float]
 """``"balanced"``: each class counts the same in the loss; or a weight above 0 for each class."""
 
-_LISTED = 20
-"""Classes that a description names."""
-
 _SMALLEST = 1e-30
 """Lower bound of probabilities whose logarithm is taken, so that a certain mistake has a finite error."""
 
@@ -82,12 +79,6 @@ class _Classes:
             f"{describe_kind(self.kind, self.columns)} and has no residuals; look at the confusion instead:"
             " plot_confusion()"
         )
-
-    def describe(self) -> str:
-        """Return a line such as ``kind (label, 3 classes: a, b, c)``."""
-        names = [str(name) for name in self.classes[:_LISTED]]
-        names += ["..."] if self.outputs > _LISTED else []
-        return f"{self.column} ({self.kind}, {self.outputs} classes: {', '.join(names)})"
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,6 @@ class Count(Numeric):
         """Return what `decode` returns for one row, ``(1,)``, as Python values."""
         return {"prediction": prediction[0].item()}
 
-    def describe(self) -> str:
-        """Return a line such as ``visits (count, mean 2.6)``."""
-        return f"{self.column} (count, mean {self.mean:.6g})"
-
 
 def _counts_of(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:
     """Return the target's values, float64 ``(rows,)``."""

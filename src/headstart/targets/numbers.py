@@ -231,16 +231,6 @@ class Number(Numeric):
         """Return what `decode` returns for one row as Python values."""
         return dict(zip(self._names(), prediction.flatten().tolist(), strict=True))
 
-    def describe(self) -> str:
-        """Return a line such as ``sales (number, mean 41.5, sd 3.2)``."""
-        which = "log mean" if self.log else "mean"
-        parts = [
-            f"{name} (number, {which} {mean:.6g}, sd {sd:.6g})"
-            for name, mean, sd in zip(self.columns, self.mean, self.sd, strict=True)
-        ]
-        limits = "" if self.range is None else f", from {self.range[0]:g} to {self.range[1]:g}"
-        return ", ".join(parts) + limits
-
     def _standardised(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """(Log) values, ``(..., columns)``, less their mean, in standard deviations."""
         standardised: NDArray[np.float32] = ((values - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)

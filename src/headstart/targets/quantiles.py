@@ -83,7 +83,7 @@ class Quantiles(Numeric):
                 f"the model's outputs have the shape {tuple(output.shape)}, but there are {self.outputs} quantiles of"
                 f" {len(batch.target)} rows"
             )
-        return weighted_mean(_pinball_losses(output, batch.target, output.new_tensor(self.quantiles)), batch)
+        return weighted_mean(_pinball_losses(output, batch.target, self._levels(output)), batch)
 
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return values in the column's unit, float32 ``(rows, quantiles)``, ascending."""
@@ -104,8 +104,7 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``, in the target's unit.
             target: ``(rows,)``, likewise.
         """
-        levels = prediction.new_tensor(self.quantiles)
-        return _pinball_losses(prediction.float(), target.float()[:, None], levels)
+        return _pinball_losses(prediction.float(), target.float()[:, None], self._levels(prediction))
 
     def default_metrics(self) -> tuple[Metric, ...]:
         """Return the pinball loss and the coverage."""
@@ -125,9 +124,9 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``.
             target: ``(rows,)``.
         """
-        levels = prediction.new_tensor(self.quantiles).double()
-        missed = target.double()[:, None] - prediction.double()  # (rows, quantiles)
-        return float(torch.maximum(levels * missed, (levels - 1) * missed).mean())
+        prediction, target = prediction.cpu(), target.cpu()  # float64 is unknown to MPS
+        levels = self._levels(prediction).double()
+        return float(_pinball_losses(prediction.double(), target.double()[:, None], levels).mean())
 
     def coverage(self, prediction: Tensor, target: Tensor) -> float:
         """Return the share of rows between the lowest and the highest quantile: at best 0.8 for 0.1 and 0.9.
@@ -136,7 +135,8 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``.
             target: ``(rows,)``.
         """
-        return float(((prediction[:, 0] <= target) & (target <= prediction[:, -1])).double().mean())
+        inside = (prediction[:, 0] <= target) & (target <= prediction[:, -1])
+        return int(inside.sum()) / len(inside)
 
     def decode(self, prediction: Tensor) -> dict[str, pl.Series]:
         """Return ``prediction``, the quantile nearest to 0.5, and ``prediction_<quantile>`` for each, as Float32."""
@@ -148,9 +148,9 @@ class Quantiles(Numeric):
         values = prediction[0].tolist()
         return {name: values[index] for name, index in self._indices().items()}
 
-    def describe(self) -> str:
-        """Return a line such as ``sales (quantiles 0.1, 0.5, 0.9)``."""
-        return f"{self.columns[0]} (quantiles {', '.join(f'{level:g}' for level in self.quantiles)})"
+    def _levels(self, values: Tensor) -> Tensor:
+        """Return the levels beside values, ``(quantiles,)``, filled in on the device: a copy to it would wait."""
+        return torch.stack([values.new_full((), level) for level in self.quantiles])
 
     def _indices(self) -> dict[str, int]:
         """Output of each decoded column."""

@@ -132,9 +132,6 @@ class Target(Protocol):
             ConfigError: the target is made of classes, or has no such column.
         """
 
-    def describe(self) -> str:
-        """Return a line for people: column, kind, and unit or classes."""
-
 
 AnyTarget: TypeAlias = Number | Quantiles | Count | Label | Labels
 """The targets of headstart: what is stored with a model."""

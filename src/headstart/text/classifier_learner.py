@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, to_source
+from headstart.frames.door import Table, to_source, usable_rows
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
 from headstart.text.explanation import Explanation, explain
@@ -120,7 +120,12 @@ class ClassifierLearner(ApplicationLearner):
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""
-        return read_rows(source, self.codec.columns)
+        return read_rows(source, self.codec.columns, readings=self.codec.readings)
+
+    def labelled_rows(self, table: Table, where: str | None = None) -> pl.DataFrame:
+        """Return the rows of a table with labels, or of a folder per label, that fulfil a condition."""
+        rows = read_rows(table, self.codec.columns, self.codec.label.column, readings=self.codec.readings)
+        return usable_rows(rows, where, "the table", ())
 
     def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
         """Return a list of texts as a frame with the model's column.
@@ -134,9 +139,14 @@ class ClassifierLearner(ApplicationLearner):
             raise ConfigError("predict takes a list of texts; an entry is no text")
         return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.codec.columns, self.codec.label.column)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table with labels, or of a folder per label.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = self.labelled_rows(table, where)
         return self.validate(text_loader(self.codec, rows, self.engine, with_target=True))
 
     def explain(self, text: str | Mapping[str, Any], of: Any = None) -> Explanation:

@@ -18,6 +18,7 @@ from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.targets.target import ClassTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
 from headstart.text.tokenizing import AnyTokenizer
@@ -60,6 +61,12 @@ class TextCodec:
         if self.target is None:
             raise ConfigError("a language model has no labels: train a classifier from it, TextLearner(data)")
         return self.target
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: texts with nothing left out, and labels as the classes are."""
+        labels = {} if self.target is None else self.target.readings
+        return {**labels, **dict.fromkeys(self.columns, ReadAsText(missing=False))}
 
     def texts(self, rows: pl.DataFrame) -> list[str]:
         """Return the text of each row, several columns joined with their marks; a missing value is an empty text.

@@ -15,6 +15,7 @@ from headstart.core.values import Range
 from headstart.frames.assemble import assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, train_on_all
 from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
@@ -107,7 +108,11 @@ class TextData(CorpusData):
             raise ConfigError(f"column {label!r} cannot be both text and label")
         needed = [*columns, label]
         usual = by_random(seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        told = told if settings.codec is None else settings.codec.readings
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told
+        )
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 

@@ -46,10 +46,13 @@ class EncoderDesign(Value):
     """The encoder of a language model or classifier: AWD-LSTM.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer.
-        hidden: width of the other layers.
-        layers: number of LSTM layers.
-        dropouts: the probability of each of AWD-LSTM's dropouts.
+        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
+            else 400 on a GPU, and on a processor 160 for a language model and 64 for a classifier.
+        hidden: width of the other layers; None: that of the language model to start from, else 1152 on a GPU, and on a
+            processor 320 for a language model and 96 for a classifier.
+        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
+            GPU.
+        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for language models or for classifiers.
         dropout: factor on all dropouts: less for much text, more for little.
     """
 
@@ -106,13 +109,6 @@ class LanguageModelDesign(EncoderDesign):
     """An AWD-LSTM language model.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
-            else 160 on a processor and 400 on a GPU.
-        hidden: width of the other layers; None: that of the language model to start from, else 320 on a processor and
-            1152 on a GPU.
-        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
-            GPU.
-        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for language models.
         dropout: factor on all dropouts; None: 0.5 for fewer than a million training tokens, 0.1 for fewer than 30
             million, else 0.3.
         sampled: in training, compare each next word with this many random words instead of the whole vocabulary, which
@@ -154,13 +150,6 @@ class TextDesign(EncoderDesign):
     """A classifier of texts: an AWD-LSTM encoder, pooling over the whole text, and a small head.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
-            else 64 on a processor and 400 on a GPU.
-        hidden: width of the other layers; None: that of the language model to start from, else 96 on a processor and
-            1152 on a GPU.
-        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
-            GPU.
-        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for classifiers.
         dropout: factor on all dropouts.
         head_hidden: width of the head's hidden layer; 0: none.
         bptt: tokens per window in which a text is read.

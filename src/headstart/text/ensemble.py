@@ -16,7 +16,6 @@ from headstart.core.errors import ConfigError
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
-from headstart.text.folders import read_rows
 from headstart.text.learner import TextLearner
 from headstart.text.transformer_learner import TransformerLearner
 from headstart.training.saved import model_tensors, record_of, save_values
@@ -54,6 +53,11 @@ class TextEnsemble:
         self.learners = list(learners)
         self.metrics: dict[str, float] = {}
 
+    @property
+    def codec(self) -> TextCodec:
+        """The codec of the first member; all read the same columns."""
+        return self.learners[0].codec
+
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
         """Predict the label of one text, a list of texts, a table or a folder: as `TextLearner.predict`."""
         if isinstance(rows, str | Mapping):
@@ -82,9 +86,14 @@ class TextEnsemble:
         self.metrics = self._measured(torch.stack([prediction for prediction, _ in each]).mean(0), each[0][1])
         return self.metrics
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.learners[0].codec.columns, self.target.column)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return the metrics over the rows of a table with labels, or of a folder per label.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = self.learners[0].labelled_rows(table, where)
         check_columns(rows, self.target.columns, "the table (label)")
         return self._measured(self.probabilities(rows), self.target.original(self.target.encode(rows)))
 

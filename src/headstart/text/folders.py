@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import polars as pl
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.frames.assemble import Parts, Rows, parts_of
 from headstart.frames.door import Table, read_table, usable_rows
+from headstart.frames.readings import Reading
 from headstart.frames.splits import Splitter, check_one_source
 
 __all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
@@ -89,19 +90,26 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
     return files.with_columns(pl.Series("text", texts, pl.String))
 
 
-def read_rows(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
+def read_rows(
+    source: Table,
+    columns: Sequence[str],
+    label: str | None = None,
+    *,
+    readings: Mapping[str, Reading] | None = None,
+) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
     Args:
         source: a table, or a folder of ``.txt`` files, with a folder per label if ``label`` is given.
         columns: the model's columns of text.
         label: the column of labels; None: labels are not needed.
+        readings: how a table's columns of text are read: the codec's.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
     if not (isinstance(source, str | Path) and Path(source).is_dir()):
-        return read_table(source, "input")
+        return read_table(source, "input", readings=readings)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"

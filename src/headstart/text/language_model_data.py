@@ -14,6 +14,7 @@ from headstart.core.values import Range
 from headstart.frames.assemble import Parts, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
@@ -100,7 +101,10 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told
+        )
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
 

@@ -142,10 +142,11 @@ class TensorLoader:
             )
         self.batch_size, self.shuffle, self.seed, self.engine = batch_size, shuffle, seed, engine
         self._storage = storage = _storage_device(tensors, engine.device)
+        self._pinned = storage != engine.device
 
         def stored(tensor: Tensor) -> Tensor:
             tensor = tensor.contiguous().to(storage)
-            return tensor if storage == engine.device else tensor.pin_memory()
+            return tensor.pin_memory() if self._pinned else tensor
 
         self.inputs = tuple(stored(tensor) for tensor in inputs)
         self.target = None if target is None else stored(target)
@@ -183,10 +184,17 @@ class TensorLoader:
                 target, weight = (None if t is None else t[start:end] for t in (self.target, self.weight))
             else:
                 rows = order[start:end]
-                inputs = tuple(tensor.index_select(0, rows) for tensor in self.inputs)
-                target, weight = (None if t is None else t.index_select(0, rows) for t in (self.target, self.weight))
+                inputs = tuple(self._selected(tensor, rows) for tensor in self.inputs)
+                target, weight = (None if t is None else self._selected(t, rows) for t in (self.target, self.weight))
             batch = Batch(inputs=inputs, target=target, weight=weight, rows=end - start, index=rows)
             yield batch  # in pinned memory if the tensors do not fit on the device: the training loop moves it
+
+    def _selected(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        """Return a tensor's rows; from pinned memory into pinned memory, where torch would take any."""
+        if not self._pinned:
+            return tensor.index_select(0, rows)
+        selected = torch.empty(len(rows), *tensor.shape[1:], dtype=tensor.dtype, pin_memory=True)
+        return torch.index_select(tensor, 0, rows, out=selected)
 
 
 def batch_starts(rows: int, batch_size: int, least: int) -> list[int]:

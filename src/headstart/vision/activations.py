@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.core.batch import to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.training.display import Verbosity, track
@@ -122,13 +123,16 @@ class Activations:
             _say(f"computing the activations of {total:,} images, once", verbosity)
             source = self._images.at(self._sizing)
             source.start(self._first[np.concatenate([part for _, part in portions])])
+            drawn = (0, torch.empty(0))
             bar = verbosity == "bar" or (verbosity == "auto" and sys.stderr.isatty())
             with torch.no_grad():
                 for copy, part in track(portions, "activations", "bar" if bar else "none"):
-                    pixels = source.take(self._first[part]).to(self._engine.device, non_blocking=True)
+                    pixels = to_device(source.take(self._first[part]), self._engine.device)
                     if copy:
                         assert self._augment is not None
-                        pixels = self._augment(pixels, draw(len(self._first), self._seed, 0xC0B, copy)[part])
+                        if copy != drawn[0]:  # once per copy: all draws of a copy are made at a time
+                            drawn = (copy, draw(len(self._first), self._seed, 0xC0B, copy))
+                        pixels = self._augment(pixels, to_device(drawn[1][part], pixels.device))
                     with self._engine.autocast():
                         activations = self._fast_body(pixels)
                     self._store(copy).write(part, activations.float().cpu().numpy())

@@ -15,6 +15,7 @@ from torch import Tensor
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.codec import Encoded
 from headstart.frames.door import check_columns
+from headstart.frames.readings import ReadAsText, Reading
 from headstart.targets.fit import fit_target
 from headstart.targets.target import ClassTarget
 from headstart.vision.augment import Augment
@@ -56,6 +57,11 @@ class ImageCodec:
             DataError: one class, a missing label, or values that cannot be classes.
         """
         return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: paths as they are, and labels as the classes are."""
+        return {**self.target.readings, self.path: ReadAsText()}
 
     def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[tuple[Tensor]]:
         """Decode the images of a table into memory: uint8 ``(rows, 3, size, size)``.

@@ -103,7 +103,8 @@ def labelled_table(
     Raises:
         DataError: a column is missing, a row has no path, or labels to be split are no text.
     """
-    frame = usable_rows(read_table(table, name), where, name, [path, label])
+    text = [path] if separator is None else [path, label]
+    frame = usable_rows(read_table(table, name, text=text), where, name, [path, label])
     if frame.schema[path] != pl.String or frame[path].null_count():
         raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
     if separator is None:

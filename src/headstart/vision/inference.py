@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import check_columns, read_table, to_source
+from headstart.frames.door import check_columns, read_table, to_source, usable_rows
 from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import OnError
 from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
-from headstart.vision.images import FileImages, ImageSource, array_images
+from headstart.vision.images import FileImages, ImageSource, array_images, channels_last
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
 from headstart.vision.workers import checked_workers
@@ -41,8 +41,6 @@ VIEWS = 0x77A
 """Tells the draws of test-time augmentation from those of training."""
 
 Rows: TypeAlias = NDArray[np.int64]
-
-Views: TypeAlias = Callable[[ImageSource, Rows], Tensor]
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Predictor:
             raise ConfigError(
                 "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
             )
-        frame = read_table(images)
+        frame = read_table(images, readings=self.codec.readings)
         check_columns(frame, [self.codec.path], "the table (paths)")
         paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder))
         return to_source(self._files(paths_of_table, on_error, workers), images)
@@ -170,8 +168,8 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
     Args:
         codec: which has the size.
-        image: a path, the content of a file, a pillow image, or an array ``(height, width)`` or
-            ``(height, width, channels)``.
+        image: a path, the content of a file, a pillow image, an array ``(height, width)`` or
+            ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``.
 
     Raises:
         DataError: it is missing, damaged, too large, or no image.
@@ -182,14 +180,16 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
     if isinstance(image, list | tuple) and all(isinstance(path, str | Path) for path in image):
         return None
     if isinstance(image, np.ndarray | Tensor | list | tuple):
-        array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
+        array = np.asarray(channels_last(image).cpu() if isinstance(image, Tensor) else image)
         if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             return array_images(array[None]).at(codec.sizing).take(np.zeros(1, dtype=np.int64))
     return None
 
 
 @contextmanager
-def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
+def labelled_loader(
+    codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None, where: str | None = None
+) -> Iterator[ImageLoader]:
     """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:
@@ -200,8 +200,8 @@ def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str 
         frame = frame.rename({"path": codec.path, "label": codec.target.column})
         root = Path(images)
     else:
-        frame, root = read_table(images), root_of(images, folder)
-    check_columns(frame, [codec.path, *codec.target.columns], "the table")
+        frame, root = read_table(images, readings=codec.readings), root_of(images, folder)
+    frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
     target = codec.target.encode(frame)
     paths = absolute_paths(frame[codec.path], root)
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
@@ -232,7 +232,8 @@ class _Changed:
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for batch in self._loader.batches(epoch, start_step):
             images = batch.inputs[0]
-            changed = self._augment(images, self._drawn.expand(len(images), -1)) if len(images) else images
+            drawn = to_device(self._drawn, images.device).expand(len(images), -1)
+            changed = self._augment(images, drawn) if len(images) else images
             yield replace(batch, inputs=(changed,))
 
 

@@ -238,7 +238,7 @@ class ImageLearner(ApplicationLearner):
 
         Args:
             images: one image: a path, the content of a file (bytes), a pillow image, or an array ``(height, width)`` or
-                ``(height, width, channels)``; or many: a folder (with all folders in it), a list of paths, a table with
+                ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``; or many: a folder (with all folders in it), a list of paths, a table with
                 the column of paths, or an array whose first axis is the rows.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
             tta: test-time augmentation: number of views of each image to average, the first as it is, the others
@@ -256,14 +256,17 @@ class ImageLearner(ApplicationLearner):
         """
         return self._predictor(tta).predict(images, folder=folder, on_error=on_error, workers=workers)
 
-    def evaluate(self, images: Table, *, folder: str | Path | None = None) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all images of a folder with a folder per class, or of a table.
+    def evaluate(
+        self, images: Table, *, folder: str | Path | None = None, where: str | None = None
+    ) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the images of a folder with a folder per class, or of a table.
 
         Args:
             images: a folder, or a table of paths and labels.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
+            where: a SQL condition on the rows; None: all count.
         """
-        with labelled_loader(self.codec, self.engine, images, folder) as loader:
+        with labelled_loader(self.codec, self.engine, images, folder, where) as loader:
             return self.validate(loader)
 
     def predict_with_targets(self, *, snapshot: str | None = None, tta: int = 1) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine, seed_of
 from headstart.core.values import Json
 from headstart.training.loaders import TensorLoader, digest_of
@@ -125,12 +125,12 @@ class ImageLoader(_RowLoader):
             self.source.start(np.concatenate(coming))
 
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
-        pixels = self.source.take(rows).to(self.engine.device, non_blocking=True)
+        pixels = to_device(self.source.take(rows), self.engine.device)
         if self.augment is None or not len(rows):
             return pixels
         if self._drawn[0] != epoch:
             self._drawn = (epoch, draw(self.rows, self.seed, 0xA06, epoch))
-        return self.augment(pixels, self._drawn[1][index])
+        return self.augment(pixels, to_device(self._drawn[1][index], pixels.device))
 
 
 class ActivationLoader(_RowLoader):
@@ -177,7 +177,7 @@ class ActivationLoader(_RowLoader):
         copies = np.full(len(rows), self.only or 0, dtype=np.int64)
         if self.only is None and self.copies > 1:
             copies = self._copy_of_each_row(epoch)[index.numpy()]
-        return self.activations.take(rows, copies).to(self.engine.device, non_blocking=True)
+        return to_device(self.activations.take(rows, copies), self.engine.device)
 
     def _copy_of_each_row(self, epoch: int) -> Rows:
         """Return the copy that the epoch sees of each row, int64 ``(rows,)``, drawn once per epoch."""
