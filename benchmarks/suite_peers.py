@@ -7,6 +7,7 @@ fit, of the tuning too. Text and booleans enter as categories, text of which mos
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -29,7 +30,7 @@ def main() -> None:
     test = test.drop(columns=target, errors="ignore")
     for name in [name for name in train if pd.api.types.is_datetime64_any_dtype(train[name])]:
         train[name], test[name] = (part[name].astype("int64") / 86_400e9 for part in (train, test))
-    texts = [name for name in train if not pd.api.types.is_numeric_dtype(train[name]) or train[name].dtype == bool]
+    texts = [str(name) for name in train if not pd.api.types.is_numeric_dtype(train[name]) or train[name].dtype == bool]
     own = [name for name in texts if train[name].nunique() > max(100, 0.5 * len(train))]
     train, test = train.drop(columns=own), test.drop(columns=own)
     texts = [name for name in texts if name not in own]
@@ -57,8 +58,7 @@ def fitted(
         kind = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
         estimator = kind(n_jobs=1, verbose=-1, random_state=seed, **options)
     elif model == "catboost":
-        import catboost
-
+        catboost: Any = importlib.import_module("catboost")  # not in headstart's own environment
         for part in (train, test):
             part[texts] = part[texts].fillna("missing").astype(str)
         kind = catboost.CatBoostClassifier if classes else catboost.CatBoostRegressor

@@ -89,21 +89,21 @@ def _linear(
     seen: tuple[Array, Array], target: Array, weight: Array | None, new: tuple[Array, Array], classes: int
 ) -> tuple[Array, Array]:
     """Return predictions of ridge or logistic regression, and the classes that they are of."""
-    from scipy import sparse
+    from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.preprocessing import OneHotEncoder
 
-    encoder = OneHotEncoder(handle_unknown="ignore").fit(seen[0]) if seen[0].shape[1] else None
-
-    def matrix(part: tuple[Array, Array]) -> Any:
-        numbers = sparse.csr_matrix(part[1].clip(-5, 5))
-        return numbers if encoder is None else sparse.hstack([encoder.transform(part[0]), numbers]).tocsr()
-
+    categories = slice(0, seen[0].shape[1])
+    columns = ColumnTransformer(
+        [("categories", OneHotEncoder(handle_unknown="ignore"), categories)], remainder="passthrough"
+    )
+    joined = [np.column_stack([ids, numbers.clip(-5, 5)]) for ids, numbers in (seen, new)]
     model = LogisticRegression(max_iter=200) if classes else Ridge()
-    model.fit(matrix(seen), target if classes else target[:, 0], sample_weight=weight)
+    model.fit(columns.fit_transform(joined[0]), target if classes else target[:, 0], sample_weight=weight)
+    features = columns.transform(joined[1])
     if classes:
-        return model.predict_proba(matrix(new)), model.classes_
-    return model.predict(matrix(new)), np.empty(0)
+        return model.predict_proba(features), model.classes_
+    return model.predict(features), np.empty(0)
 
 
 def _boosted(
