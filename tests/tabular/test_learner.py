@@ -509,7 +509,14 @@ def test_a_plan_goes_by_the_steps_and_the_validation_rows() -> None:
     assert suggested_plan(1001, validated=True) == Plan(lr=0.003, epochs=3)
     assert suggested_plan(10, validated=False) == Plan(lr=0.003, epochs=60)
     assert [suggested_epochs(steps) for steps in (10_000, 600, 100, 1)] == [3, 5, 10, 60]
-    assert [suggested_batch_size(rows) for rows in (1, 320, 1_200, 25_599, 25_600, 10**7)] == [16, 32, 128, 128, 256, 256]
+    assert [suggested_batch_size(rows) for rows in (1, 320, 1_200, 25_599, 25_600, 10**7)] == [
+        16,
+        32,
+        128,
+        128,
+        256,
+        256,
+    ]
 
 
 def test_all_rows_train_without_validation_rows() -> None:

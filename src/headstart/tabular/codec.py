@@ -507,9 +507,7 @@ class TableCodec:
         for each, names in made:
             for name, of_rows in zip(names, each.out_of_fold(ids, numbers, targets).T, strict=True):
                 features.append(_fit_continuous(pl.Series(name, of_rows), "mean target of other rows"))
-        return replace(
-            self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made)
-        )
+        return replace(self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made))
 
 
 def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:
