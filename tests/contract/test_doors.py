@@ -35,7 +35,24 @@ MOMENT = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2060, 12,
     lambda moment: moment.replace(second=moment.second if moment.microsecond % 2 else 0, microsecond=0)
 )
 WORD = st.text("abcXYZ01 .,;'\"|é-ß日", min_size=1, max_size=5).map(str.strip).filter(bool)
-CODES = ["01", "02", "1", "10", "007", "A1", "1.0", "1.50", "1e3", "True", "False", "true", "unknown", "NA", "null", "nan"]
+CODES = [
+    "01",
+    "02",
+    "1",
+    "10",
+    "007",
+    "A1",
+    "1.0",
+    "1.50",
+    "1e3",
+    "True",
+    "False",
+    "true",
+    "unknown",
+    "NA",
+    "null",
+    "nan",
+]
 
 
 def column(values: st.SearchStrategy[Any], dtype: Any) -> st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]]:
@@ -45,8 +62,13 @@ def column(values: st.SearchStrategy[Any], dtype: Any) -> st.SearchStrategy[tupl
 CODE = st.lists(st.sampled_from(CODES), min_size=2, max_size=5, unique=True).map(
     lambda chosen: (pl.String, st.sampled_from(chosen))
 )
-FORMATTED = st.sampled_from(["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d %B %Y", "%m/%d/%y", "%d/%m/%Y %H:%M"]).map(
-    lambda form: (pl.String, MOMENT.filter(lambda moment: moment.year >= 1970).map(lambda moment: moment.strftime(form)))
+FORMATTED = st.sampled_from(
+    ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d %B %Y", "%m/%d/%y", "%d/%m/%Y %H:%M"]
+).map(
+    lambda form: (
+        pl.String,
+        MOMENT.filter(lambda moment: moment.year >= 1970).map(lambda moment: moment.strftime(form)),
+    )
 )
 OFFSETS = st.lists(st.sampled_from(["+02:00", "-05:30", "+0100", "Z", ""]), min_size=1, max_size=2, unique=True).map(
     lambda offsets: (

@@ -105,7 +105,10 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
         ({"target": "word", "log_target": True}, "are for numbers, but target 'word' is a class"),
         ({"target": "rating", "class_weight": "balanced"}, "'rating' is a number; leave class_weight out"),
         ({"target": "rating", "codec": data(target="stars").codec}, "predicts 'stars'; got 'text' and 'rating'"),
-        ({"target": "stars", "target_kind": "label", "codec": data(target="stars").codec}, "target_kind is part of the codec"),
+        (
+            {"target": "stars", "target_kind": "label", "codec": data(target="stars").codec},
+            "target_kind is part of the codec",
+        ),
     ):
         with pytest.raises(ConfigError, match=said):
             data(**options)

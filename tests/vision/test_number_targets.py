@@ -22,7 +22,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         red, green = (int(level) for level in random.integers(20, 230, 2))
         pixels = np.zeros((40, 40, 3), np.uint8) + np.array([red, green, 90], np.uint8)
         Image.fromarray(pixels + random.integers(0, 20, pixels.shape).astype(np.uint8)).save(folder / f"{number}.png")
-        rows.append({"path": f"{number}.png", "red": red / 10, "green": green, "is_red": int(red > green), "step": red // 80})
+        rows.append(
+            {"path": f"{number}.png", "red": red / 10, "green": green, "is_red": int(red > green), "step": red // 80}
+        )
     pl.DataFrame(rows).write_csv(folder / "photos.csv")
     return folder / "photos.csv"
 
@@ -82,8 +84,17 @@ def test_several_numbers_of_tables_and_arrays(table: Path) -> None:
     assert learner.interpret().plot_top_losses(1, cam=True).axes
     pixels, _ = toys.arrays()
     numbers = np.random.default_rng(0).normal(size=(len(pixels), 2))
-    options: dict[str, Any] = {"size": toys.SIZE, "batch_size": 8, "workers": 0, "cache": toys.cache(), "engine": Engine("cpu")}
-    assert ImageData.from_arrays(pixels, numbers, target_kind="number", **options).target.columns == ("label_0", "label_1")
+    options: dict[str, Any] = {
+        "size": toys.SIZE,
+        "batch_size": 8,
+        "workers": 0,
+        "cache": toys.cache(),
+        "engine": Engine("cpu"),
+    }
+    assert ImageData.from_arrays(pixels, numbers, target_kind="number", **options).target.columns == (
+        "label_0",
+        "label_1",
+    )
     assert ImageData.from_arrays(pixels, numbers[:, 0], target_kind="number", **options).target.kind == "number"
     with pytest.raises(DataError, match="got Float64; to predict numbers give target_kind='number'"):
         ImageData.from_arrays(pixels, numbers[:, 0], **options)

@@ -30,9 +30,7 @@ def check(
     user: Annotated[str | None, typer.Option(metavar="COL", help="Column of users, of ratings.")] = None,
     item: Annotated[str | None, typer.Option(metavar="COL", help="Column of items, of ratings.")] = None,
     exclude: Annotated[str, typer.Option(metavar="A,...", help="Columns of a table not to use.")] = "",
-    where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Condition on the rows, as for train.")
-    ] = None,
+    where: Annotated[str | None, typer.Option(metavar="SQL", help="Condition on the rows, as for train.")] = None,
     time: Annotated[str | None, typer.Option(metavar="COL", help="Column of times: the latest rows validate.")] = None,
     valid_from: Annotated[
         str | None, typer.Option(metavar="VALUE", help="First moment whose rows validate, with --time.")

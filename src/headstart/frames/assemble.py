@@ -8,7 +8,9 @@ from typing import Annotated, Any, Generic, Self, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
@@ -89,14 +91,16 @@ class Parts(Generic[Part]):
     Attributes:
         train: the training part.
         valid: the validation part; None: there is none, and everything trains.
+        note: what a user should know of the split.
     """
 
     train: Part
     valid: Part | None
+    note: str = ""
 
     def map(self, function: Callable[[Part], Other]) -> Parts[Other]:
         """Return a function's results for both parts."""
-        return Parts(function(self.train), None if self.valid is None else function(self.valid))
+        return Parts(function(self.train), None if self.valid is None else function(self.valid), self.note)
 
 
 Rows: TypeAlias = Parts[pl.DataFrame]
@@ -185,8 +189,9 @@ def rows_of(
     opened = open_table(table, readings=readings, csv=csv, columns=columns)
     frame = usable(opened.frame, "table")
     if valid is not None:
-        read = read_table(valid, "valid", readings={**opened.readings, **(readings or {})}, csv=csv, columns=columns)
-        return Parts(frame, usable(read, "valid"))
+        told = {**opened.readings, **(readings or {})}
+        other = read_table(valid, "valid", readings=told, csv=csv, columns=columns)
+        return Parts(frame, usable(other, "valid"))
     return parts_of(frame, split or usual).map(lambda numbers: frame[numbers])
 
 
@@ -197,14 +202,25 @@ def parts_of(frame: pl.DataFrame, split: Splitter) -> Parts[NDArray[np.int64]]:
         DataError: the split leaves no training rows, or no validation rows and is not `train_on_all`.
     """
     numbers = split_rows(frame, split)
-    return Parts(numbers.train, numbers.valid if len(numbers.valid) else None)
+    return Parts(numbers.train, numbers.valid if len(numbers.valid) else None, numbers.note)
 
 
 def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:
     """Return the main process's codec on every process, so that all encode alike."""
     if engine.world_size == 1:
         return codec
-    shared: CodecT = from_json(kind, engine.from_main(to_json(codec, kind=kind)))
+    tensors: dict[str, Tensor] = {}
+    record, layouts = engine.from_main(
+        [
+            to_json(codec, tensors, kind=kind),
+            {name: [list(part.shape), str(part.dtype).removeprefix("torch.")] for name, part in tensors.items()},
+        ]
+    )
+    parts = {
+        name: engine.tensor_from_main(tensors[name] if engine.is_main else None, shape, getattr(torch, dtype))
+        for name, (shape, dtype) in layouts.items()
+    }
+    shared: CodecT = from_json(kind, record, parts)
     return shared
 
 

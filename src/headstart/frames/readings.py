@@ -1,24 +1,26 @@
 """How text is read: as text, whole numbers, numbers, true or false, or dates. Files of text have nothing else.
 
 What a column is, is settled once, from all of its values (`settle`), and kept by the codec: later tables are read by
-its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers 1
-and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it says
-which value in which row it is.
+its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers
+1 and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it
+says which value in which row it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 import polars as pl
 
 from headstart.core.errors import DataError
+from headstart.frames.amounts import AmountForm, amounts_in
 from headstart.frames.dates import DateForm, forms_of, read_dates, row_of
 from headstart.frames.missing_texts import without_missing
 
 __all__ = [
+    "ReadAsAmount",
     "ReadAsDate",
     "ReadAsNumber",
     "ReadAsText",
@@ -109,7 +111,24 @@ class ReadAsDate:
         return _unless_lost(texts, read_dates(texts, self.form))
 
 
-Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate
+@dataclass(frozen=True)
+class ReadAsAmount:
+    """As numbers with thousands separators, currency signs and the like; what is no number becomes null.
+
+    Attributes:
+        form: how they are written.
+    """
+
+    formats: ClassVar[tuple[str, ...]] = ()
+
+    form: AmountForm = field(default_factory=AmountForm)
+
+    def of(self, series: pl.Series) -> pl.Series:
+        """Return the column as numbers."""
+        return amounts_in(series, self.form)
+
+
+Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate | ReadAsAmount
 
 
 def read_columns(frame: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:

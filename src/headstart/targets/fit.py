@@ -21,7 +21,6 @@ __all__ = [
     "check_labels",
     "fit_target",
     "label_or_target",
-    "separated_labels",
 ]
 
 KindOption: TypeAlias = Literal["number", "count", "label"]
@@ -163,27 +162,6 @@ def check_labels(labels: pl.Series, kind: KindOption | None) -> None:
             f"labels must be classes (text, whole numbers, booleans); got {labels.dtype}; to predict numbers give"
             " target_kind='number'"
         )
-
-
-def separated_labels(frame: pl.DataFrame, label: str, separator: str | None, name: str) -> pl.DataFrame:
-    """Return rows whose texts of several labels are split into lists of labels.
-
-    Args:
-        frame: the rows.
-        label: column of labels.
-        separator: character between several labels; None: the rows are returned as they are.
-        name: what messages call the table.
-
-    Raises:
-        DataError: the labels are no text.
-    """
-    if separator is None:
-        return frame
-    if frame.schema[label] != pl.String:
-        raise DataError(f"{name}: separator= is for labels in a text, but column {label!r} holds {frame.schema[label]}")
-    parts = pl.col(label).fill_null("").str.split(separator)
-    words = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
-    return frame.with_columns(words.alias(label))
 
 
 def _checked_kind(

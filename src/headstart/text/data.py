@@ -8,27 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import polars as pl
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
 from headstart.core.values import Range
 from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.folders import LabelFolder
+from headstart.frames.labels import split_labels
 from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
+from headstart.targets.classes import Label, Labels
 from headstart.targets.fit import (
     OF_THE_TARGET,
     TargetOptions,
     TargetSettings,
     check_labels,
     label_or_target,
-    separated_labels,
 )
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
-from headstart.text.corpus import Corpus
+from headstart.text.codec import Columns, EncodedTexts, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus_data import (
     EVALUATION_BATCH,
     CorpusData,
@@ -39,7 +41,10 @@ from headstart.text.corpus_data import (
     reading_of_start,
 )
 from headstart.text.folders import find_texts, read_texts, split_files
+from headstart.text.linear import fit_linear
 from headstart.text.loaders import BucketLoader
+from headstart.text.tokens import Tokenized
+from headstart.text.word_vectors import usual_vectors
 
 if TYPE_CHECKING:
     from headstart.checks.check import Looked
@@ -57,12 +62,18 @@ class TextSettings(TargetSettings, CorpusSettings):
             a number per class; None: each text counts the same.
         language_model: folder of a saved language model to start from. Its tokenizer, vocabulary and
             direction are used.
-        separator: character between several labels in one text, such as ``|``.
+        separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
+            class, and a list of them several.
+        linear: for classes, solve a linear path of words, pairs and pieces of words, which the network starts from.
+        word_vectors: pretrained vectors of words for the linear path: ``"auto"``: those of the data set
+            ``word-vectors`` if it has been fetched; ``"none"``; or a folder like that of the data set.
     """
 
     batch_size: Annotated[int, Range(low=1)] = 32
     class_weight: ClassWeight | None = None
     separator: str | None = None
+    linear: bool = True
+    word_vectors: str | Path = "auto"
 
 
 class TextDataOptions(CorpusOptions, TargetOptions, total=False):
@@ -70,6 +81,8 @@ class TextDataOptions(CorpusOptions, TargetOptions, total=False):
 
     class_weight: ClassWeight | None
     separator: str | None
+    linear: bool
+    word_vectors: str | Path
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -127,49 +140,64 @@ class TextData(CorpusData):
                 raise ConfigError(f"column {column!r} cannot be both text and label")
         needed = [*columns, *targets]
 
-        def prepare(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-            return separated_labels(frame, targets[0], settings.separator, name)
-
         usual = by_random(seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        if settings.separator is not None:
+            told[targets[0]] = ReadAsText()
         told = told if settings.codec is None else settings.codec.readings
+        csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
         rows = rows_of(
-            table,
-            valid=valid,
-            split=split,
-            usual=usual,
-            where=settings.where,
-            needed=needed,
-            readings=told,
-            prepare=prepare,
-        )
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
+            prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
+        )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
-        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[Corpus]]:
-            predicted = settings.fit_target(train, targets, usual=kind)
-            texts = [texts_of(train, columns, marks)]
-            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=predicted, engine=engine)
-            return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
+        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[EncodedTexts]]:
+            target = settings.fit_target(train, targets, usual=kind)
+            encoded = target.encode(train)
+            held_out: Tensor | None = None
+            notes: list[str] = []
 
-        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
+            def with_linear(codec: TextCodec, texts: Tokenized) -> TextCodec:
+                nonlocal held_out
+                vectors = usual_vectors(settings.word_vectors, notes)
+                weight = row_weights(train, encoded, None, settings.class_weight, target)
+                assert isinstance(target, Label | Labels)
+                path, held_out = fit_linear(texts, target, encoded, weight, vectors)
+                return replace(codec, linear=path)
+
+            learnt, corpus = fit_codec(
+                [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
+                engine=engine, complete=with_linear if settings.linear and target.classes else None,
+            )  # fmt: skip
+            if held_out is not None:
+                held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
+            learnt = replace(learnt, separator=settings.separator)
+            inputs = EncodedTexts(corpus, held_out)
+            return learnt, Encoded(inputs=inputs, target=encoded, notes=(*learnt.notes(corpus), *notes))
+
+        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[EncodedTexts]:
             return known.encode(part, with_target=True, workers=settings.workers)
 
+        if settings.codec is not None:
+            check_settled(settings, ("linear", "word_vectors"))
         known = None if settings.codec is None else _checked_codec(settings, settings.codec, columns, targets)
         assembled = assemble(rows, fit, encode, codec=known)
-        codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
+        codec, inputs, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
-            corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
-        )
+            inputs.corpus, encoded, weights, linear=inputs.linear, batch_size=settings.batch_size, shuffle=True,
+            seed=settings.seed, engine=engine,
+        )  # fmt: skip
         valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
             train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
             notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
             rows=rows,
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
     @classmethod
@@ -252,8 +280,11 @@ def text_loader(
     return _evaluation_loader(codec.encode(rows, with_target=with_target, workers=workers), engine)
 
 
-def _evaluation_loader(part: Encoded[Corpus], engine: Engine) -> BucketLoader:
-    return BucketLoader(part.inputs, part.target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+def _evaluation_loader(part: Encoded[EncodedTexts], engine: Engine) -> BucketLoader:
+    return BucketLoader(
+        part.inputs.corpus, part.target, linear=part.inputs.linear, batch_size=EVALUATION_BATCH, shuffle=False,
+        engine=engine,
+    )  # fmt: skip
 
 
 def _checked_codec(

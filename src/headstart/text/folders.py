@@ -14,6 +14,7 @@ import polars as pl
 from headstart.core.errors import DataError, HeadstartWarning
 from headstart.datasets.get import usual_cache
 from headstart.frames.assemble import Rows, parts_of
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.folders import (
     SPLIT,
@@ -122,6 +123,7 @@ def read_rows(
     *,
     classes: Collection[Any] = (),
     readings: Mapping[str, Reading] | None = None,
+    csv: CsvOptions | None = None,
 ) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
@@ -131,12 +133,13 @@ def read_rows(
         label: the column of labels; None: labels are not needed.
         classes: those that the model knows.
         readings: how a table's columns of text are read: the codec's.
+        csv: how CSV files are read.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
     if not is_folder(source):
-        return read_table(source, "input", readings=readings)
+        return read_table(source, "input", readings=readings, csv=csv)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"

@@ -10,6 +10,7 @@ from typing import Annotated, Unpack
 import polars as pl
 
 from headstart.core.engine import Engine
+from headstart.core.paths import expanded
 from headstart.core.values import Range
 from headstart.frames.assemble import Parts, assemble, rows_of
 from headstart.frames.codec import Encoded
@@ -103,8 +104,9 @@ class LanguageModelData(CorpusData):
         usual = by_random(0.1, seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told
-        )
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
+            csv=settings.csv,
+        )  # fmt: skip
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
 
@@ -219,11 +221,11 @@ class LanguageModelData(CorpusData):
             train=loader(assembled.train, shuffle=True), engine=engine, codec=assembled.codec,
             notes=assembled.notes_of_both,
             valid=None if assembled.valid is None else loader(assembled.valid, shuffle=False),
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
 
 def language_model_loader(codec: TextCodec, rows: pl.DataFrame, engine: Engine) -> StreamLoader:
     """Return all rows of a frame as streams, to evaluate a language model on."""
-    corpus = codec.encode(rows).inputs
+    corpus = codec.encode_texts([codec.texts(rows)])
     return StreamLoader(corpus, batch_size=EVALUATION_BATCH, bptt=72, shuffle=False, engine=engine)

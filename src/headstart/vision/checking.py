@@ -48,9 +48,7 @@ def image_features(
     try:
         load_backbone(backbone, "pretrained")
     except (ConfigError, DataError) as error:
-        warnings.warn(
-            f"labels are not checked without a pretrained backbone: {error}", HeadstartWarning, stacklevel=2
-        )
+        warnings.warn(f"labels are not checked without a pretrained backbone: {error}", HeadstartWarning, stacklevel=2)
         return None
     model.to(engine.device)
     activations = Activations(

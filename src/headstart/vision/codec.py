@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
 from headstart.frames.readings import ReadAsText, Reading
 from headstart.targets.fit import KindOption, TargetSettings
@@ -33,12 +34,18 @@ class ImageCodec:
         path: column of paths in tables.
         sizing: size of the images, and how they fill it.
         augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
+        separator: what stands between several labels in one text of a table; None: labels are classes, or lists of them.
+        suffix: ending that a table's paths lack.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
     target: AnyTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
+    separator: str | None = None
+    suffix: str | None = None
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(

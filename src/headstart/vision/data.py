@@ -16,6 +16,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, check_settled, parts_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.door import Table, usable_rows
 from headstart.frames.folders import SPLIT, LabelFolder, opened_folder
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
@@ -27,6 +28,7 @@ from headstart.targets.fit import (
     check_labels,
     label_or_target,
 )
+from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data
 from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
@@ -79,6 +81,10 @@ class ImageSettings(TargetSettings, DataSettings):
         folder: of a table: folder that the paths are relative to; None: the table's own folder, or the working
             directory.
         separator: of a table: character between several labels in one text, such as ``|``.
+        suffix: of a table: ending that the paths lack, such as ``.jpg`` where the table has ``0a1b`` or 17; None: the
+            one that the first file has.
+        class_weight: weight of each class in the training loss: ``"balanced"``, so that each class counts the same; or
+            a number per class; None: each image counts the same.
         on_error: what to do with files that cannot be decoded: ``"raise"`` an error, or ``"skip"`` and list them.
         workers: processes that decode images; 0: this one alone; None: one less than there are processors, at most 8.
         cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual cache.
@@ -91,6 +97,8 @@ class ImageSettings(TargetSettings, DataSettings):
     group: str | None = None
     folder: str | Path | None = None
     separator: str | None = None
+    suffix: str | None = None
+    class_weight: ClassWeight | None = None
     on_error: OnError = "raise"
     workers: Annotated[int | None, Range(low=0)] = None
     cache: str | Path | None = None
@@ -121,6 +129,8 @@ class ImageDataOptions(DataOptions, TargetOptions, total=False):
     group: str | None
     folder: str | Path | None
     separator: str | None
+    suffix: str | None
+    class_weight: ClassWeight | None
     on_error: OnError
     workers: int | None
     cache: str | Path | None
@@ -233,8 +243,8 @@ class ImageData(Data):
         """
         settings, codec, engine = _settings("ImageData.from_table", options)
         targets, kind = label_or_target(label, target)
-        frame = labelled_table(table, "table", settings.where, path, targets, settings.separator)
-        paths = absolute_paths(frame[path], root_of(table, settings.folder))
+        frame = labelled_table(table, "table", settings.where, path, targets, settings.separator, settings.csv)
+        paths = absolute_paths(frame[path], root_of(table, settings.folder), settings.suffix or "")
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
         if valid is not None:
@@ -242,8 +252,10 @@ class ImageData(Data):
             if settings.group is not None:
                 raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
-            valid_frame = labelled_table(valid, "valid", settings.where, path, targets, settings.separator)
-            paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder))
+            valid_frame = labelled_table(
+                valid, "valid", settings.where, path, targets, settings.separator, settings.csv
+            )
+            paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder), settings.suffix or "")
             both = (frame.select(path, *targets), valid_frame.select(path, *targets))
             frame = pl.concat(both, how="vertical_relaxed")
         return cls._of_images(frame, _files(paths, settings), path, targets, kind, split, settings, codec, engine)
@@ -321,8 +333,11 @@ class ImageData(Data):
             raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
 
         def fit(train: Numbers) -> tuple[ImageCodec, Encoded[Numbers]]:
-            fitted = ImageCodec.fit(
+            learnt_codec = ImageCodec.fit(
                 frame[train], path, targets, settings.sizing, settings.changes, settings=settings, kind=kind
+            )
+            fitted = replace(
+                learnt_codec, separator=settings.separator, suffix=settings.suffix, csv=later_options(settings.csv)
             )
             learnt = share(fitted, ImageCodec, engine)
             return learnt, encode(learnt, train)
@@ -449,9 +464,12 @@ def _loaders(
 ) -> tuple[ImageLoader, ImageLoader | None]:
     """Return the loaders of the training images and, where there are any, of the validation images."""
     source = images.at(codec.sizing)
+    assert parts.train.target is not None
+    rows = pl.DataFrame({"row": parts.train.inputs})
+    weight = row_weights(rows, parts.train.target, None, settings.class_weight, codec.target)
     train = ImageLoader(
         source, parts.train.inputs, parts.train.target, batch_size=settings.batch_size or 64, shuffle=True,
-        seed=settings.seed, engine=engine, augment=codec.augment,
+        seed=settings.seed, engine=engine, augment=codec.augment, weight=weight,
     )  # fmt: skip
     if parts.valid is None:
         return train, None

@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.folders import LabelFolder, labelled_files
-from headstart.targets.fit import separated_labels
+from headstart.frames.labels import split_labels
 from headstart.vision.decoding import ENDINGS
 
 __all__ = ["absolute_paths", "folder_table", "labelled_table", "root_of"]
@@ -50,7 +52,13 @@ def folder_table(
 
 
 def labelled_table(
-    table: Table, name: str, where: str | None, path: str, targets: Sequence[str], separator: str | None
+    table: Table,
+    name: str,
+    where: str | None,
+    path: str,
+    targets: Sequence[str],
+    separator: str | None,
+    csv: CsvOptions | None = None,
 ) -> pl.DataFrame:
     """Return a table with a path and what is predicted in each row; with ``separator`` a list of labels, out of a text.
 
@@ -61,27 +69,48 @@ def labelled_table(
         path: column of paths.
         targets: column of labels, or columns of numbers.
         separator: character between several labels; None: the column is left as it is.
+        csv: how CSV files are read.
 
     Raises:
-        DataError: a column is missing, a row has no path, or labels to be split are no text.
+        DataError: a column is missing, or labels to be split are no text.
     """
     text = [path] if separator is None else [path, targets[0]]
-    frame = usable_rows(read_table(table, name, text=text), where, name, [path, *targets])
-    if frame.schema[path] != pl.String or frame[path].null_count():
-        raise DataError(f"{name}: column {path!r} must hold a path in each row; it holds {frame.schema[path]}")
-    return separated_labels(frame, targets[0], separator, name)
+    frame = usable_rows(read_table(table, name, text=text, csv=csv), where, name, [path, *targets])
+    return split_labels(frame, targets[0], separator, name)
 
 
 def root_of(table: Table, folder: str | Path | None) -> Path:
     """Return what a table's paths are relative to: the folder given, the table's own, or the working directory."""
     if folder is not None:
-        return Path(folder).expanduser()
-    return Path(table).parent if isinstance(table, str | Path) else Path()
+        return expanded(folder)
+    return expanded(table).parent if isinstance(table, str | Path) else Path()
 
 
-def absolute_paths(paths: pl.Series, root: Path) -> list[str]:
-    """Return a column's paths below the folder that they are relative to."""
-    return [str(root / path) for path in paths]
+def absolute_paths(paths: pl.Series, root: Path, suffix: str = "") -> list[str]:
+    """Return a column's paths below the folder that they are relative to.
+
+    Args:
+        paths: text; or whole numbers, which are files' names without their endings.
+        root: the folder.
+        suffix: ending that each path lacks, such as ``.jpg``.
+
+    Raises:
+        DataError: a row has no path, or the column holds something else.
+    """
+    if paths.null_count() or not (paths.dtype == pl.String or paths.dtype.is_integer()):
+        what = f"{paths.null_count():,} rows have none" if paths.null_count() else f"it holds {paths.dtype}"
+        raise DataError(f"column {paths.name!r} must hold a path in each row; {what}")
+    names = paths.cast(pl.String) + suffix
+    if len(names) and not suffix and not (root / names[0]).exists():  # a name such as 17 or 0a1b, of 17.png
+        endings = sorted(ending for ending in ENDINGS if (root / f"{names[0]}{ending}").is_file())
+        if len(endings) == 1:
+            names += endings[0]
+        elif paths.dtype.is_integer() or not Path(names[0]).suffix:
+            raise DataError(
+                f"there is no file {root / names[0]}; give the folder of the images (folder=), and the ending that the"
+                f" names in column {paths.name!r} lack (suffix='.jpg')"
+            )
+    return [str(root / name) for name in names]
 
 
 def _group(pattern: str, path: str) -> str:
