@@ -55,7 +55,7 @@ def test_a_table_on_the_terminal_as_json_and_as_a_page(sales: Path) -> None:
         "--target",
         "sales",
         "--exclude",
-        "text",
+        "text,year",
         "--valid-where",
         "year = 2024",
         "--json",

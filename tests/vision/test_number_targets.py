@@ -81,6 +81,7 @@ def test_several_numbers_of_tables_and_arrays(table: Path) -> None:
     learner = toys.make_learner(data(table, target=["red", "green"]), precompute=1)
     learner.fit_one_cycle(0.02, 2)
     assert set(learner.predict(table.parent / "0.png")) == {"prediction_red", "prediction_green"}
+    assert set(learner.evaluate(table)) == {"valid_loss", "rmse", "mae", "r2"}
     assert learner.interpret().plot_top_losses(1, cam=True).axes
     pixels, _ = toys.arrays()
     numbers = np.random.default_rng(0).normal(size=(len(pixels), 2))

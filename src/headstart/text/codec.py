@@ -115,7 +115,7 @@ class TextCodec:
         target = None
         if with_target:
             check_columns(rows, self.label.columns, "the table (label)")
-            (label,) = self.label.columns
+            label = self.label.columns[0]  # several are numbers, of which none is split
             target = self.label.encode(split_labels(rows, label, self.separator, "the table (label)"))
         outputs: list[Tensor] = []
         path = self.linear

@@ -209,7 +209,7 @@ def labelled_loader(
     else:
         frame, root = read_table(images, readings=codec.readings, csv=codec.csv), root_of(images, folder)
     frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
-    (label,) = codec.target.columns
+    label = codec.target.columns[0]  # several are numbers, of which none is split
     target = codec.target.encode(split_labels(frame, label, codec.separator, "the table"))
     paths = absolute_paths(frame[codec.path], root, codec.suffix or "")
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
