@@ -96,7 +96,10 @@ def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> No
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
     found = last_json(printed)
-    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out"}
+    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out", "baselines"}
+    assert {"mean", "ridge regression"} <= found["baselines"].keys()
+    assert {"rmse", "mae", "rmspe", "r2"} == found["baselines"]["mean"].keys()
+    assert found["metrics"]["rmse"] < found["baselines"]["mean"]["rmse"]
     assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
     assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
     errors = (folder / "train.err").read_text()
@@ -128,6 +131,19 @@ def test_the_defaults_are_those_of_python(folder: Path, tmp_path: Path) -> None:
     assert losses == [epoch["valid_loss"] for epoch in learner.history]
     loaded = headstart.load(tmp_path / "m")
     assert (loaded.design, loaded.training) == (learner.design, learner.training)
+
+
+def test_presets_are_options(folder: Path, tmp_path: Path) -> None:
+    common = ("train", "tabular", folder / "sales.csv", "--target", "sales", "--exclude", "day", "--json")
+    done = run(*common, "--preset", "best", "--epochs", 2, "--refit", "--out", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    assert headstart.load(tmp_path / "m").design.ensemble == 8
+    epochs = last_json(done.stdout)["epochs"]
+    assert {epoch["fit"] for epoch in epochs} == set(range(16))  # eight networks, and each anew on all rows
+    done = run(*common, "--preset", "best", "--minutes", 0.00001, "--out", tmp_path / "m")
+    assert done.returncode == 0 and len(last_json(done.stdout)["epochs"]) == 1, done.stderr
+    done = run(*common, "--preset", "quick", "--out", tmp_path / "m")
+    assert done.returncode == 2 and "quick" in done.stderr
 
 
 def test_all_rows_train_where_none_shall_validate(folder: Path, tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def test_a_format_that_is_given_settles_what_is_uncertain() -> None:
     assert len(forms_of(uncertain, date_format="%Y%m%d")) == 2
     assert checked_format("%d. %B %Y") == "%d. %B %Y"
     for wrong in ("%d/%m", "dd/mm/yyyy", "", "%Q"):
-        with pytest.raises(ConfigError, match="date_format must have a day, a month and a year as in Python's strptime"):
+        with pytest.raises(
+            ConfigError, match="date_format must have a day, a month and a year as in Python's strptime"
+        ):
             checked_format(wrong)
 
 
@@ -128,9 +130,17 @@ def test_moments_are_converted_to_the_clock_of_the_training_rows(series: pl.Seri
     [
         (AWARE, DateForm(), "the training rows have no time zone, but got .*Berlin"),
         (texts("2024-07-15T23:30Z"), DateForm(), "the training rows have no time zone, but got '2024-07-15T23:30Z'"),
-        (pl.Series("d", [HALF_PAST]), BERLIN, "the training rows have the time zone Europe/Berlin, but got .*which has"),
+        (
+            pl.Series("d", [HALF_PAST]),
+            BERLIN,
+            "the training rows have the time zone Europe/Berlin, but got .*which has",
+        ),
         (texts("2024-07-15T23:30"), BERLIN, "have the time zone Europe/Berlin, but got '2024-07-15T23:30'"),
-        (AWARE, DateForm(zone=OWN_CLOCK), "the training rows are texts with several offsets from UTC, each read by its"),
+        (
+            AWARE,
+            DateForm(zone=OWN_CLOCK),
+            "the training rows are texts with several offsets from UTC, each read by its",
+        ),
     ],
 )
 def test_what_cannot_be_put_on_that_clock_is_refused(series: pl.Series, form: DateForm, message: str) -> None:
@@ -143,5 +153,3 @@ def test_what_cannot_be_put_on_that_clock_is_refused(series: pl.Series, form: Da
 def test_a_value_that_is_no_date_is_named_with_its_row() -> None:
     with pytest.raises(DataError, match="column 'd': expected dates such as 20/06/2015, but got '31/2/2015' in row 3"):
         as_moments(texts("1/2/2015", None, "31/2/2015"), with_time=False, form=DateForm("%d/%m/%Y"))
-
-

@@ -95,7 +95,9 @@ def test_what_a_table_declares_as_categories_is_known() -> None:
     assert opened.frame["size"].to_list() == [10, 2]
     assert opened.frame["band"].cast(pl.String).to_list() == [str(band) for band in table["band"]]
     assert opened.frame["month"].dt.month().to_list() == [1, 2]
-    assert open_table(pl.DataFrame(opened.frame).with_columns(pl.col("band").cast(pl.Categorical))).categories == {"band"}
+    assert open_table(pl.DataFrame(opened.frame).with_columns(pl.col("band").cast(pl.Categorical))).categories == {
+        "band"
+    }
     arrow = pl.DataFrame({"a": [1, 2]}).to_arrow()
     arrow = arrow.set_column(0, "a", arrow["a"].dictionary_encode())
     assert open_table(arrow).categories == {"a"}

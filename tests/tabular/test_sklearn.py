@@ -175,7 +175,8 @@ def test_all_rows_train_by_the_plan_of_the_library(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(TabularLearner, "fit_one_cycle", fit_one_cycle)
     TabularRegressor().fit(FRAME, SALES)
     TabularClassifier(members=4).fit(FRAME, BUSY)
-    assert seen == [(240, None, Plan(lr=0.01, epochs=60)), (240, None, Plan(lr=0.003, epochs=60))]
+    plan = Plan(lr=0.003, epochs=200, schedule="constant", patience=10)
+    assert seen == [(240, None, plan), (240, None, plan)]
 
 
 @pytest.mark.parametrize(

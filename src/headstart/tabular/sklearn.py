@@ -77,6 +77,7 @@ class TabularParameters(TypedDict, total=False):
     batch_norm: bool
     norm_first: bool
     straight: bool
+    input_scale: bool
     dropout: float | Sequence[float]
     category_dropout: float
     embedding_dropout: float
