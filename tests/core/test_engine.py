@@ -85,3 +85,24 @@ def test_compiling_is_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = torch.nn.Linear(1, 1)
     assert Engine("cpu").prepare(layer) is layer and compiled == []
     assert Engine("cpu", compile=True).prepare(layer) is layer and compiled == [layer]
+
+
+def test_arithmetic_tells_devices_and_tf32_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations of one are not to be mixed with those of another."""
+    engine = Engine("cpu")
+    seen = [engine.arithmetic]
+    engine.device = torch.device("cuda", 0)
+    for convolutions, products in (("tf32", "ieee"), ("ieee", "ieee"), ("tf32", "tf32")):
+        if hasattr(torch.backends.cudnn, "conv"):
+            monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", convolutions)
+            monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", products)
+        else:
+            monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", convolutions == "tf32")
+            monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", products == "tf32")
+        seen.append(engine.arithmetic)
+    assert seen == [
+        "cpu",
+        "cuda, tf32 convolutions, fp32 products",
+        "cuda, fp32 convolutions, fp32 products",
+        "cuda, tf32 convolutions, tf32 products",
+    ]
