@@ -26,7 +26,14 @@ from headstart.tabular.columns import SortedColumns
 from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
-from headstart.tabular.neighbours import LEAST_POINTS, Neighbours, nearest_pairs, target_values
+from headstart.tabular.target_features import (
+    LEAST_ROWS,
+    CategoryMeans,
+    Neighbours,
+    TargetFeature,
+    nearest_pairs,
+    target_values,
+)
 from headstart.targets.target import AnyTarget
 
 __all__ = ["CategoricalColumn", "CompleteRows", "ContinuousColumn", "DateColumn", "TableCodec"]
@@ -37,6 +44,9 @@ PAIRS = 1
 
 FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
+
+FEW_CATEGORIES = 10
+"""Categories of so few values have rows enough for their embeddings."""
 
 
 @dataclass(frozen=True)
@@ -166,14 +176,14 @@ class TableCodec:
         dates: columns of dates, whose parts are among the columns below, named ``<column>.<part>``.
         categorical: categorical columns, in the order of the tensor of ids.
         continuous: continuous columns, in the order of the tensor of numbers: first those of the table, then the
-            neighbours' means; the indicators of missing numbers follow.
+            features made of targets; the indicators of missing numbers follow.
         target: what is predicted.
         left_out: columns that are not used, each with the reason.
         recipe: makes features that a table does not have yet; None: there are none.
+        target_features: features made of the training rows' targets, in the order of the numbers.
         amounts: columns of text that are read as numbers with thousands separators and the like.
         csv: how the training rows' CSV file was read, as far as it was given, for later files; it does not change what
             a tensor means.
-        neighbours: training rows whose mean targets are features of the rows near them, in the order of the numbers.
     """
 
     dates: tuple[DateColumn, ...]
@@ -182,9 +192,9 @@ class TableCodec:
     target: AnyTarget
     left_out: Mapping[str, str]
     recipe: FeatureRecipe | None = None
+    target_features: tuple[TargetFeature, ...] = ()
     amounts: Mapping[str, ReadAsAmount] = field(default_factory=dict)
     csv: CsvOptions | None = field(default=None, compare=False)
-    neighbours: tuple[Neighbours, ...] = ()
 
     @classmethod
     def fit(
@@ -194,7 +204,7 @@ class TableCodec:
         target: AnyTarget,
         recipe: FeatureRecipe | None = None,
         *,
-        neighbours: bool = True,
+        target_features: bool = True,
     ) -> TableCodec:
         """Learn categories, medians, means, standard deviations and bins.
 
@@ -203,7 +213,7 @@ class TableCodec:
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
-            neighbours: whether the mean targets of the nearest training rows are features.
+            target_features: whether features are made of the targets.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
@@ -211,7 +221,8 @@ class TableCodec:
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
+            for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
         for name in _parts_of(rows.dates):
@@ -224,7 +235,7 @@ class TableCodec:
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
         codec = cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
-        return codec._with_neighbours(rows, len(columns.continuous)) if neighbours else codec
+        return codec._with_target_features(rows, columns) if target_features else codec
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -233,16 +244,18 @@ class TableCodec:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that the model sees, each part of a date by itself."""
-        names = (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
-        return tuple(dict.fromkeys(names))
+        """The columns that the model sees, each part of a date by itself, without those made of targets."""
+        own = self.continuous[: self._own]
+        return tuple(dict.fromkeys(column.name for column in (*self.categorical, *own)))
 
     @property
     def readings(self) -> dict[str, Reading]:
         """How each column of a table of text is read: as in the training rows, whatever its values look like."""
         parts = set(self.inputs) - set(self._columns)
         categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
-        continuous: dict[str, Reading] = {c.name: ReadAsNumber() for c in self.continuous if c.name not in parts}
+        continuous: dict[str, Reading] = {
+            c.name: ReadAsNumber() for c in self.continuous[: self._own] if c.name not in parts
+        }
         dates = {date.name: ReadAsDate(date.form) for date in self.dates}
         return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
 
@@ -301,7 +314,7 @@ class TableCodec:
             rows: a table, or the same completed before.
             with_target: whether the target is encoded too.
             training: whether a model is trained with these rows, so that each sees the targets of others alone in the
-                neighbours' means; the target is encoded too.
+                features made of them; the target is encoded too.
 
         Returns:
             Inputs: ids, int32 ``(rows, categorical columns)``, 0 for missing and unseen values; and numbers, float32
@@ -340,7 +353,7 @@ class TableCodec:
                 )
             if column.had_missing:
                 numbers[:, self.indicators[column.name]] = 0.0 if missing is None else missing
-        self._derive(numbers, target_values(self.target, target) if training and target is not None else None)
+        self._derive(ids, numbers, target_values(self.target, target) if training and target is not None else None)
         if filled:
             counted = ", ".join(f"{count} in {name!r}" for name, count in filled.items())
             notes.append(
@@ -390,7 +403,7 @@ class TableCodec:
             row = dict(row)
             for date in self.dates:
                 row |= date_parts_of(row[date.name], date.name, with_time=date.with_time, form=date.form)
-        ids = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
+        known = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
         for column in self.continuous[: self._own]:
@@ -404,8 +417,9 @@ class TableCodec:
             numbers.append(min(max(standardised, column.lowest), column.highest))
         numbers += [0.0] * (len(self.continuous) - self._own)
         encoded = np.array([numbers + indicators], dtype=np.float32)
-        self._derive(encoded)
-        return torch.tensor([ids], dtype=torch.int32), torch.from_numpy(encoded)
+        ids = np.array([known], dtype=np.int32)
+        self._derive(ids, encoded)
+        return torch.from_numpy(ids), torch.from_numpy(encoded)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
         """Return predictions, as ``target.prediction`` returns them, as columns in the user's terms, a row per row."""
@@ -413,77 +427,87 @@ class TableCodec:
 
     @cached_property
     def _columns(self) -> tuple[str, ...]:
-        made = {*_parts_of(self.dates), *(column.name for column in self.continuous[self._own :])}
-        return (*(name for name in self.inputs if name not in made), *(date.name for date in self.dates))
+        parts = _parts_of(self.dates)
+        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
+
+    @property
+    def made(self) -> range:
+        """Indices of the numbers that are made of targets."""
+        return range(self._own, len(self.continuous))
 
     @cached_property
     def _own(self) -> int:
         """Number of the continuous columns that are the table's own."""
-        return len(self.continuous) - sum(each.width for each in self.neighbours)
+        return len(self.continuous) - sum(each.width for each in self.target_features)
 
-    def derived(self, numbers: Tensor, changed: Sequence[int]) -> Tensor:
-        """Return numbers with the means of other neighbours where the numbers that they are near by have changed.
+    def derived(self, ids: Tensor, numbers: Tensor) -> Tensor:
+        """Return numbers with the features made of targets that rows with these ids and numbers have.
 
         Args:
+            ids: int32 ``(rows, categorical columns)``.
             numbers: as `encode` returns them, but for what has changed, float32 ``(rows, numbers)``.
-            changed: indices of the numbers that have changed.
         """
-        if not any(set(each.columns) & set(changed) for each in self.neighbours):
+        if not self.target_features:
             return numbers
         values = numbers.cpu().numpy().copy()
-        self._derive(values)
+        self._derive(ids.cpu().numpy(), values)
         return torch.from_numpy(values).to(numbers.device)
 
-    def _derive(self, numbers: Floats, targets: Floats | None = None) -> None:
-        """Fill in the neighbours' means.
+    def _derive(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
+        """Fill in the features made of targets.
 
         Args:
+            ids: int32 ``(rows, categorical columns)``.
             numbers: float32 ``(rows, numbers)``, whose first columns are the table's own.
             targets: those of the rows if a model is trained with them, ``(rows, values)``; None: they are new.
         """
         start = self._own
-        for each, (mean, sd, lowest, highest) in zip(self.neighbours, self._scales, strict=True):
-            means = each.means(numbers) if targets is None else each.out_of_fold(numbers, targets)
+        for each, (mean, sd, lowest, highest) in zip(self.target_features, self._scales, strict=True):
+            means = each.means(ids, numbers) if targets is None else each.out_of_fold(ids, numbers, targets)
             standardised = ((means - mean) / sd).astype(np.float32)
             numbers[:, start : start + each.width] = np.minimum(np.maximum(standardised, lowest), highest)
             start += each.width
 
     @cached_property
     def _scales(self) -> list[NDArray[np.float64]]:
-        """Mean, deviation, lowest and highest of the means of each of the neighbours, float64 ``(4, width)``."""
+        """Mean, deviation, lowest and highest of each column of the features, float64 ``(4, width)`` for each."""
         scales, start = [], self._own
-        for each in self.neighbours:
+        for each in self.target_features:
             columns = self.continuous[start : start + each.width]
             scales.append(np.array([[c.mean, c.sd, c.lowest, c.highest] for c in columns]).T)
             start += each.width
         return scales
 
-    def _with_neighbours(self, rows: CompleteRows, named: int) -> TableCodec:
-        """Return the codec with neighbours' means where they are of use.
-
-        Args:
-            rows: the training rows.
-            named: how many of the continuous columns are no parts of dates.
-        """
-        if len(rows.frame) < LEAST_POINTS:
-            return self
+    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns) -> TableCodec:
+        """Return the codec with features made of the targets, where they are of use: parts of dates have none."""
         targets = target_values(self.target, self.target.encode(rows.frame))
-        many = [index for index, column in enumerate(self.continuous[:named]) if len(column.bin_edges) > FEW_EDGES]
-        if targets is None or len(many) < 2:
+        if targets is None or len(targets) < LEAST_ROWS:
             return self
+        made: list[tuple[TargetFeature, list[str]]] = []
+        values = _value_names(self.target)
         numbers = np.column_stack(
             [column.standardised(_filled(rows.columns[column.name], column))[0] for column in self.continuous]
+            or [np.zeros((len(targets), 0), dtype=np.float32)]
         )
-        neighbours: list[Neighbours] = []
-        made: list[ContinuousColumn] = []
+        ids = np.column_stack(
+            [column.vocab.encode(rows.columns[column.name]) for column in self.categorical]
+            or [np.zeros((len(targets), 0), dtype=np.int32)]
+        )
+        places = range(len(columns.continuous))
+        many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
         for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:
             each = Neighbours.fit(numbers, targets, pair)
             place = " and ".join(self.continuous[index].name for index in pair)
-            names = [f"{value} near by {place} ({size})" for size in each.sizes for value in _value_names(self.target)]
-            for name, values in zip(names, each.out_of_fold(numbers, targets).T, strict=True):
-                made.append(_fit_continuous(pl.Series(name, values), "mean of the nearest training rows"))
-            neighbours.append(each)
-        return replace(self, continuous=(*self.continuous, *made), neighbours=tuple(neighbours))
+            made.append((each, [f"{value} near by {place} ({size})" for size in each.sizes for value in values]))
+        varied = [index for index in range(len(columns.categorical)) if self.cardinalities[index] > FEW_CATEGORIES]
+        if varied:
+            means = CategoryMeans.fit(ids, targets, varied, self.cardinalities)
+            made.append((means, [f"{value} by {self.categorical[at].name}" for at in varied for value in values]))
+        features: list[ContinuousColumn] = []
+        for each, names in made:
+            for name, of_rows in zip(names, each.out_of_fold(ids, numbers, targets).T, strict=True):
+                features.append(_fit_continuous(pl.Series(name, of_rows), "mean target of other rows"))
+        return replace(self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made))
 
 
 def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:

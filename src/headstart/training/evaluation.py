@@ -114,8 +114,7 @@ def evaluate(
     if temperature is None:
         temperature = 1.0
         if target is not None and target.classes and evaluated.target is not None:
-            temperature = target.temperature(evaluated.outputs, evaluated.target)
-            figures["temperature"] = temperature
+            temperature = figures["temperature"] = target.temperature(evaluated.outputs, evaluated.target)
     if metrics:
         if evaluated.target is None:
             raise ConfigError("metrics need a target, but the validation batches have no target; give metrics=[]")

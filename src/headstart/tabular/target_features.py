@@ -1,16 +1,19 @@
-"""`Neighbours`: the mean targets of the training rows that are nearest to a row in a few of its numbers.
+"""Features made of the training rows' targets: means of the nearest rows' (`Neighbours`) and of categories' targets.
 
 A smooth function learns a map with difficulty: what a house costs changes from street to street. The prices of the
-nearest training rows say it at once. A training row sees the targets of the other folds alone, never its own.
+nearest training rows say it at once. Likewise the mean of a category of few rows, of which an embedding learns little.
+
+New rows see the targets of all training rows. A training row sees those of the other folds alone, never its own: else
+a model would learn to read it off the feature, and fail on new rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -22,9 +25,10 @@ from headstart.targets.target import AnyTarget
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
-__all__ = ["LEAST_POINTS", "Neighbours", "nearest_pairs", "target_values"]
+__all__ = ["LEAST_ROWS", "CategoryMeans", "Neighbours", "TargetFeature", "nearest_pairs", "target_values"]
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float32]
+Ids: TypeAlias = NDArray[np.int32]
 
 SIZES = (4, 16, 64)
 """Numbers of neighbours whose targets are averaged."""
@@ -32,8 +36,11 @@ SIZES = (4, 16, 64)
 FOLDS = 5
 """Folds of training rows, each of which sees the targets of the others alone."""
 
-LEAST_POINTS = 500
-"""Fewer training rows are too few for neighbours."""
+LEAST_ROWS = 500
+"""Fewer training rows are too few for such features."""
+
+SHRINKAGE = 20.0
+"""Rows that the mean of all rows counts for, beside those of a category."""
 
 MOST_POINTS = 50_000
 """Training rows that are kept as neighbours, so that an artefact stays small."""
@@ -106,10 +113,11 @@ class Neighbours:
         """Number of features."""
         return len(self.sizes) * self.targets.shape[1]
 
-    def means(self, numbers: Floats) -> NDArray[np.float64]:
+    def means(self, ids: Ids, numbers: Floats) -> NDArray[np.float64]:
         """Return the features of new rows: the mean targets of the nearest training rows.
 
         Args:
+            ids: the rows' ids, ``(rows, categorical columns)``; they do not matter here.
             numbers: the rows' standardised numbers, ``(rows, numbers)``.
 
         Returns:
@@ -117,10 +125,11 @@ class Neighbours:
         """
         return _means(self._tree, self.targets.numpy(), numbers[:, list(self.columns)], self.sizes)
 
-    def out_of_fold(self, numbers: Floats, targets: Floats) -> NDArray[np.float64]:
+    def out_of_fold(self, ids: Ids, numbers: Floats, targets: Floats) -> NDArray[np.float64]:
         """Return the features of rows that a model is trained with, each row's from the targets of the other folds.
 
         Args:
+            ids: the rows' ids, ``(rows, categorical columns)``; they do not matter here.
             numbers: the rows' standardised numbers, ``(rows, numbers)``.
             targets: their targets, ``(rows, values)``.
 
@@ -130,13 +139,10 @@ class Neighbours:
         from scipy.spatial import cKDTree
 
         points = numbers[:, list(self.columns)]
-        folds = np.random.default_rng(0).permutation(len(points)) % FOLDS
         features = np.empty((len(points), self.width))
-        for fold in range(FOLDS):
-            others = np.flatnonzero(folds != fold)
-            others = others[_drawn(len(others), MOST_POINTS)]
-            tree = cKDTree(points[others])
-            features[folds == fold] = _means(tree, targets[others], points[folds == fold], self.sizes)
+        for fold, others in _folds(len(points)):
+            kept = others[_drawn(len(others), MOST_POINTS)]
+            features[fold] = _means(cKDTree(points[kept]), targets[kept], points[fold], self.sizes)
         return features
 
     @cached_property
@@ -144,6 +150,85 @@ class Neighbours:
         from scipy.spatial import cKDTree
 
         return cKDTree(self.points.numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryMeans:
+    """Mean targets of categories, shrunk towards the mean of all rows where a category has few.
+
+    **Source:** Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes" (2001), out of fold.
+
+    Attributes:
+        columns: indices of the categorical columns.
+        tables: for each of them the mean target of each id, float64 ``(ids, values)``; for id 0 that of missing values,
+            and, where none are missing, that of all rows.
+    """
+
+    columns: tuple[int, ...]
+    tables: tuple[Tensor, ...]
+
+    @classmethod
+    def fit(cls, ids: Ids, targets: Floats, columns: Sequence[int], cardinalities: Sequence[int]) -> CategoryMeans:
+        """Learn the means.
+
+        Args:
+            ids: the training rows' ids, ``(rows, categorical columns)``.
+            targets: from `target_values`, ``(rows, values)``.
+            columns: indices of the categorical columns that are used.
+            cardinalities: number of ids of every categorical column.
+        """
+        tables = (_category_means(ids[:, column], targets, cardinalities[column]) for column in columns)
+        return cls(tuple(columns), tuple(torch.from_numpy(table) for table in tables))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both hold the same means."""
+        if not isinstance(other, CategoryMeans):
+            return NotImplemented
+        same = self.columns == other.columns
+        return same and all(torch.equal(*pair) for pair in zip(self.tables, other.tables, strict=True))
+
+    def __hash__(self) -> int:
+        """Return the same for equal ones."""
+        return hash(self.columns)
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return sum(table.shape[1] for table in self.tables)
+
+    def means(self, ids: Ids, numbers: Floats) -> NDArray[np.float64]:
+        """Return the features of new rows, float64 ``(rows, columns * values)``.
+
+        Args:
+            ids: the rows' ids, ``(rows, categorical columns)``.
+            numbers: the rows' standardised numbers; they do not matter here.
+        """
+        return np.hstack([table[ids[:, column]] for column, table in zip(self.columns, self._arrays, strict=True)])
+
+    def out_of_fold(self, ids: Ids, numbers: Floats, targets: Floats) -> NDArray[np.float64]:
+        """Return the features of rows that a model is trained with, each row's from the targets of the other folds.
+
+        Args:
+            ids: the rows' ids, ``(rows, categorical columns)``.
+            numbers: the rows' standardised numbers; they do not matter here.
+            targets: their targets, ``(rows, values)``.
+        """
+        features = np.empty((len(ids), self.width))
+        for fold, others in _folds(len(ids)):
+            tables = [
+                _category_means(ids[others, column], targets[others], len(table))[ids[fold, column]]
+                for column, table in zip(self.columns, self._arrays, strict=True)
+            ]
+            features[fold] = np.hstack(tables)
+        return features
+
+    @cached_property
+    def _arrays(self) -> list[NDArray[np.float64]]:
+        return [table.numpy() for table in self.tables]
+
+
+TargetFeature: TypeAlias = Neighbours | CategoryMeans
+"""Features that are made of the training rows' targets."""
 
 
 def target_values(target: AnyTarget, encoded: Tensor) -> Floats | None:
@@ -206,6 +291,21 @@ def _means(tree: cKDTree, targets: Floats, points: Floats, sizes: tuple[int, ...
         sums = np.cumsum(targets[nearest], axis=1, dtype=np.float64)  # (points, neighbours, values)
         means[part] = sums[:, [size - 1 for size in sizes]] / np.array(sizes)[:, None]
     return means.reshape(len(points), -1)
+
+
+def _category_means(ids: Ids, targets: Floats, count: int) -> NDArray[np.float64]:
+    """Return the shrunk mean target of each id, float64 ``(ids, values)``."""
+    rows = np.bincount(ids, minlength=count)[:, None]
+    sums = np.column_stack([np.bincount(ids, column, count) for column in targets.T.astype(np.float64)])
+    means: NDArray[np.float64] = (sums + SHRINKAGE * targets.mean(0, dtype=np.float64)) / (rows + SHRINKAGE)
+    return means
+
+
+def _folds(rows: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the rows of each fold, drawn at random, and those of all others."""
+    folds = np.random.default_rng(0).permutation(rows) % FOLDS
+    for number in range(FOLDS):
+        yield np.flatnonzero(folds == number), np.flatnonzero(folds != number)
 
 
 def _drawn(rows: int, most: int) -> NDArray[np.int64]:
