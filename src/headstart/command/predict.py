@@ -73,8 +73,8 @@ def predict(
     for name in predictions.columns:
         if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    typed = out is not None and out.suffix == ".parquet"
-    _write(_as_written(learner, source, opened, typed=typed).with_columns(predictions), out)
+    own = opened.frame if out is not None and out.suffix == ".parquet" else opened.unread  # Parquet has types
+    _write(own.with_columns(predictions), out)
 
 
 def evaluate(
@@ -178,13 +178,6 @@ def _rows(learner: Any, source: Any) -> Opened:
     return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv)
 
 
-def _as_written(learner: Any, source: Any, opened: Opened, *, typed: bool) -> pl.DataFrame:
-    """Return the columns of a table as they are written there: those of a CSV file as texts, unless types are wanted."""
-    from headstart.frames.door import read_texts
-
-    return read_texts(source, "input", learner.codec.csv) if opened.untyped and not typed else opened.frame
-
-
 def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> pl.DataFrame:
     """Predictions for an image, a folder of images or a table of paths, beside its columns.
 
@@ -202,7 +195,7 @@ def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> 
         opened = _rows(learner, source)
         root = source.parent if isinstance(source, Path) else Path()
         predictions = learner.predict(opened.frame, folder=root, on_error=on_error)
-        found = _as_written(learner, source, opened, typed=not flat).with_columns(predictions)
+        found = (opened.unread if flat else opened.frame).with_columns(predictions)
     assert isinstance(found, pl.DataFrame)
     if flat and isinstance(found.schema["prediction"], pl.List):
         found = found.with_columns(pl.col("prediction").cast(pl.List(pl.String)).list.join("|"))

@@ -266,16 +266,25 @@ class Job:
             ConfigError: the training diverged.
         """
         learner.fit_plan(plan)
-        if not math.isfinite(learner.history[-1]["train_loss"]):
-            raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
+        check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner, which is called on every process and writes on the main one."""
         learner.save(out)
 
+    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of simple models on the same validation rows, by model; empty: there are none."""
+        return {}
+
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
+
+
+def check_finite(learner: Any, plan: Plan) -> None:
+    """Raise `ConfigError` if a fit diverged."""
+    if not math.isfinite(learner.history[-1]["train_loss"]):
+        raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
 
 
 def _planned(option: CommandOption) -> CommandOption:
@@ -303,7 +312,8 @@ def run(job: Job, source: Any, out: Path, given: Mapping[str, Any], *, device: s
     job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
-        report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
+        then, beside = job.next_command(learner, out), job.baselines(learner)
+        report(learner, out, seconds, then=then, baselines=beside, as_json=as_json)
 
 
 def train_command(job: Job) -> Callable[..., None]:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -278,6 +278,18 @@ class Engine:
         text = [json.dumps(value) if self.is_main else ""]
         dist.broadcast_object_list(text, src=0, device=self.device)
         return json.loads(text[0])
+
+    def tensor_from_main(self, tensor: Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return the main process's tensor on every process, on the processor.
+
+        Args:
+            tensor: the tensor; None on all processes but the main one.
+            shape: its shape.
+            dtype: its data type.
+        """
+        if tensor is None:
+            tensor = torch.zeros(tuple(shape), dtype=dtype)
+        return self.sum(tensor.to(self.device, copy=True)).cpu()
 
     def from_all(self, value: Any) -> list[Any]:
         """Return the values of all processes in rank order, on every process; they must be JSON serialisable."""

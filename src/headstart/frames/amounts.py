@@ -39,7 +39,7 @@ def amounts_in(series: pl.Series, form: AmountForm) -> pl.Series:
     """
     plain = series.cast(pl.Float64, strict=False) if form.decimal == "." else None
     if plain is not None and plain.null_count() == series.null_count():
-        return plain.fill_nan(None)
+        return pl.select(pl.when(plain.is_finite()).then(plain)).to_series().alias(series.name)
     point, comma = re.escape(form.decimal), re.escape("," if form.decimal == "." else ".")
     texts = series.str.replace_all(SIGNS, " ").str.strip_chars().str.replace(r"^[−–]", "-")
     texts = texts.str.replace(r"^\((.*)\)$", "-$1").str.replace(r"^([^-]+)-$", "-$1")

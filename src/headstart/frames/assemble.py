@@ -210,11 +210,17 @@ def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:
     if engine.world_size == 1:
         return codec
     tensors: dict[str, Tensor] = {}
-    record = to_json(codec, tensors, kind=kind)
-    lists = {name: (str(tensor.dtype).removeprefix("torch."), tensor.tolist()) for name, tensor in tensors.items()}
-    record, lists = engine.from_main([record, lists])
-    tensors = {name: torch.tensor(values, dtype=getattr(torch, dtype)) for name, (dtype, values) in lists.items()}
-    shared: CodecT = from_json(kind, record, tensors)
+    record, layouts = engine.from_main(
+        [
+            to_json(codec, tensors, kind=kind),
+            {name: [list(part.shape), str(part.dtype).removeprefix("torch.")] for name, part in tensors.items()},
+        ]
+    )
+    parts = {
+        name: engine.tensor_from_main(tensors[name] if engine.is_main else None, shape, getattr(torch, dtype))
+        for name, (shape, dtype) in layouts.items()
+    }
+    shared: CodecT = from_json(kind, record, parts)
     return shared
 
 

@@ -58,6 +58,9 @@ DECIMAL_COMMA = rf"^{COMMA_NUMBER.pattern}$"
 COMMA_OR_WHOLE = rf"{DECIMAL_COMMA}|^\s*[+-]?(\d+|\d{{1,3}}(\.\d{{3}})+)([eE][+-]?\d+)?\s*$"
 BLANK_LINE = re.compile(rb"^[ \t]*\r?\n", re.MULTILINE)
 
+WINDOWS = {"mac_cyrillic": "cp1251", "iso8859_5": "cp1251", "mac_greek": "cp1253", "iso8859_7": "cp1253"}
+"""Encodings of the same letters by which files are written nowadays, of those that look alike in short texts."""
+
 WORDS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", "::": "'::'"}
 
 
@@ -67,10 +70,10 @@ class CsvOptions(Value):
 
     Attributes:
         separator: what stands between fields, one character or several; ``tab`` for a tab. None: by the file.
-        decimal: decimal mark of numbers: ``"."`` or ``","``. None: by the file.
+        decimal: decimal mark of numbers, a point or a comma. None: by the file.
         encoding: a name that Python knows, such as ``latin-1``. None: by the file.
-        null_values: texts that mean a missing value in every column, besides an empty cell. None: NA, N/A, NaN, nan,
-            NULL and null among numbers and dates; in columns of text they remain texts. Example: ``?,-``.
+        null_values: texts that mean a missing value in every column, besides an empty cell, such as ``?,-``. None: NA,
+            N/A, NaN, nan, NULL and null among numbers and dates, while texts remain.
         header: whether the first row holds the columns' names. None: by the file.
         names: names of the columns, in order, of a file without a header. Example: ``user,item,rating,time``.
         skip: number of lines before the header, such as a title, to leave out.
@@ -284,7 +287,7 @@ def _encoding_of(sample: bytes, *, whole: bool) -> str:
         letters = [letter for letter in str(guess) if letter.isalpha() and ord(letter) > 127]
         latin = sum("LATIN" in unicodedata.name(letter, "") for letter in letters)
         if letters and latin < len(letters) / 2:
-            return guess.encoding
+            return WINDOWS.get(guess.encoding, guess.encoding)
     with contextlib.suppress(UnicodeDecodeError):
         sample.decode("cp1252")
         return "cp1252"

@@ -44,8 +44,8 @@ _ISO_TEXT = (
     r"([1-9][0-9]{3}-[0-9]{2}-[0-9]{2})"
     r"(?:[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9])(:[0-5][0-9](?:\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
-"""A date, with or without a time, its seconds, and its offset from UTC. One pattern serves columns and single values, so
-that both read the same."""
+"""A date, with or without a time, its seconds, and its offset from UTC. One pattern serves columns and single values,
+so that both read the same."""
 
 _ISO_VALUE = re.compile(_ISO_TEXT)
 _ISO_COLUMN = f"^{_ISO_TEXT}$"
@@ -366,5 +366,6 @@ def _other_clock(name: str, form: DateForm, got: str) -> DataError:
             f" but got {got}: give such texts, or train on a column with one time zone"
         )
     return DataError(
-        f"column {name!r}: the training rows have the time zone {form.zone}, but got {got}, which has none: add its zone"
+        f"column {name!r}: the training rows have the time zone {form.zone}, but got {got}, which has none: add its"
+        " zone"
     )

@@ -20,7 +20,7 @@ from headstart.frames.dates import checked_format
 from headstart.frames.files import Query, Read, is_file, read_file, read_query
 from headstart.frames.missing_texts import MISSING_TEXTS
 from headstart.frames.readings import ReadAsDate, ReadAsText, Reading, read_columns, settle
-from headstart.frames.rows import clean_text, frame_of_rows, series_of
+from headstart.frames.rows import clean_text, frame_of_rows, series_of, types_in
 
 __all__ = [
     "Opened",
@@ -55,15 +55,15 @@ class Opened:
 
     Attributes:
         frame: its rows.
+        unread: its rows as they are written: for a file of text, all columns are text.
         readings: how its columns of text were read, by column.
         categories: columns that the table itself declares as categories, whatever they hold.
-        untyped: whether it is a file of text, whose columns are all text.
     """
 
     frame: pl.DataFrame
+    unread: pl.DataFrame
     readings: Mapping[str, Reading]
     categories: frozenset[str] = frozenset()
-    untyped: bool = False
 
 
 def read_table(
@@ -106,10 +106,10 @@ def open_table(
 ) -> Opened:
     """Read any table as a polars frame, and settle what its columns of text hold.
 
-    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its columns
-    hold is settled by all their values. In other tables text is text, except that columns in which every value is a
-    date become dates. A column of several types, which no column of a frame can be, comes out with the type Object, so
-    that it stops only what uses it.
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its
+    columns hold is settled by all their values. In other tables text is text, except that columns in which every value
+    is a date become dates. A column of several types, which no column of a frame can be, comes out with the type
+    Object, so that it stops only what uses it.
 
     Args:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
@@ -150,9 +150,10 @@ def open_table(
         (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
         warn(
             f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
-            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
+            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
+            " csv=CsvOptions(null_values=[])"
         )
-    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source), untyped)
+    return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
 
 
 def _words_in(texts: pl.Series) -> list[str]:
@@ -242,7 +243,7 @@ def _read_column(source: Table, column: str) -> pl.Series:
 
 
 def _with_named_intervals(source: Table) -> Table:
-    """Return a pandas table with intervals, such as those of ``pd.cut``, by their names, and periods by their starts."""
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by name, and periods by their start."""
     changed = {}
     for name, dtype in source.dtypes.items():
         categories = getattr(dtype, "categories", None)
@@ -445,7 +446,7 @@ def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Seque
 
 
 def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
-    """Raise `DataError` if a table lacks a column.
+    """Raise `DataError` if a table lacks a column that is used, or cannot read it.
 
     Args:
         frame: the table.
@@ -453,11 +454,17 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
         what: start of the message: name of the table or of the function that needs the columns.
 
     Raises:
-        DataError: a column is missing; the message names it and the closest existing name.
+        DataError: a column is missing; the message names it and the closest existing name. Or it holds values of
+            several types.
     """
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
+        if frame.schema[name] == pl.Object:
+            raise DataError(
+                f"{what}: column {name!r} holds values of several types ({types_in(frame[name])}); make them one, such as"
+                f" df[{name!r}].astype(str)"
+            )
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartError
+from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, read_csv
 from headstart.frames.rows import frame_of_rows
@@ -134,7 +134,7 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
                 advice = f"give a query as well, Query({source!r}, 'SELECT ...')"
             raise DataError(f"{name}: {source} is no path: {advice}")
         return _read_path(expanded(source), name, way)
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise DataError(f"{name}: {_shown(source)} cannot be read: {_first_line(error)}") from error
@@ -167,7 +167,7 @@ def read_query(query: Query, name: str) -> pl.DataFrame:
             return pl.read_database_uri(query.sql, uri)
         except ImportError as error:
             raise ConfigError(f"{shown} needs the package connectorx: pip install 'headstart[database]'") from error
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise DataError(f"{name}: the query on {shown} failed: {_first_line(error)}") from error
@@ -317,7 +317,7 @@ def _by_content(source: Path | bytes) -> str:
                     return ".xlsx" if "xl/workbook.xml" in archive.namelist() else ".zip"
             return ending
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return ".jsonl" if re.match(rb'\{\s*("|\})', text) else ".json" if re.match(rb"\[\s*(\{|\])", text) else ""
+    return ".json" if re.match(rb'\{\s*("|\})|\[\s*(\{|\])', text) else ""
 
 
 def _start(source: Path | bytes) -> bytes:
@@ -353,7 +353,7 @@ def _unpacked(
             with pa.input_stream(pa.BufferReader(content), compression="zstd") as stream:
                 return bytes(stream.read())
         return _member(content, label, inner)
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except Exception as error:
         raise DataError(
@@ -437,7 +437,7 @@ def _read_book(source: Path | bytes, label: str, sheet: str | None) -> pl.DataFr
     names = book.sheet_names
     if sheet is not None and sheet not in names:
         raise DataError(f"{label}: there is no sheet {sheet!r}; there are: {', '.join(names)}")
-    frame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
+    frame: pl.DataFrame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
 
 

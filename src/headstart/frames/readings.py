@@ -1,9 +1,9 @@
 """How text is read: as text, whole numbers, numbers, true or false, or dates. Files of text have nothing else.
 
 What a column is, is settled once, from all of its values (`settle`), and kept by the codec: later tables are read by
-its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers 1
-and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it says
-which value in which row it is.
+its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers
+1 and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it
+says which value in which row it is.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def by_default(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
             if dtype in (pl.Date, pl.Datetime) and frame[name].drop_nulls().n_unique() > 1:
                 latest = by_time(name, fraction=fraction)(frame)
                 if len(latest.train) >= len(latest.valid):
-                    start = frame[name][latest.valid].min()
+                    start = str(frame[name][latest.valid].min())
                     note = (
                         f"validation rows are the latest by {name!r}: {len(latest.valid):,} of {len(frame):,}, from"
                         f" {start} on; split=, or --time and --valid-where on the command line, choose others"

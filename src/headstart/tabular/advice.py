@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
 
+from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
 from headstart.tabular.columns import SortedColumns
 
-__all__ = ["leak_notes", "unused_columns"]
+__all__ = ["check_target", "leak_notes", "unused_columns"]
 
 NEARLY = 0.9
 """Share of the values of a text column that are numbers, from which on it is taken for a column of numbers."""
@@ -25,16 +26,17 @@ ORDER = 0.9995
 """Rank correlation from which on a column tells the target."""
 
 
-def unused_columns(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
+def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Collection[str] = ()) -> list[str]:
     """Return a line for each column that is left out although nobody excluded it, and for text that is nearly numbers.
 
     Args:
         train: training rows.
         columns: what their columns are taken as.
+        elsewhere: columns that serve otherwise, such as for features or the choice of rows.
     """
     lines = []
     for name, reason in columns.left_out.items():
-        if reason != "excluded":
+        if reason != "excluded" and name not in elsewhere:
             advice = _number_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():
@@ -42,6 +44,13 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
         if advice:
             lines.append(f"column {name!r} is taken as categories, but {advice}")
     return lines
+
+
+def check_target(series: pl.Series) -> None:
+    """Raise `DataError` if a target of text is numbers as people write them, of which each would become a class."""
+    advice = _number_advice(series)
+    if advice:
+        raise DataError(f"target {series.name!r} is text, but {advice}; target_kind='label' takes them as classes")
 
 
 def _number_advice(series: pl.Series) -> str:
@@ -55,6 +64,9 @@ def _number_advice(series: pl.Series) -> str:
     numbers = form_of_amounts(texts)[1]
     read = len(numbers) - numbers.null_count()
     if read < NEARLY * len(texts):
+        return ""
+    plain = texts.cast(pl.Float64, strict=False).null_count() == 0
+    if plain or texts.str.contains(r"^[+-]?0[0-9]").any():  # texts by their owner's will, or codes
         return ""
     other = texts.filter(numbers.is_null())
     shown = f"; {other[0]!r} is not, and would be missing" if len(other) else f", such as {texts[0]!r}"
@@ -117,7 +129,7 @@ def _tells_class(pair: pl.DataFrame) -> bool:
     if (column.dtype.is_numeric() or column.dtype.is_temporal()) and column.n_unique() * 5 > len(pair):
         ordered = pair.sort("column")["target"]
         changes = int((ordered != ordered.shift(1)).sum())
-        return changes <= len(share) - 1 + 0.005 * rarest
+        return bool(changes <= len(share) - 1 + 0.005 * rarest)
     if column.n_unique() * 5 > len(pair):
         return False
     most = pair.group_by("column", "target").len().group_by("column").agg(pl.col("len").max())["len"].sum()

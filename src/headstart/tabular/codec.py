@@ -221,7 +221,8 @@ class TableCodec:
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
+            for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
         for name in _parts_of(rows.dates):
@@ -506,9 +507,7 @@ class TableCodec:
         for each, names in made:
             for name, of_rows in zip(names, each.out_of_fold(ids, numbers, targets).T, strict=True):
                 features.append(_fit_continuous(pl.Series(name, of_rows), "mean target of other rows"))
-        return replace(
-            self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made)
-        )
+        return replace(self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made))
 
 
 def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:

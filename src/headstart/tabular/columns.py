@@ -2,7 +2,7 @@
 
 1. A column that the user names as categorical, continuous or dates is taken as such.
 2. A column without a name, without values, or with the same value in every row, is left out. A column that the table
-   declares as categories (pandas' ``category``, polars' ``Categorical`` and ``Enum``) is categorical, whatever it holds.
+   declares as categories (pandas' ``category``, polars' ``Categorical`` and ``Enum``) is categorical, whatever it has.
 3. Dates, with or without times of day, are dates: they become their parts.
 4. Text, booleans and categories are categorical; text that differs in most rows is left out.
 5. Numbers are continuous: years, counts and distances that training has not seen lie between or beyond those that it
@@ -27,6 +27,7 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.frames.dates import as_moments, has_time
 from headstart.frames.door import check_columns
 from headstart.frames.readings import Reading, texts_as_numbers
+from headstart.frames.rows import types_in
 
 __all__ = ["SortedColumns", "sort_columns"]
 
@@ -65,12 +66,14 @@ class SortedColumns:
         continuous: reasons by column.
         dates: reasons by column.
         left_out: reasons by column.
+        declared: columns that the table declares as categories, so that fractions are names there, too.
     """
 
     categorical: dict[str, str]
     continuous: dict[str, str]
     dates: dict[str, str]
     left_out: dict[str, str]
+    declared: frozenset[str] = frozenset()
 
 
 def sort_columns(
@@ -106,11 +109,12 @@ def sort_columns(
         if isinstance(names, str):
             raise ConfigError(f"{argument} must be a list of columns; got the text {names!r}: write [{names!r}]")
     every = [name for names in named.values() for name in names]
-    check_columns(frame, every, "categorical, continuous, dates and exclude")
+    used = [name for name in every if name not in exclude or name not in frame.columns]
+    check_columns(frame, used, "categorical, continuous, dates and exclude")
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
-    columns = SortedColumns({}, {}, {}, {})
+    columns = SortedColumns({}, {}, {}, {}, frozenset(declared))
     for name in frame.columns:
         series = frame[name]
         if name in exclude:
@@ -151,7 +155,8 @@ def _kind_of(series: pl.Series, *, declared: bool) -> tuple[str, str]:
     if dtype in (pl.Date, pl.Datetime):
         return "dates", "dates" if dtype == pl.Date else "dates with a time of day"
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)):
-        return "left_out", f"holds {dtype}; convert it to use it"
+        held = f"values of several types ({types_in(series)})" if dtype == pl.Object else dtype
+        return "left_out", f"holds {held}; convert it to use it"
     distinct = values.n_unique()
     if distinct == 1 and len(values) == len(series):
         return "left_out", f"the same value ({values[0]!r}) in all training rows"
@@ -207,8 +212,8 @@ def _check_dates(series: pl.Series, reading: Reading | None) -> None:
     if formats:
         one, other = formats[:2]
         raise DataError(
-            f"column {series.name!r} may have the day or the month first, as in {series.drop_nulls()[0]!r}: say which by"
-            f" date_format={one!r} or date_format={other!r}"
+            f"column {series.name!r} may have the day or the month first, as in {series.drop_nulls()[0]!r}: say which"
+            f" by date_format={one!r} or date_format={other!r}"
         )
     as_moments(series, with_time=has_time(series))
 

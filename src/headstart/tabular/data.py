@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default
-from headstart.tabular.advice import leak_notes, unused_columns
+from headstart.tabular.advice import check_target, leak_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -28,6 +29,7 @@ from headstart.tabular.target_features import target_values
 from headstart.targets.fit import KindOption, fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
+from headstart.training.settings import Plan
 
 __all__ = [
     "TabularData",
@@ -36,8 +38,18 @@ __all__ = [
     "repeated_rows",
     "suggested_batch_size",
     "suggested_epochs",
+    "suggested_plan",
     "table_loader",
 ]
+
+FEWEST_ROWS = 50
+"""Training rows of which a part is left out to end a fit in time, where there are no validation rows."""
+
+RATE = 0.003
+"""Top learning rate of a table's network."""
+
+MOST_STEPS = 3000
+"""Steps after which a fit that could still gain ends, to within an epoch."""
 
 EVALUATION_BATCH = 4096
 """Rows per batch when nothing is learnt: more than in training, since no gradients are kept."""
@@ -53,8 +65,8 @@ class TabularSettings(DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015 day
-            or month may come first. Example: ``%m/%d/%Y``.
+        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+            day or month may come first. Example: ``%m/%d/%Y``.
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
         exclude: columns not to use.
@@ -193,6 +205,9 @@ class TabularData(Data):
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
+            if settings.target_kind != "label":
+                for name in targets:
+                    check_target(train[name])
             fitted = fit_target(
                 train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
                 quantiles=settings.quantiles, declared=opened.categories,
@@ -202,7 +217,7 @@ class TabularData(Data):
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
-            _warn_of_unused(train, columns, targets)
+            _warn_of_unused(train, columns, targets, recipe, settings.where)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
@@ -283,9 +298,16 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
             )
 
 
-def _warn_of_unused(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str]) -> None:
+def _warn_of_unused(
+    train: pl.DataFrame,
+    columns: SortedColumns,
+    targets: Sequence[str],
+    recipe: FeatureRecipe | None,
+    where: str | None,
+) -> None:
     """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
-    lines = unused_columns(train, columns)
+    used = {*(() if recipe is None else recipe.inputs), *re.findall(r"\w+", where or "")}
+    lines = unused_columns(train, columns, elsewhere=used)
     if lines:
         warn("\n".join(lines))
     for name in targets:
@@ -315,24 +337,45 @@ def repeated_rows(
 
 
 def suggested_batch_size(rows: int) -> int:
-    """Return a power of two, 16 to 256, that gives an epoch 100 steps or more where there are enough rows.
+    """Return a power of two, 16 to 256: 128 from 1,200 rows on, 256 from 25,600 on; fewer for fewer rows.
+
+    On small tables a step takes about as long for 128 rows as for 16, and the fit can take as many epochs as it needs.
 
     Args:
         rows: number of training rows.
     """
-    return max(16, min(256, 1 << (max(1, rows // 100).bit_length() - 1)))
+    return 256 if rows >= 25_600 else max(16, min(128, 1 << (max(1, rows // 9).bit_length() - 1)))
 
 
 def suggested_epochs(steps: int) -> int:
     """Return the number of epochs that makes 3,000 steps, but 3 to 10; up to 60 where 10 do not even make 1,000.
 
-    Our own rule of thumb: a large table's days or customers are learnt by heart after a few epochs of one cycle, small
-    tables need the steps (docs/tables.md).
+    Our own rule of thumb for one cycle, whose length must be known in advance: a large table's days or customers are
+    learnt by heart after a few epochs, small tables need the steps (docs/tables.md).
 
     Args:
         steps: steps per epoch.
     """
     return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
+
+
+def suggested_plan(steps: int, *, validated: bool) -> Plan:
+    """Return how long and how fast to train.
+
+    The fit ends when rows that do not train no longer gain, as noisy tables want after a hundred steps and others after
+    two thousand; patience is that of 1,000 steps, but 3 to 10 epochs. Where three epochs already are more steps than
+    that, or there are too few rows to leave some out, it is one cycle.
+
+    Args:
+        steps: steps per epoch.
+        validated: whether there are validation rows, or enough training rows to leave some out.
+    """
+    if not validated or steps > MOST_STEPS // 3:
+        return Plan(lr=RATE, epochs=suggested_epochs(steps))
+    return Plan(
+        lr=RATE, epochs=min(200, -(-MOST_STEPS // steps)), schedule="constant",
+        patience=max(3, min(10, -(-1000 // steps))),
+    )  # fmt: skip
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
@@ -344,6 +387,16 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
     rows = codec.complete(frame)
     encoded = codec.encode(rows, with_target=with_target)
     unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
+    for name in [name for name, count in unseen.items() if count == len(frame) > 1]:
+        del unseen[name]
+        (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
+        values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
+        warnings.warn(
+            f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
+            f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
         warnings.warn(
@@ -477,12 +530,10 @@ def _with_target_hidden(
 
     features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
     made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
-    return Rows(
-        *(
-            part.drop(recipe.outputs)
-            .join(made, on=ROW, how="left", maintain_order="left")
-            .select(name for name in part.columns if name != ROW)
-            for part in (rows.train, valid)
-        ),
-        rows.note,
+    train_rows, valid_rows = (
+        part.drop(recipe.outputs)
+        .join(made, on=ROW, how="left", maintain_order="left")
+        .select(name for name in part.columns if name != ROW)
+        for part in (rows.train, valid)
     )
+    return Rows(train_rows, valid_rows, rows.note)

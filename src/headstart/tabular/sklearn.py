@@ -77,6 +77,7 @@ class TabularParameters(TypedDict, total=False):
     batch_norm: bool
     norm_first: bool
     straight: bool
+    input_scale: bool
     dropout: float | Sequence[float]
     category_dropout: float
     embedding_dropout: float
@@ -294,7 +295,7 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
 
 
 def _class_weight(class_weight: Any, classes: NDArray[Any]) -> Any:
-    """Return the weight of each class by its index, which is what is learnt; 1 where none is given, as scikit-learn does.
+    """Return the weight of each class by its index, which is what is learnt; 1 where none is given.
 
     Raises:
         ConfigError: there is no such class.

@@ -119,11 +119,11 @@ class ClassifierLearner(ApplicationLearner):
 
     def probabilities_of_one(self, row: str | Mapping[str, Any]) -> Tensor:
         """Return probabilities for one text, or a row as a dictionary, by the shortest path: ``(1, classes)``."""
-        tokens, lengths = self.codec.encode_one(row)
+        inputs = self.codec.encode_one(row)
         device = self.engine.device
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
-            return self.prediction(self.model(tokens.to(device), lengths.to(device))[0])
+            return self.prediction(self.model(*(part.to(device) for part in inputs))[0])
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -21,6 +21,7 @@ from headstart.text.corpus import Corpus, Texts, count_tokens
 from headstart.text.pretrained import read_codec
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokenizing import AnyTokenizer, TokenizerName, choose_tokenizer
+from headstart.text.tokens import Tokenized
 from headstart.text.vocabulary import Vocabulary
 from headstart.training.loaders import Data
 
@@ -142,6 +143,7 @@ def fit_codec(
     target: ClassTarget | None = None,
     characters: int | None = None,
     engine: Engine,
+    complete: Callable[[TextCodec, Tokenized], TextCodec] | None = None,
 ) -> tuple[TextCodec, Corpus]:
     """Learn a codec from training texts, and encode them by it: one pass, or two with subwords.
 
@@ -153,34 +155,28 @@ def fit_codec(
         target: fitted on the same rows; None for a language model.
         characters: number of characters of all texts; None: counted if ``texts`` is a list, else unknown.
         engine: whose main process's codec counts.
+        complete: adds to the codec what is learnt from the tokens besides the vocabulary; None: nothing.
 
     Raises:
         ConfigError: the tokenizer is unknown, or needs a package that is not installed.
     """
     tokenizer = choose_tokenizer(settings.tokenizer, texts, size=settings.max_vocab, marks=marks)
-
-    def codec(vocabulary: Vocabulary) -> TextCodec:
-        fitted = TextCodec(
-            tuple(columns),
-            tuple(marks),
-            tokenizer,
-            vocabulary,
-            settings.backward,
-            target,
-            csv=later_options(settings.csv),
-        )
-        return share(fitted, TextCodec, engine)
-
-    if settings.vocabulary is not None:
-        known = codec(settings.vocabulary)
-        return known, known.encode_texts(texts, workers=settings.workers, characters=characters)
     characters = total_characters(texts) if characters is None else characters
     counted = count_tokens(texts, tokenizer, workers=settings.workers, characters=characters)
-    if tokenizer.words is not None:
-        learnt = codec(Vocabulary(tokenizer.words))
+    if settings.vocabulary is not None:
+        vocabulary = settings.vocabulary
+    elif tokenizer.words is not None:
+        vocabulary = Vocabulary(tokenizer.words)
     else:
         limits = {"min_freq": settings.min_freq, "max_vocab": settings.max_vocab}
-        learnt = codec(Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits))
+        vocabulary = Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits)
+    learnt = TextCodec(
+        tuple(columns), tuple(marks), tokenizer, vocabulary, settings.backward, target,
+        csv=later_options(settings.csv),
+    )  # fmt: skip
+    if complete is not None:
+        learnt = complete(learnt, counted.tokenized())
+    learnt = share(learnt, TextCodec, engine)
     corpus = counted.corpus(learnt.vocabulary)
     return learnt, corpus.reverse() if learnt.backward else corpus
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Unpack
 
 import polars as pl
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.paths import expanded
 from headstart.core.values import Range
-from headstart.frames.assemble import assemble, rows_of
+from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.labels import split_labels
@@ -21,8 +22,7 @@ from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, train_on_all
 from headstart.targets.fit import fit_target
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
-from headstart.text.corpus import Corpus
+from headstart.text.codec import Columns, EncodedTexts, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus_data import (
     EVALUATION_BATCH,
     CorpusData,
@@ -33,7 +33,10 @@ from headstart.text.corpus_data import (
     reading_of_start,
 )
 from headstart.text.folders import find_texts, read_texts, split_files
+from headstart.text.linear import fit_linear
 from headstart.text.loaders import BucketLoader
+from headstart.text.tokens import Tokenized
+from headstart.text.word_vectors import usual_vectors
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
@@ -50,11 +53,16 @@ class TextSettings(CorpusSettings):
             direction are used.
         separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
             class, and a list of them several.
+        linear: solve a linear path of words, pairs of words and pieces of words, which the network starts from.
+        word_vectors: pretrained vectors of words for the linear path: ``"auto"``: those of the data set
+            ``word-vectors`` if it has been fetched; ``"none"``; or a folder like that of the data set.
     """
 
     batch_size: Annotated[int, Range(low=1)] = 32
     class_weight: ClassWeight | None = None
     separator: str | None = None
+    linear: bool = True
+    word_vectors: str | Path = "auto"
 
 
 class TextDataOptions(CorpusOptions, total=False):
@@ -62,6 +70,8 @@ class TextDataOptions(CorpusOptions, total=False):
 
     class_weight: ClassWeight | None
     separator: str | None
+    linear: bool
+    word_vectors: str | Path
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -126,24 +136,43 @@ class TextData(CorpusData):
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
-        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[Corpus]]:
+        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[EncodedTexts]]:
             target = fit_target(train, [label], kind="label")
-            texts = [texts_of(train, columns, marks)]
-            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
-            learnt = replace(learnt, separator=settings.separator)
-            return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
+            encoded = target.encode(train)
+            held_out: Tensor | None = None
+            notes: list[str] = []
 
-        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
+            def with_linear(codec: TextCodec, texts: Tokenized) -> TextCodec:
+                nonlocal held_out
+                vectors = usual_vectors(settings.word_vectors, notes)
+                weight = row_weights(train, encoded, None, settings.class_weight, target)
+                path, held_out = fit_linear(texts, target, encoded, weight, vectors)
+                return replace(codec, linear=path)
+
+            learnt, corpus = fit_codec(
+                [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
+                engine=engine, complete=with_linear if settings.linear else None,
+            )  # fmt: skip
+            if held_out is not None:
+                held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
+            learnt = replace(learnt, separator=settings.separator)
+            inputs = EncodedTexts(corpus, held_out)
+            return learnt, Encoded(inputs=inputs, target=encoded, notes=(*learnt.notes(corpus), *notes))
+
+        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[EncodedTexts]:
             return known.encode(part, with_target=True, workers=settings.workers)
 
+        if settings.codec is not None:
+            check_settled(settings, ("linear", "word_vectors"))
         known = None if settings.codec is None else _checked_codec(settings.codec, columns, label)
         assembled = assemble(rows, fit, encode, codec=known)
-        codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
+        codec, inputs, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
-            corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
-        )
+            inputs.corpus, encoded, weights, linear=inputs.linear, batch_size=settings.batch_size, shuffle=True,
+            seed=settings.seed, engine=engine,
+        )  # fmt: skip
         valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
             train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
@@ -205,8 +234,11 @@ def text_loader(
     return _evaluation_loader(codec.encode(rows, with_target=with_target, workers=workers), engine)
 
 
-def _evaluation_loader(part: Encoded[Corpus], engine: Engine) -> BucketLoader:
-    return BucketLoader(part.inputs, part.target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+def _evaluation_loader(part: Encoded[EncodedTexts], engine: Engine) -> BucketLoader:
+    return BucketLoader(
+        part.inputs.corpus, part.target, linear=part.inputs.linear, batch_size=EVALUATION_BATCH, shuffle=False,
+        engine=engine,
+    )  # fmt: skip
 
 
 def _checked_codec(codec: TextCodec, columns: tuple[str, ...], label: str) -> TextCodec:

@@ -172,10 +172,13 @@ class TextDesign(EncoderDesign):
             seed: of the weights.
         """
         with seeded(seed):
-            return TextClassifier(
+            network = TextClassifier(
                 self.encoder(codec), codec.label.outputs, hidden=self.head_hidden, bptt=self.bptt,
                 max_length=self.max_length,
             )  # fmt: skip
+        if codec.linear is not None:
+            network.start_at_zero()
+        return network
 
 
 def suggested_dropout(tokens: int | None) -> float:

@@ -125,7 +125,7 @@ class TextEnsemble:
         with reading(folder):
             ensemble = cls(
                 [
-                    MEMBERS[member["application"]].restored(member, _part(tensors, f"{number}."), folder, engine)
+                    MEMBERS[member["application"]].restored(member, _part(tensors, number), folder, engine)
                     for number, member in enumerate(record["members"])
                 ]
             )
@@ -136,5 +136,11 @@ class TextEnsemble:
         return {metric.name: metric(prediction, target) for metric in self.learners[0].metrics}
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """Return a member's weights under their own names, and the tensors of all codecs."""
+    prefix = f"{number}."
+    return {
+        name.removeprefix(prefix): part
+        for name, part in tensors.items()
+        if not name[0].isdigit() or name.startswith(prefix)
+    }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.text.codec import TextCodec
-from headstart.text.vocabulary import UNKNOWN_ID
+from headstart.text.tokens import UNKNOWN
 
 __all__ = ["Explanation", "explain"]
 
@@ -77,13 +77,15 @@ def explain(
 ) -> Explanation:
     """Return each word's contribution: the decrease of the log-odds when ``<unk>`` stands in its place.
 
+    The linear path knows nothing of ``<unk>``, so that the word and its pieces are missing there.
+
     The model reads the text once for each word, so that a long text takes a while.
 
     **Source:** Li et al., "Understanding Neural Networks through Representation Erasure" (2016), who erase the word's
     vector; ``<unk>`` is a word that a language model has met.
 
     Args:
-        model: a classifier of texts, called as ``model(tokens, lengths)``; left in evaluation mode.
+        model: a classifier of texts, called as ``model(*codec.encode_one(text))``; left in evaluation mode.
         codec: the model's codec.
         text: one text, or a row as a dictionary.
         of: the class; None: the likeliest.
@@ -93,27 +95,22 @@ def explain(
     Raises:
         ConfigError: there is no such class.
     """
-    tokens, length = (part.to(device) for part in codec.encode_one(text))
-    time = tokens.shape[1]
+    words = codec.words(text)
     exclusive = codec.label.kind == "label"
     model.eval()
     with torch.no_grad():
-        outputs = model(tokens, length)[0] / temperature
+        outputs = model(*(part.to(device) for part in codec.encode_words([words])))[0] / temperature
         probabilities = codec.label.prediction(outputs)[0].tolist()
         index = _index_of(codec, of, probabilities)
         whole = float(_log_odds(outputs, index, exclusive=exclusive))
         contributions: list[float] = []
-        for start in range(1, time - 1, WORDS_AT_ONCE):
-            words = torch.arange(start, min(start + WORDS_AT_ONCE, time - 1), device=device)
-            changed = tokens.repeat(len(words), 1)  # (words, time)
-            changed[torch.arange(len(words), device=device), words] = UNKNOWN_ID
-            outputs = model(changed, length.repeat(len(words)))[0] / temperature
+        for start in range(0, len(words), WORDS_AT_ONCE):
+            places = range(start, min(start + WORDS_AT_ONCE, len(words)))
+            changed = codec.encode_words([[*words[:place], UNKNOWN, *words[place + 1 :]] for place in places])
+            outputs = model(*(part.to(device) for part in changed))[0] / temperature
             without = _log_odds(outputs, index, exclusive=exclusive)
             contributions += [whole - odds for odds in without.tolist()]
-    words_read = codec.vocabulary.decode(tokens[0].tolist())[1:-1]
-    if codec.backward:
-        words_read, contributions = words_read[::-1], contributions[::-1]
-    return Explanation(codec.label.classes[index], probabilities[index], tuple(words_read), tuple(contributions))
+    return Explanation(codec.label.classes[index], probabilities[index], tuple(words), tuple(contributions))
 
 
 def _index_of(codec: TextCodec, of: Any, probabilities: list[float]) -> int:

@@ -225,5 +225,5 @@ class LanguageModelData(CorpusData):
 
 def language_model_loader(codec: TextCodec, rows: pl.DataFrame, engine: Engine) -> StreamLoader:
     """Return all rows of a frame as streams, to evaluate a language model on."""
-    corpus = codec.encode(rows).inputs
+    corpus = codec.encode_texts([codec.texts(rows)])
     return StreamLoader(corpus, batch_size=EVALUATION_BATCH, bptt=72, shuffle=False, engine=engine)

@@ -98,7 +98,7 @@ def read_pretrained(folder: str | Path) -> Pretrained:
             " headstart train language-model"
         )
     with reading(path):
-        codec: TextCodec = from_json(TextCodec, record["codec"])
+        codec: TextCodec = from_json(TextCodec, {**record["codec"], "linear": None})
         sizes = {size: int(record["design"][size]) for size in SIZES}
         encoder = {name.removeprefix(ENCODER): part for name, part in tensors.items() if name.startswith(ENCODER)}
         if len(encoder[EMBEDDING]) != len(codec.vocabulary):
@@ -112,5 +112,5 @@ def write_encoder(folder: Path, codec: TextCodec, sizes: Mapping[str, int], enco
     Raises:
         ArtifactError: the folder cannot be written, or holds other files.
     """
-    record = {"codec": to_json(codec), "design": {size: sizes[size] for size in SIZES}}
+    record = {"codec": to_json(replace(codec, linear=None)), "design": {size: sizes[size] for size in SIZES}}
     write_folder(folder, "encoder", record, {f"{ENCODER}{name}": tensor for name, tensor in encoder.items()})

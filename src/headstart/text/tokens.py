@@ -67,6 +67,14 @@ class Tokenized:
     ids: NDArray[np.int32]
     lengths: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[str]]) -> Tokenized:
+        """Return texts that are already cut into tokens."""
+        numbers: dict[str, int] = {}
+        ids = [numbers.setdefault(token, len(numbers)) for text in texts for token in text]
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        return cls(list(numbers), np.array(ids, dtype=np.int32), lengths)
+
 
 class Tokenizer(Protocol):
     """What cuts texts into tokens: words or parts of words."""

@@ -59,9 +59,12 @@ class TransformerDesign(Value):
         with seeded(seed):
             backbone = self._backbone() if backbone is None else backbone
         with seeded(seed):
-            return TransformerClassifier(
+            network = TransformerClassifier(
                 backbone, codec.tokenizer.transformer_ids, codec.label.outputs, dropout=self.head_dropout
             )
+        if codec.linear is not None:
+            network.start_at_zero()
+        return network
 
     def _backbone(self) -> nn.Module:
         if self.config is None:

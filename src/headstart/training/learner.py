@@ -440,6 +440,17 @@ class Learner:
             self.model, loader, self.engine, self._loss(), self.target, self.metrics, self.temperature
         )  # fmt: skip
 
+    def measure(self) -> None:
+        """Fit the temperature on the validation rows, for weights that another fit has made, and note the figures.
+
+        Raises:
+            ConfigError: there are no validation rows.
+            NotFittedError: the learner has no data.
+        """
+        figures = self._validate_epoch()
+        self.temperature = figures.pop("temperature", 1.0)
+        self.figures = figures
+
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return the predictions for the model's outputs: calibrated probabilities, or numbers in the target's unit.
 
@@ -459,7 +470,7 @@ class Learner:
         """Return the name of the figure by which the best epoch is chosen.
 
         It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
-        less noisy than the accuracy and sees rare classes, and others by their first metric; if there is none, by a loss.
+        less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
         """
         if self.data is None or self.data.valid is None:
             return "train_loss"

@@ -20,6 +20,7 @@ from headstart.frames.codec import Encoded
 from headstart.frames.csv import later_options
 from headstart.frames.door import Table, usable_rows
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
+from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data
 from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
@@ -68,6 +69,8 @@ class ImageSettings(DataSettings):
         separator: of a table: character between several labels in one text, such as ``|``.
         suffix: of a table: ending that the paths lack, such as ``.jpg`` where the table has ``0a1b`` or 17; None: the
             one that the first file has.
+        class_weight: weight of each class in the training loss: ``"balanced"``, so that each class counts the same; or
+            a number per class; None: each image counts the same.
         on_error: what to do with files that cannot be decoded: ``"raise"`` an error, or ``"skip"`` and list them.
         workers: processes that decode images; 0: this one alone; None: one less than there are processors, at most 8.
         cache: folder for resized copies and activations; None: ``HEADSTART_CACHE``, else the usual cache.
@@ -81,6 +84,7 @@ class ImageSettings(DataSettings):
     folder: str | Path | None = None
     separator: str | None = None
     suffix: str | None = None
+    class_weight: ClassWeight | None = None
     on_error: OnError = "raise"
     workers: Annotated[int | None, Range(low=0)] = None
     cache: str | Path | None = None
@@ -112,6 +116,7 @@ class ImageDataOptions(DataOptions, total=False):
     folder: str | Path | None
     separator: str | None
     suffix: str | None
+    class_weight: ClassWeight | None
     on_error: OnError
     workers: int | None
     cache: str | Path | None
@@ -383,9 +388,12 @@ def _loaders(
 ) -> tuple[ImageLoader, ImageLoader | None]:
     """Return the loaders of the training images and, where there are any, of the validation images."""
     source = images.at(codec.sizing)
+    assert parts.train.target is not None
+    rows = pl.DataFrame({"row": parts.train.inputs})
+    weight = row_weights(rows, parts.train.target, None, settings.class_weight, codec.target)
     train = ImageLoader(
         source, parts.train.inputs, parts.train.target, batch_size=settings.batch_size or 64, shuffle=True,
-        seed=settings.seed, engine=engine, augment=codec.augment,
+        seed=settings.seed, engine=engine, augment=codec.augment, weight=weight,
     )  # fmt: skip
     if parts.valid is None:
         return train, None

@@ -188,7 +188,7 @@ class ImageLearner(ApplicationLearner):
         def loader(images: Any, copies: int) -> ActivationLoader:
             return ActivationLoader(
                 activations, images.row_numbers, images.target, copies=copies, batch_size=images.batch_size,
-                shuffle=images.shuffle, seed=images.seed, engine=images.engine,
+                shuffle=images.shuffle, seed=images.seed, engine=images.engine, weight=images.weight,
             )  # fmt: skip
 
         valid = None if data.valid is None else loader(data.valid, 1)
@@ -237,9 +237,10 @@ class ImageLearner(ApplicationLearner):
         """Predict one image or many.
 
         Args:
-            images: one image: a path, the content of a file (bytes), a pillow image, or an array ``(height, width)`` or
-                ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``; or many: a folder (with all folders in it), a list of paths, a table with
-                the column of paths, or an array whose first axis is the rows.
+            images: one image: a path, the content of a file (bytes), a pillow image, an array ``(height, width)`` or
+                ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``; or many: a folder (with
+                all folders in it), a list of paths, a table with the column of paths, or an array whose first axis is
+                the rows.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
             tta: test-time augmentation: number of views of each image to average, the first as it is, the others
                 changed as in training, or by `side_on`.

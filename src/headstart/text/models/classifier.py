@@ -64,17 +64,25 @@ class TextClassifier(nn.Module):
             parts += [nn.Linear(width, hidden), nn.ReLU(), nn.BatchNorm1d(hidden), nn.Dropout(head_dropout)]
         self.head = nn.Sequential(*parts, nn.Linear(hidden or width, outputs))
 
+    def start_at_zero(self) -> None:
+        """Set the last layer to 0, so that the outputs are those that are added to them, until training begins."""
+        for parameter in self.head[-1].parameters():
+            nn.init.zeros_(parameter)
+
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """Return the encoder's groups, and the head."""
         return [*self.encoder.groups(), [self.head]]
 
-    def forward(self, tokens: Tensor, lengths: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Windows]:
+    def forward(
+        self, tokens: Tensor, lengths: Tensor, linear: Tensor | None = None, embedded: Tensor | None = None
+    ) -> tuple[Tensor, Windows]:
         """Return outputs, and the activations that gradients go through, 0 at padding.
 
         Args:
             tokens: int ``(batch, time)``.
             lengths: int ``(batch,)``: number of tokens of each text, at least 1; the rest is padding and makes no
                 difference.
+            linear: outputs ``(batch, outputs)`` that those of the network are added to; None: 0.
             embedded: vectors ``(batch, time, embedding)`` to use in place of those of the tokens.
         """
         batch, time = tokens.shape
@@ -103,7 +111,7 @@ class TextClassifier(nn.Module):
                 windows.append((kept, kept))
         pooled = torch.cat([last, largest, total / lengths[:, None]], dim=1)  # (batch, 3 * embedding)
         outputs: Tensor = self.head(pooled)
-        return outputs, windows
+        return outputs if linear is None else outputs + linear, windows
 
     def _learning(self, time: int, lengths: Tensor) -> list[bool]:
         """For each window whether it holds one of the last ``max_length`` tokens of some text."""
