@@ -35,8 +35,9 @@ def town(rows: int = ROWS, seed: int = 0) -> pl.DataFrame:
 
 
 def fit(frame: pl.DataFrame, target: str = "price", **named: Any) -> TableCodec:
-    columns = sort_columns(frame.drop(target), **named)
-    return TableCodec.fit(CompleteRows.of(frame, columns), columns, fit_target(frame, [target]))
+    columns, fitted = sort_columns(frame.drop(target), **named), fit_target(frame, [target])
+    targets = target_values(fitted, fitted.encode(frame))
+    return TableCodec.fit(CompleteRows.of(frame, columns), columns, fitted, targets=targets)
 
 
 def made(codec: TableCodec, frame: pl.DataFrame, *, training: bool) -> NDArray[np.float32]:
@@ -201,7 +202,9 @@ def test_classes_give_their_shares_up_to_ten_of_them(classes: int) -> None:
 def test_several_numbers_give_the_means_of_each() -> None:
     frame = TOWN.with_columns(other=-pl.col("price"))
     columns = sort_columns(frame.drop("price", "other"))
-    codec = TableCodec.fit(CompleteRows.of(frame, columns), columns, fit_target(frame, ["price", "other"]))
+    target = fit_target(frame, ["price", "other"])
+    targets = target_values(target, target.encode(frame))
+    codec = TableCodec.fit(CompleteRows.of(frame, columns), columns, target, targets=targets)
     assert [column.name for column in codec.continuous[-2:]] == ["price by street", "other by street"]
 
 

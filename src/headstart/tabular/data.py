@@ -212,8 +212,9 @@ class TabularData(Data):
                 train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
                 quantiles=settings.quantiles, declared=opened.categories,
             )  # fmt: skip
+            target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_values(fitted, fitted.encode(train)), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
@@ -222,7 +223,7 @@ class TabularData(Data):
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, target_features=settings.target_features),
+                TableCodec.fit(complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
