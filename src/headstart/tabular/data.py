@@ -207,7 +207,9 @@ class TabularData(Data):
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None),
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
