@@ -62,7 +62,7 @@ def test_the_readme_s_saved_values_and_own_network_run(tmp_path: Path, monkeypat
     code = block('again = load("january")').replace("fit_one_cycle(5e-3, 2, ", "fit_one_cycle(5e-3, 1, ")
     exec(code.replace("2013-03-01", "2013-01-10"), space)
     assert (space["again"].design, space["again"].training) == (space["learner"].design, space["learner"].training)
-    assert repr(space["learner"].plan()).startswith("Plan(lr=0.01, epochs=10, ")
+    assert repr(space["learner"].plan()).startswith("Plan(lr=0.003, epochs=19, ")
     exec(block("network=lambda").replace("2013-02-01", "2013-01-10"), space)
     assert "Linear" in repr(space["learner"])
 

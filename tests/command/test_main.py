@@ -96,7 +96,10 @@ def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> No
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
     found = last_json(printed)
-    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out"}
+    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out", "baselines"}
+    assert {"mean", "ridge regression"} <= found["baselines"].keys()
+    assert {"rmse", "mae", "rmspe", "r2"} == found["baselines"]["mean"].keys()
+    assert found["metrics"]["rmse"] < found["baselines"]["mean"]["rmse"]
     assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
     assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
     errors = (folder / "train.err").read_text()
@@ -128,6 +131,19 @@ def test_the_defaults_are_those_of_python(folder: Path, tmp_path: Path) -> None:
     assert losses == [epoch["valid_loss"] for epoch in learner.history]
     loaded = headstart.load(tmp_path / "m")
     assert (loaded.design, loaded.training) == (learner.design, learner.training)
+
+
+def test_presets_are_options(folder: Path, tmp_path: Path) -> None:
+    common = ("train", "tabular", folder / "sales.csv", "--target", "sales", "--exclude", "day", "--json")
+    done = run(*common, "--preset", "best", "--epochs", 2, "--refit", "--out", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    assert headstart.load(tmp_path / "m").design.ensemble == 8
+    epochs = last_json(done.stdout)["epochs"]
+    assert {epoch["fit"] for epoch in epochs} == set(range(16))  # eight networks, and each anew on all rows
+    done = run(*common, "--preset", "best", "--minutes", 0.00001, "--out", tmp_path / "m")
+    assert done.returncode == 0 and len(last_json(done.stdout)["epochs"]) == 1, done.stderr
+    done = run(*common, "--preset", "quick", "--out", tmp_path / "m")
+    assert done.returncode == 2 and "quick" in done.stderr
 
 
 def test_all_rows_train_where_none_shall_validate(folder: Path, tmp_path: Path) -> None:
@@ -277,3 +293,38 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
         f"{command} | head -1", shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.stdout == "day,shop,heat,sales,prediction\n" and "Traceback" not in done.stderr
+
+
+def test_predict_writes_each_value_as_the_file_has_it(tmp_path: Path) -> None:
+    countries = ["NA", "DE", '"x ""y"""']
+    rows = [f"{n:06d},{countries[n % 3]},{n % 12 + 1}/1/{2010 + n % 10},{n * 0.5:.2f},{n % 7}" for n in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,country,when,price,y", *rows]) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = TabularData.from_table(tmp_path / "t.csv", "y", engine=Engine("cpu"))
+    TabularLearner(data, hidden=[4], progress="none").save(tmp_path / "model")
+    done = run("predict", tmp_path / "model", tmp_path / "t.csv", "--out", tmp_path / "o.csv")
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "o.csv").read_text().splitlines()
+    assert written[0] == "id,country,when,price,y,prediction"
+    assert [line.rpartition(",")[0] for line in written[1:]] == rows
+    done = run("predict", tmp_path / "model", tmp_path / "t.csv", "--out", tmp_path / "o.parquet")
+    assert done.returncode == 0, done.stderr
+    typed = pl.read_parquet(tmp_path / "o.parquet")
+    assert typed.schema["id"] == pl.String and typed.schema["price"] == pl.Float64
+    done = run("evaluate", tmp_path / "model", tmp_path / "t.csv", "--where", "price > 1", "--json")
+    assert done.returncode == 0, done.stderr
+    few = pl.read_csv(tmp_path / "t.csv", schema_overrides={"id": pl.String}).filter(pl.col("price") > 1)
+    with pytest.warns(headstart.HeadstartWarning, match="3 in 'when'"):
+        expected = headstart.load(tmp_path / "model").evaluate(few)
+    assert last_json(done.stdout)["metrics"]["rmse"] == pytest.approx(expected["rmse"])
+
+
+def test_a_stratified_split_is_an_option(tmp_path: Path) -> None:
+    table = pl.DataFrame({"x": np.arange(60.0), "y": ["often"] * 50 + ["rare"] * 9 + ["once"]})
+    table.write_csv(tmp_path / "t.csv")
+    options = ("--target", "y", "--epochs", "1", "--hidden", "4", "--out", tmp_path / "model")
+    done = run("train", "tabular", tmp_path / "t.csv", *options, "--stratify", "y", "--class-weight", "balanced")
+    assert done.returncode == 0, done.stderr
+    done = run("train", "tabular", tmp_path / "t.csv", *options, "--stratify", "y", "--valid-where", "x > 5")
+    assert done.returncode == 2 and "--stratify is for a random split: leave --time, --valid-from" in done.stderr

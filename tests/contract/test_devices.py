@@ -20,6 +20,7 @@ import zoo
 from headstart import CollabLearner, Engine, RatingsData, TabularData, TabularLearner
 from headstart.core.batch import Batch
 from headstart.targets.target import Number, Quantiles
+from headstart.training.averaging import AverageWeights
 from headstart.training.loaders import TensorLoader
 from headstart.vision import side_on
 
@@ -34,6 +35,8 @@ def table(target: str = "y", **options: Any) -> Make:
             count=(pl.col("y").abs() * 2).floor().cast(pl.Int64), two=pl.col("kind"), weight=pl.col("size").abs(),
             several=pl.concat_list("kind", pl.lit("z")), positive=pl.col("y").abs() + 1,
         )  # fmt: skip
+        used = {"kind", "size", target, options.get("weight")}
+        frame = frame.select(name for name in frame.columns if name in used)
         names = ("target_kind", "quantiles", "log_target", "weight", "y_range", "class_weight")
         for_data = {name: options[name] for name in names if name in options}
         rest = {name: value for name, value in options.items() if name not in names}
@@ -100,6 +103,7 @@ MAKE: dict[str, Make] = {
     "table, dropout": table(dropout=0.2, embedding_dropout=0.1),
     "table, members": of_zoo("tabular, members"),
     "table, ensemble": of_zoo("tabular, ensemble"),
+    "table, mean of the weights": lambda: zoo.ZOO["tabular"].learner(zoo.tabular_data(), callbacks=[AverageWeights()]),
     "ratings": ratings(),
     "ratings, dropout": ratings(dropout=0.2),
     "ratings, implicit": ratings(implicit=True),

@@ -12,6 +12,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,24 @@ MOMENT = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2060, 12,
     lambda moment: moment.replace(second=moment.second if moment.microsecond % 2 else 0, microsecond=0)
 )
 WORD = st.text("abcXYZ01 .,;'\"|é-ß日", min_size=1, max_size=5).map(str.strip).filter(bool)
-CODES = ["01", "02", "1", "10", "007", "A1", "1.0", "1.50", "1e3", "True", "False", "true", "unknown", "NA", "null", "nan"]
+CODES = [
+    "01",
+    "02",
+    "1",
+    "10",
+    "007",
+    "A1",
+    "1.0",
+    "1.50",
+    "1e3",
+    "True",
+    "False",
+    "true",
+    "unknown",
+    "NA",
+    "null",
+    "nan",
+]
 
 
 def column(values: st.SearchStrategy[Any], dtype: Any) -> st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]]:
@@ -45,8 +63,13 @@ def column(values: st.SearchStrategy[Any], dtype: Any) -> st.SearchStrategy[tupl
 CODE = st.lists(st.sampled_from(CODES), min_size=2, max_size=5, unique=True).map(
     lambda chosen: (pl.String, st.sampled_from(chosen))
 )
-FORMATTED = st.sampled_from(["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d %B %Y", "%m/%d/%y", "%d/%m/%Y %H:%M"]).map(
-    lambda form: (pl.String, MOMENT.filter(lambda moment: moment.year >= 1970).map(lambda moment: moment.strftime(form)))
+FORMATTED = st.sampled_from(
+    ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d %B %Y", "%m/%d/%y", "%d/%m/%Y %H:%M"]
+).map(
+    lambda form: (
+        pl.String,
+        MOMENT.filter(lambda moment: moment.year >= 1970).map(lambda moment: moment.strftime(form)),
+    )
 )
 OFFSETS = st.lists(st.sampled_from(["+02:00", "-05:30", "+0100", "Z", ""]), min_size=1, max_size=2, unique=True).map(
     lambda offsets: (
@@ -72,6 +95,7 @@ KINDS: dict[str, st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]]] = {
     "mixed": column(st.one_of(DAY.map(str), st.just("never")), pl.String),
     "formatted": FORMATTED,
     "offsets": OFFSETS,
+    "decimal": column(st.decimals(-99, 99, places=2), pl.Decimal(6, 2)),
     "category": column(st.sampled_from(["b", "a", "10", "2"]), pl.Categorical),
 }
 
@@ -105,6 +129,11 @@ def csv_of_pandas(frame: pl.DataFrame, folder: Path) -> Path:
     return folder / "p.csv"
 
 
+def pandas_with_categories(frame: pl.DataFrame, folder: Path) -> Any:
+    names = ("word", "code", "whole", "byte", "zero", "flag", "small", "category")
+    return frame.to_pandas().astype({name: "category" for name in frame.columns if name.startswith(names)})
+
+
 def parquet(frame: pl.DataFrame, folder: Path) -> Path:
     frame.write_parquet(folder / "t.parquet")
     return folder / "t.parquet"
@@ -113,6 +142,7 @@ def parquet(frame: pl.DataFrame, folder: Path) -> Path:
 DOORS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "polars": lambda frame, folder: frame,
     "pandas": lambda frame, folder: frame.to_pandas(),
+    "pandas with categories": pandas_with_categories,
     "pandas with Arrow": lambda frame, folder: frame.to_pandas(use_pyarrow_extension_array=True),
     "pyarrow": lambda frame, folder: frame.to_arrow(),
     "CSV": csv,
@@ -126,6 +156,10 @@ def through(door: str, codec: TableCodec, frame: pl.DataFrame, folder: Path) -> 
     try:
         if door == "dictionaries":
             ones = [codec.encode_one(row) for row in frame.to_dicts()]
+            return tuple(torch.cat(each) for each in zip(*ones, strict=True))
+        if door == "dictionaries of text":  # as a web form or `csv.DictReader` gives them
+            with csv(frame, folder).open(newline="") as file:
+                ones = [codec.encode_one(row) for row in DictReader(file)]
             return tuple(torch.cat(each) for each in zip(*ones, strict=True))
         return codec.encode(read_table(DOORS[door](frame, folder), readings=codec.readings)).inputs
     except DataError as error:
@@ -149,7 +183,7 @@ def check(frame: pl.DataFrame, parts: list[pl.DataFrame], trained: str) -> None:
         for rows in parts:
             expected = through(trained, codec, rows, folder)
             assert expected is not None
-            for door in (*DOORS, "dictionaries"):
+            for door in (*DOORS, "dictionaries", "dictionaries of text"):
                 actual = through(door, codec, rows, folder)
                 if actual is None:
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import pickle
 import typing
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 import torch
 
 import headstart
+import toys
 import zoo
-from headstart import ArtifactError, Callback, ConfigError, HeadstartWarning
+from headstart import ArtifactError, Callback, ConfigError, Engine, HeadstartWarning
 from headstart.applications import APPLICATIONS
 from headstart.core.values import options_of, replaced, to_json
 from headstart.training.application_learner import ApplicationLearner
@@ -258,6 +260,31 @@ def test_what_is_solved_is_saved_and_loaded_alike(name: str, tmp_path: Path) -> 
         )
     else:
         assert again.recommend("u01").equals(solved.recommend("u01"))
+
+
+@pytest.mark.parametrize("name", [*ZOO, *SOLVED])
+def test_it_goes_to_another_process_as_it_is_and_without_its_data(name: str) -> None:
+    """By pickle, as joblib and multiprocessing send it: its values and weights, as in a saved folder."""
+    learner: Any = SOLVED[name]() if name in SOLVED else learner_of(name)
+    if name in ZOO:
+        learner.fit_one_cycle(ZOO[name].rate, 1)
+    sent = pickle.loads(pickle.dumps(learner))
+    assert type(sent) is type(learner)
+    if name in SOLVED:
+        return
+    assert same_weights(learner, sent) and sent.data is None and sent.history == learner.history
+    assert {k: to_json(v, {}) for k, v in sent.values().items()} == {
+        k: to_json(v, {}) for k, v in learner.values().items()
+    }
+    sent.data = learner.data
+    assert sent.validate() == learner.validate()
+
+
+def test_a_learner_of_a_user_s_own_module_is_pickled_by_pytorch() -> None:
+    learner = toys.LEARNERS[next(iter(toys.LEARNERS))](Engine("cpu"))
+    learner.fit_one_cycle(0.05, 1)
+    sent = pickle.loads(pickle.dumps(learner))
+    assert same_weights(learner, sent) and sent.data is None and sent.metrics == learner.metrics
 
 
 def test_a_user_s_module_with_an_attribute_members_trains_on_its_own_loss() -> None:

@@ -18,7 +18,11 @@ from headstart.core.errors import DataError
 from headstart.core.values import from_json, to_json
 from headstart.frames.categories import Categories, kind_of
 
-VALUES = {"text": st.text(min_size=1, max_size=3), "integer": st.integers(-(2**63), 2**63 - 1), "boolean": st.booleans()}
+VALUES = {
+    "text": st.text(min_size=1, max_size=3),
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "boolean": st.booleans(),
+}
 LISTS = {kind: st.lists(st.none() | values, max_size=12) for kind, values in VALUES.items()}
 COLUMNS = st.sampled_from(sorted(VALUES)).flatmap(lambda kind: LISTS[kind])
 TWO_OF_A_KIND = st.sampled_from(sorted(VALUES)).flatmap(lambda kind: st.tuples(LISTS[kind], LISTS[kind]))
@@ -158,7 +162,11 @@ def test_numbers_too_long_for_64_bits_are_told_apart_as_text() -> None:
 @pytest.mark.parametrize(
     ("vocab", "value", "message"),
     [
-        (NAMES, 1.5, r"column 'x': expected text, as in the training rows, but got the value 1\.5( in row 1)?; convert it"),
+        (
+            NAMES,
+            1.5,
+            r"column 'x': expected text, as in the training rows, but got the value 1\.5( in row 1)?; convert it",
+        ),
         (NAMES, float("inf"), r"expected text.* but got the value inf"),
         (VOCABS[1], "many", r"column 'x': expected whole numbers, .* but got the value 'many'( in row 1)?; convert it"),
         (VOCABS[1], 0.5, r"expected whole numbers, .* but got the value 0\.5"),

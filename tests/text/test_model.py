@@ -312,10 +312,9 @@ def test_the_sampled_loss_is_the_same_with_repeated_words(monkeypatch: pytest.Mo
     text = torch.randint(0, 30, (4, 9), generator=random)
     target = text.masked_fill(torch.rand(text.shape, generator=random) < 0.2, IGNORED)
     shares = torch.rand(30, generator=random).softmax(0)
-    results = []
+    results, compared = [], awd_lstm._compared
     for distinct in (True, False):
         model = LanguageModel(encoder(), sampled=12, frequencies=shares).train()
-        compared = awd_lstm._compared
         chosen: list[int] = []
 
         def forced(*words: Tensor, distinct: bool, as_on: bool = distinct, note: list[int] = chosen) -> Any:

@@ -622,3 +622,18 @@ def test_views_of_one_image_are_those_of_many(folder: Path, trained: ImageLearne
         for name in ("probability_red", "probability_blue"):
             assert alone[name] == pytest.approx(listed[name], abs=1e-6) == pytest.approx(row[name], abs=1e-6)
         assert alone["probability_red"] != pytest.approx(trained.predict(path)["probability_red"], abs=1e-6)
+
+
+def test_a_tensor_with_its_channels_first_is_one_image() -> None:
+    images, labels = toys.arrays()
+    data = ImageData.from_arrays(images, labels, size=32, batch_size=8, cache=toys.cache())
+    learner = ImageLearner(data, backbone="resnet18", weights=False, hidden=[], progress="none")
+    image = torch.rand(3, 40, 44)
+    last = image.permute(1, 2, 0)
+    expected = learner.predict(last.numpy())
+    assert learner.predict(image) == expected and learner.predict(last) == expected
+    several = learner.predict(torch.stack([image, image.flip(2)]))
+    assert several.shape[0] == 2
+    assert several.row(0, named=True)["prediction"] == expected["prediction"]
+    assert isinstance(learner.predict(torch.rand(1, 40, 44)), dict)  # one grey image
+    assert len(learner.predict(torch.rand(5, 40, 44))) == 5  # five grey images

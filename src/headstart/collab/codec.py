@@ -18,7 +18,8 @@ from headstart.collab.seen import Seen
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.codec import Encoded
-from headstart.frames.door import check_columns
+from headstart.frames.csv import CsvOptions
+from headstart.frames.door import Table, check_columns, read_table
 from headstart.frames.readings import Reading
 from headstart.targets.missing import check_no_missing
 from headstart.targets.target import Number
@@ -42,6 +43,7 @@ class RatingsCodec:
         user_facts: facts on the users.
         seen: the pairs of the training rows, which are not recommended again; None until `RatingsData` adds them. Two
             codecs are equal whatever their pairs, since these do not change what an id means.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
     user: str
@@ -52,6 +54,7 @@ class RatingsCodec:
     item_facts: Catalogue = field(default_factory=Catalogue)
     user_facts: Catalogue = field(default_factory=Catalogue)
     seen: Seen | None = field(default=None, compare=False, repr=False)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -88,6 +91,16 @@ class RatingsCodec:
         """How each column of a table of text is read: an id ``007`` stays ``007`` if training rows have it so."""
         ratings = {} if self.target is None else self.target.readings
         return {**ratings, self.user: self.users.reading, self.item: self.items.reading}
+
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table of pairs as a frame, read as the training rows were: an id ``007`` stays ``007``.
+
+        Args:
+            table: a table, or a path; the first columns of a file without a header are user, item and rating.
+            name: name of the table in messages.
+        """
+        columns = [column for column in (self.user, self.item, self.rating) if column is not None]
+        return read_table(table, name, readings=self.readings, csv=self.csv, columns=columns)
 
     def with_facts(
         self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Unpack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -19,10 +19,14 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
 from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "RatingsData",
@@ -154,10 +158,9 @@ class RatingsData(Data):
 
         def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
             known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            items, users = (
-                None if facts is None else read_table(facts, name, readings=known.readings)
-                for facts, name in ((settings.items, "items"), (settings.users, "users"))
-            )
+            known = replace(known, csv=later_options(settings.csv))
+            items = _facts(settings.items, item, "items", known, notes)
+            users = _facts(settings.users, user, "users", known, notes)
             fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
             return fitted, encode(fitted, train)
 
@@ -168,6 +171,7 @@ class RatingsData(Data):
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
             needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
+            csv=settings.csv or (None if codec is None else codec.csv), columns=needed,
         )  # fmt: skip
         assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
@@ -191,7 +195,24 @@ class RatingsData(Data):
             codec=assembled.codec.with_seen(seen),
             negatives=negatives,
             valid_pairs=None if held is None else torch.stack(held.inputs),
+            rows=rows,
         )
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; what is checked of ratings is how well users' and items' means explain them."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec, target = self.codec, self.target
+        pair = (codec.user, codec.item)
+        roles = {codec.user: ("category", "user"), codec.item: ("category", "item")}
+        roles |= {} if codec.rating is None else {codec.rating: ("target", "number")}
+        return Looked(
+            name="ratings", rows=self.rows, target=None if target is None else codec.target, roles=roles, shown=pair,
+            notes=self.notes, features=lambda frame: frame_features(frame, pair, categories=pair),
+        )  # fmt: skip
 
 
 def ratings_loader(rows: Encoded[tuple[Tensor, Tensor]], engine: Engine, *, with_target: bool = True) -> TensorLoader:
@@ -236,6 +257,24 @@ def _check_options(
     if rating is None and negatives < 1:
         raise ConfigError(f"negatives must be a whole number of at least 1 without ratings; got {negatives}")
     return negatives
+
+
+def _facts(table: Table | None, key: str, name: str, known: RatingsCodec, notes: list[str]) -> pl.DataFrame | None:
+    """Return a table of facts, if there is one, and note ids that it has more than once."""
+    if table is None:
+        return None
+    csv = None if known.csv is None else replace(known.csv, names=None, header=None)
+    facts = read_table(table, name, readings=known.readings, csv=csv)
+    if key in facts.columns:
+        repeated = len(facts) - facts[key].n_unique()
+        if repeated:
+            different = len(facts.unique()) - facts[key].n_unique()
+            what = "with other facts" if different else "with the same facts"
+            notes.append(
+                f"{name}: {repeated:,} rows are on {'an item' if name == 'items' else 'a user'} that an earlier row is"
+                f" on, {what}: the first counts"
+            )
+    return facts
 
 
 def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from headstart.collab.seen import NewUser
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json, Range, Value, from_json, options_of, replaced, unknown_option
 from headstart.frames.door import Table, to_source, usable_rows
 from headstart.training.saved import MODEL, own_tensors, save_values
@@ -134,8 +135,8 @@ class Ranker(Recommender):
         tensors = {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()}
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []}
         values = {"codec": self.codec, "design": self.design}
-        self.engine.on_main(lambda: save_values(Path(folder), self.application, values, tensors, rest))
-        return Path(folder)
+        self.engine.on_main(lambda: save_values(expanded(folder), self.application, values, tensors, rest))
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
-from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job
+from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
 from headstart.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -24,10 +24,49 @@ class TabularJob(Job):
     """Tables: also networks that have a name."""
 
     def own_options(self) -> tuple[CommandOption, ...]:
-        """Return ``--network``."""
+        """Return ``--network``, and how much time to take."""
+        from headstart.core.values import Range
+
         text = 'network that has a name: ``"lesson"``, that of fast.ai\'s lesson; ``"members"``, four networks in one.'
         kind = Literal["lesson", "members"] | None
-        return (CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),)
+        return (
+            CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),
+            CommandOption(
+                "preset", Literal["fast", "default", "best"], "default",
+                'how much time to take: ``"fast"``, a third of the steps; ``"best"``, eight networks, averaged, each of'
+                " which leaves out an eighth of the training rows.",
+                TRAINING,
+            ),
+            CommandOption(
+                "minutes", Annotated[float | None, Range(above=0)], None,
+                "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
+            ),
+            CommandOption(
+                "refit", bool, False,
+                "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
+                " of before.",
+                TRAINING,
+            ),
+        )  # fmt: skip
+
+    def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
+        """Train the learner by a preset."""
+        options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
+        plan = self.plan(learner, given)
+        learner.fit_preset(plan=plan, **options)
+        check_finite(learner, plan)
+
+    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of the mean, a linear model and LightGBM."""
+        from headstart.tabular.baselines import baselines
+
+        return baselines(learner.data, learner.metrics)
+
+    def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
+        """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
+        from headstart.frames.splits import by_default
+
+        return by_default(fraction, seed=given.get("seed", 0))
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network of that name, changed by the other options."""
@@ -91,7 +130,7 @@ class CollabJob(Job):
         plan = {field.name for field in dataclasses.fields(Plan)}
         return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
         method = self._method(given)
         if method.negatives is not None and "negatives" not in given:
@@ -175,7 +214,7 @@ class TextJob(Job):
         idle = self.names_of(other) - self.names_of(kind)
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return texts, in a transformer's tokens if there is one; fetch the word vectors, which happens once."""
         from headstart import datasets
         from headstart.text.transformer_learner import read_tokenizer

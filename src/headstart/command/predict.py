@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from headstart.applications import APPLICATIONS
-from headstart.command.options import AsJson, Device, Folder, Input, names
+from headstart.command.options import AsJson, Device, Folder, Input, Query, names, source_of
 from headstart.command.report import metrics_in, print_metrics
 from headstart.core.errors import ConfigError
 
@@ -25,12 +25,27 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="File to write, .csv or .parquet. [dim](default: CSV on standard output)[/dim]"),
 ]
-TABLES = (".csv", ".tsv", ".parquet", ".gz")
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".parquet",
+    ".jsonl",
+    ".json",
+    ".xlsx",
+    ".feather",
+    ".gz",
+    ".zip",
+    ".xz",
+    ".bz2",
+    ".zst",
+)
 
 
 def predict(
     folder: Folder,
     source: Input,
+    query: Query = None,
     out: Out = None,
     on_error: Annotated[
         Literal["raise", "skip"],
@@ -49,15 +64,17 @@ def predict(
     if out is not None:
         check_output(out)
     learner = load(folder, device=device)
+    given = source_of(source, query)
     if learner.application == "vision":
-        _write(_predict_images(learner, source, on_error, flat=out is None or out.suffix == ".csv"), out)
+        _write(_predict_images(learner, given, on_error, flat=out is None or out.suffix == ".csv"), out)
         return
-    opened = _rows(learner, source)
+    opened = _rows(learner, given)
     predictions = learner.predict(opened.frame)
     for name in predictions.columns:
         if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    _write(_as_written(source, opened, typed=out is not None and out.suffix == ".parquet").with_columns(predictions), out)
+    own = opened.frame if out is not None and out.suffix == ".parquet" else opened.unread  # Parquet has types
+    _write(own.with_columns(predictions), out)
 
 
 def evaluate(
@@ -65,8 +82,11 @@ def evaluate(
     source: Input,
     where: Annotated[
         str | None,
-        typer.Option(metavar="SQL", help="Condition on the rows, as for train, such as \"Sales > 0\"; others are left out."),
+        typer.Option(
+            metavar="SQL", help='Condition on the rows, as for train, such as "Sales > 0"; others are left out.'
+        ),
     ] = None,
+    query: Query = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +94,8 @@ def evaluate(
     from headstart import load
 
     learner = load(folder, device=device)
-    metrics = metrics_in(learner.evaluate(source) if where is None else learner.evaluate(source, where=where))
+    given = source_of(source, query)
+    metrics = metrics_in(learner.evaluate(given) if where is None else learner.evaluate(given, where=where))
     if as_json:
         typer.echo(json.dumps({"metrics": metrics}))
     else:
@@ -148,23 +169,17 @@ def generate(
     typer.echo(" ".join(filter(None, (written, prompt) if learner.codec.backward else (prompt, written))))
 
 
-def _rows(learner: Any, source: Path) -> Opened:
+def _rows(learner: Any, source: Any) -> Opened:
     """Return the rows of a table, read as the training rows were; or, for a classifier of texts, a folder's files."""
     from headstart.frames.door import open_table
+    from headstart.frames.folders import is_folder
 
-    if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
+    if is_folder(source) and "read" in APPLICATIONS[learner.application].does:
         return open_table(learner.rows_of(source), "input", readings=learner.codec.readings)
-    return open_table(source, "input", readings=learner.codec.readings)
+    return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv)
 
 
-def _as_written(source: Path, opened: Opened, *, typed: bool) -> pl.DataFrame:
-    """Return the columns of a table as they are written there: those of a CSV file as texts, unless types are wanted."""
-    from headstart.frames.door import read_texts
-
-    return read_texts(source, "input") if opened.untyped and not typed else opened.frame
-
-
-def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) -> pl.DataFrame:
+def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> pl.DataFrame:
     """Predictions for an image, a folder of images or a table of paths, beside its columns.
 
     Args:
@@ -175,12 +190,15 @@ def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) ->
     """
     import polars as pl
 
-    if source.is_dir() or source.suffix.lower() not in TABLES:
-        found = learner.predict(source if source.is_dir() else [source], on_error=on_error)
+    from headstart.frames.folders import is_folder
+
+    if is_folder(source) or (isinstance(source, Path) and source.suffix.lower() not in TABLES):
+        found = learner.predict(source if is_folder(source) else [source], on_error=on_error)
     else:
         opened = _rows(learner, source)
-        predictions = learner.predict(opened.frame, folder=source.parent, on_error=on_error)
-        found = _as_written(source, opened, typed=not flat).with_columns(predictions)
+        root = source.parent if isinstance(source, Path) else Path()
+        predictions = learner.predict(opened.frame, folder=root, on_error=on_error)
+        found = (opened.unread if flat else opened.frame).with_columns(predictions)
     assert isinstance(found, pl.DataFrame)
     if flat and isinstance(found.schema["prediction"], pl.List):
         found = found.with_columns(pl.col("prediction").cast(pl.List(pl.String)).list.join("|"))

@@ -91,14 +91,16 @@ class Parts(Generic[Part]):
     Attributes:
         train: the training part.
         valid: the validation part; None: there is none, and everything trains.
+        note: what a user should know of the split.
     """
 
     train: Part
     valid: Part | None
+    note: str = ""
 
     def map(self, function: Callable[[Part], Other]) -> Parts[Other]:
         """Return a function's results for both parts."""
-        return Parts(function(self.train), None if self.valid is None else function(self.valid))
+        return Parts(function(self.train), None if self.valid is None else function(self.valid), self.note)
 
 
 Rows: TypeAlias = Parts[pl.DataFrame]
@@ -187,8 +189,9 @@ def rows_of(
     opened = open_table(table, readings=readings, csv=csv, columns=columns)
     frame = usable(opened.frame, "table")
     if valid is not None:
-        read = read_table(valid, "valid", readings={**opened.readings, **(readings or {})}, csv=csv, columns=columns)
-        return Parts(frame, usable(read, "valid"))
+        told = {**opened.readings, **(readings or {})}
+        other = read_table(valid, "valid", readings=told, csv=csv, columns=columns)
+        return Parts(frame, usable(other, "valid"))
     return parts_of(frame, split or usual).map(lambda numbers: frame[numbers])
 
 
@@ -199,7 +202,7 @@ def parts_of(frame: pl.DataFrame, split: Splitter) -> Parts[NDArray[np.int64]]:
         DataError: the split leaves no training rows, or no validation rows and is not `train_on_all`.
     """
     numbers = split_rows(frame, split)
-    return Parts(numbers.train, numbers.valid if len(numbers.valid) else None)
+    return Parts(numbers.train, numbers.valid if len(numbers.valid) else None, numbers.note)
 
 
 def share(codec: CodecT, kind: Any, engine: Engine) -> CodecT:

@@ -34,14 +34,12 @@ import polars as pl
 
 from headstart.core.errors import ConfigError, DataError, warn
 from headstart.core.values import Range, Value
+from headstart.frames.missing_texts import MISSING_TEXTS
 
-__all__ = ["SAMPLE", "CsvOptions", "Dialect", "look_at", "read_csv"]
+__all__ = ["SAMPLE", "CsvOptions", "Dialect", "later_options", "look_at", "plain_texts", "read_csv"]
 
 SAMPLE = 1 << 20
 """Bytes at the start of a file that are looked at."""
-
-MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null")
-"""Texts that mean a missing value among numbers, booleans and dates: those of pandas, except the rarest."""
 
 SEPARATORS = (";", "\t", "|", "::", ",")
 """Separators that are looked for. The comma is last: with the same number of fields, another one is the separator,
@@ -60,6 +58,9 @@ DECIMAL_COMMA = rf"^{COMMA_NUMBER.pattern}$"
 COMMA_OR_WHOLE = rf"{DECIMAL_COMMA}|^\s*[+-]?(\d+|\d{{1,3}}(\.\d{{3}})+)([eE][+-]?\d+)?\s*$"
 BLANK_LINE = re.compile(rb"^[ \t]*\r?\n", re.MULTILINE)
 
+WINDOWS = {"mac_cyrillic": "cp1251", "iso8859_5": "cp1251", "mac_greek": "cp1253", "iso8859_7": "cp1253"}
+"""Encodings of the same letters by which files are written nowadays, of those that look alike in short texts."""
+
 WORDS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", "::": "'::'"}
 
 
@@ -68,12 +69,12 @@ class CsvOptions(Value):
     """How a CSV file is read; each field left out is found by a look at the file.
 
     Attributes:
-        separator: what stands between fields, one character or several; ``tab`` for a tab. Example: ``;``.
-        decimal: decimal mark of numbers: ``"."`` or ``","``.
-        encoding: a name that Python knows. Example: ``latin-1``.
-        null_values: texts that mean a missing value in every column, besides an empty cell. None: NA, N/A, NaN, nan,
-            NULL and null among numbers and dates; in columns of text they remain texts. Example: ``?,-``.
-        header: whether the first row holds the columns' names.
+        separator: what stands between fields, one character or several; ``tab`` for a tab. None: by the file.
+        decimal: decimal mark of numbers, a point or a comma. None: by the file.
+        encoding: a name that Python knows, such as ``latin-1``. None: by the file.
+        null_values: texts that mean a missing value in every column, besides an empty cell, such as ``?,-``. None: NA,
+            N/A, NaN, nan, NULL and null among numbers and dates, while texts remain.
+        header: whether the first row holds the columns' names. None: by the file.
         names: names of the columns, in order, of a file without a header. Example: ``user,item,rating,time``.
         skip: number of lines before the header, such as a title, to leave out.
         strict: whether all this holds even where a file speaks against it; False: as far as it fits, as for the files
@@ -108,6 +109,11 @@ class CsvOptions(Value):
                 ) from None
         if self.names is not None and self.header:
             raise ConfigError("names= is for a file without a header; give header=False, or leave it out")
+
+
+def later_options(options: CsvOptions | None) -> CsvOptions | None:
+    """Return the options of a training file as they hold for later files: as far as these do not speak against it."""
+    return None if options is None else replace(options, strict=False)
 
 
 @dataclass(frozen=True)
@@ -185,9 +191,8 @@ def read_csv(
     *,
     usual: str = ",",
     columns: Sequence[str] = (),
-    raw: bool = False,
-) -> pl.DataFrame:
-    """Read a CSV file as text: every column is text, an empty cell is null, and blank lines are no rows.
+) -> tuple[pl.DataFrame, str]:
+    """Read a CSV file as text: every column is text as it is written, an empty cell is null, a blank line no row.
 
     Args:
         source: the file, or its content.
@@ -195,20 +200,30 @@ def read_csv(
         options: what the user has given of its dialect.
         usual: separator that the file's ending suggests.
         columns: names for the first columns if there is no header.
-        raw: leave every text as it is written; else columns of numbers with decimal commas are written with points,
-            and ``null_values`` become null.
+
+    Returns:
+        The texts, and the decimal mark of the numbers among them; see `plain_texts`.
 
     Raises:
         DataError: the file is empty, is no text, has rows longer than the header, or two columns of one name.
         ConfigError: the options do not fit the file.
     """
     frame, dialect = _read(source, label, options, usual, columns)
-    if raw:
-        return frame
+    return frame, dialect.decimal
+
+
+def plain_texts(frame: pl.DataFrame, options: CsvOptions, decimal: str) -> pl.DataFrame:
+    """Return texts of a CSV file with null in place of ``null_values``, and decimal points in columns of numbers.
+
+    Args:
+        frame: from `read_csv`.
+        options: what the user has given of its dialect.
+        decimal: decimal mark of its numbers.
+    """
     if options.null_values:
         texts = list(options.null_values)
-        frame = frame.with_columns(pl.when(~pl.all().is_in(texts)).then(pl.all()))
-    return _with_points(frame) if dialect.decimal == "," else frame
+        frame = frame.with_columns(pl.when(~pl.col(pl.String).is_in(texts)).then(pl.col(pl.String)))
+    return _with_points(frame) if decimal == "," else frame
 
 
 def _read(
@@ -272,7 +287,7 @@ def _encoding_of(sample: bytes, *, whole: bool) -> str:
         letters = [letter for letter in str(guess) if letter.isalpha() and ord(letter) > 127]
         latin = sum("LATIN" in unicodedata.name(letter, "") for letter in letters)
         if letters and latin < len(letters) / 2:
-            return guess.encoding
+            return WINDOWS.get(guess.encoding, guess.encoding)
     with contextlib.suppress(UnicodeDecodeError):
         sample.decode("cp1252")
         return "cp1252"
@@ -329,7 +344,7 @@ def _columns(records: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the values of each column, those that are empty or mean a missing value left out."""
     width = len(records[0])
     rows = ([*record, *[""] * (width - len(record))][:width] for record in records)
-    return [[value for value in column if value and value not in MISSING] for column in zip(*rows, strict=True)]
+    return [[value for value in column if value and value not in MISSING_TEXTS] for column in zip(*rows, strict=True)]
 
 
 def _has_decimal_commas(records: Sequence[Sequence[str]]) -> bool:
@@ -357,9 +372,9 @@ def _has_header(records: Sequence[Sequence[str]], decimal: str) -> bool:
 
     alike = 0
     for field, below in zip(first, _columns([first, *records[1:]]), strict=True):
-        below = below[1:] if field and field not in MISSING else below
+        below = below[1:] if field and field not in MISSING_TEXTS else below
         if below and all(map(is_value, below)):
-            if field and not is_value(field) and field not in MISSING:
+            if field and not is_value(field) and field not in MISSING_TEXTS:
                 return True  # a name above values
             alike += bool(field)
     if not alike:
@@ -456,9 +471,9 @@ def _parsed(source: Path | bytes, dialect: Dialect) -> pl.DataFrame:
 def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with decimal points in the columns in which all values are numbers with decimal commas."""
     changed = []
-    for series in frame:
+    for series in frame.select(pl.col(pl.String)):
         texts = series.drop_nulls()
-        texts = texts.filter(~texts.is_in([*MISSING, ""]))
+        texts = texts.filter(~texts.is_in(MISSING_TEXTS))
         if texts.str.contains(DECIMAL_COMMA).any() and texts.str.contains(COMMA_OR_WHOLE).all():
             changed.append(series.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
     return frame.with_columns(changed) if changed else frame

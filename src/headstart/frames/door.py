@@ -15,12 +15,12 @@ from polars import selectors as cs
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean, warn
 from headstart.core.paths import expanded
-from headstart.frames.csv import CsvOptions
+from headstart.frames.csv import CsvOptions, plain_texts
 from headstart.frames.dates import checked_format
-from headstart.frames.files import Query, is_file, read_file, read_query
+from headstart.frames.files import Query, Read, is_file, read_file, read_query
 from headstart.frames.missing_texts import MISSING_TEXTS
 from headstart.frames.readings import ReadAsDate, ReadAsText, Reading, read_columns, settle
-from headstart.frames.rows import clean_text, frame_of_rows, series_of
+from headstart.frames.rows import clean_text, frame_of_rows, series_of, types_in
 
 __all__ = [
     "Opened",
@@ -31,10 +31,11 @@ __all__ = [
     "matches",
     "open_table",
     "read_table",
-    "read_texts",
+    "row_in",
     "sql_name",
     "to_source",
     "usable_rows",
+    "values_of",
     "with_new_columns",
     "write_table",
 ]
@@ -54,15 +55,15 @@ class Opened:
 
     Attributes:
         frame: its rows.
+        unread: its rows as they are written: for a file of text, all columns are text.
         readings: how its columns of text were read, by column.
         categories: columns that the table itself declares as categories, whatever they hold.
-        untyped: whether it is a file of text, whose columns are all text.
     """
 
     frame: pl.DataFrame
+    unread: pl.DataFrame
     readings: Mapping[str, Reading]
     categories: frozenset[str] = frozenset()
-    untyped: bool = False
 
 
 def read_table(
@@ -105,10 +106,10 @@ def open_table(
 ) -> Opened:
     """Read any table as a polars frame, and settle what its columns of text hold.
 
-    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its columns
-    hold is settled by all their values. In other tables text is text, except that columns in which every value is a
-    date become dates. A column of several types, which no column of a frame can be, comes out with the type Object, so
-    that it stops only what uses it.
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its
+    columns hold is settled by all their values. In other tables text is text, except that columns in which every value
+    is a date become dates. A column of several types, which no column of a frame can be, comes out with the type
+    Object, so that it stops only what uses it.
 
     Args:
         source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
@@ -128,7 +129,8 @@ def open_table(
     if date_format is not None:
         checked_format(date_format)
     told, csv = readings or {}, csv or CsvOptions()
-    frame, untyped = _read_any(source, name, csv, columns)
+    unread, untyped, decimal = _read_any(source, name, csv, columns)
+    frame = plain_texts(unread, csv, decimal) if untyped else unread
     settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
     chosen: dict[str, Reading] = {}
     doubtful: list[tuple[str, str]] = []
@@ -148,9 +150,10 @@ def open_table(
         (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
         warn(
             f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
-            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and null_values=[] if not"
+            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
+            " csv=CsvOptions(null_values=[])"
         )
-    return Opened(read_columns(frame, chosen), chosen, _declared_categories(source), untyped)
+    return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
 
 
 def _words_in(texts: pl.Series) -> list[str]:
@@ -162,31 +165,49 @@ def _words_in(texts: pl.Series) -> list[str]:
     return words
 
 
-def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str]) -> tuple[pl.DataFrame, bool]:
-    """Return a table as it is, and whether it is a file of text, whose columns are all text."""
+def values_of(source: Any) -> list[Any] | None:
+    """Return the values of a column, such as a pandas or polars Series, a numpy or Arrow array; None for others."""
+    if isinstance(source, pl.Series):
+        return source.to_list()
+    of_library = type(source).__module__.partition(".")[0] in ("pandas", "pyarrow", "numpy")
+    if not of_library or hasattr(source, "columns") or getattr(source, "ndim", 1) != 1:
+        return None
+    values: list[Any] | None = source.tolist() if hasattr(source, "tolist") else None
+    return values
+
+
+def row_in(source: Any) -> dict[str, Any] | None:
+    """Return a row of a pandas table, which is a Series named by the columns, as a dictionary; None for others."""
+    if not _is_pandas(source) or hasattr(source, "columns") or not hasattr(source, "to_dict"):
+        return None
+    return {str(name): value for name, value in source.to_dict().items()}
+
+
+def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str]) -> Read:
+    """Return a table as it is."""
     if is_file(source):
         return read_file(source, name, csv, columns=columns)
     if isinstance(source, Query):
-        return read_query(source, name), False
+        return Read(read_query(source, name))
     if isinstance(source, pl.LazyFrame):
         try:
-            return source.collect(), False
+            return Read(source.collect())
         except Exception as error:
             raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
-        return source, False
+        return Read(source)
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
-        return frame_of_rows(source, name), False
+        return Read(frame_of_rows(source, name))
     if getattr(source, "columns", None) is None or not hasattr(source, "__arrow_c_stream__"):
         raise ConfigError(
             f"{name} must be a pandas, polars or pyarrow table, a path or an open file, or a list of rows as"
             f" dictionaries; got {type(source).__name__}"
         )
     if _is_pandas(source):
-        return _read_pandas(source, name), False
+        return Read(_read_pandas(source, name))
     _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
     try:
-        return pl.DataFrame(source), False
+        return Read(pl.DataFrame(source))
     except Exception as error:
         raise DataError(
             f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it"
@@ -222,7 +243,7 @@ def _read_column(source: Table, column: str) -> pl.Series:
 
 
 def _with_named_intervals(source: Table) -> Table:
-    """Return a pandas table with intervals, such as those of ``pd.cut``, by their names, and periods by their starts."""
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by name, and periods by their start."""
     changed = {}
     for name, dtype in source.dtypes.items():
         categories = getattr(dtype, "categories", None)
@@ -425,7 +446,7 @@ def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Seque
 
 
 def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
-    """Raise `DataError` if a table lacks a column.
+    """Raise `DataError` if a table lacks a column that is used, or cannot read it.
 
     Args:
         frame: the table.
@@ -433,22 +454,17 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
         what: start of the message: name of the table or of the function that needs the columns.
 
     Raises:
-        DataError: a column is missing; the message names it and the closest existing name.
+        DataError: a column is missing; the message names it and the closest existing name. Or it holds values of
+            several types.
     """
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
-
-
-def read_texts(source: Table, name: str, csv: CsvOptions | None = None) -> pl.DataFrame:
-    """Return a file of text as it is written: every column is text, and an empty cell is null.
-
-    Args:
-        source: a path to a CSV file, or an open one.
-        name: name of the table in messages.
-        csv: how it is read; None: by a look at it.
-    """
-    return read_file(source, name, csv or CsvOptions(), raw=True)[0]
+        if frame.schema[name] == pl.Object:
+            raise DataError(
+                f"{what}: column {name!r} holds values of several types ({types_in(frame[name])}); make them one, such as"
+                f" df[{name!r}].astype(str)"
+            )
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:

@@ -28,14 +28,14 @@ import json
 import re
 import sqlite3
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartError
+from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, read_csv
 from headstart.frames.rows import frame_of_rows
@@ -86,19 +86,24 @@ class Way:
     Attributes:
         options: what the user has given of CSV files.
         columns: names for the first columns of a CSV file without a header.
-        raw: whether texts are left as they are written.
     """
 
     options: CsvOptions
     columns: Sequence[str]
-    raw: bool
 
 
 class Read(NamedTuple):
-    """What was read: a frame, and whether it is of CSV files, whose columns are all text."""
+    """What was read.
+
+    Attributes:
+        frame: the rows.
+        untyped: whether they are of CSV files, whose columns are all text.
+        decimal: decimal mark of these texts.
+    """
 
     frame: pl.DataFrame
-    untyped: bool
+    untyped: bool = False
+    decimal: str = "."
 
 
 def is_file(source: Any) -> bool:
@@ -106,7 +111,7 @@ def is_file(source: Any) -> bool:
     return isinstance(source, str | Path) or hasattr(source, "read")
 
 
-def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str] = (), raw: bool = False) -> Read:
+def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str] = ()) -> Read:
     """Read a file, an open file, a folder of parts, or all files of a pattern.
 
     Args:
@@ -114,16 +119,12 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
         name: name of the table in messages.
         csv: how CSV files are read.
         columns: names for the first columns of a CSV file without a header.
-        raw: leave texts of CSV files as they are written, numbers with decimal commas among them.
-
-    Returns:
-        The rows; and whether they are of CSV files, whose columns are all text.
 
     Raises:
         DataError: the file is missing or cannot be read as its ending or content says.
         ConfigError: options that do not fit, or a missing package.
     """
-    way = Way(csv, columns, raw)
+    way = Way(csv, columns)
     try:
         if not isinstance(source, str | Path):
             return _read_object(source, name, way)
@@ -133,7 +134,7 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
                 advice = f"give a query as well, Query({source!r}, 'SELECT ...')"
             raise DataError(f"{name}: {source} is no path: {advice}")
         return _read_path(expanded(source), name, way)
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise DataError(f"{name}: {_shown(source)} cannot be read: {_first_line(error)}") from error
@@ -166,7 +167,7 @@ def read_query(query: Query, name: str) -> pl.DataFrame:
             return pl.read_database_uri(query.sql, uri)
         except ImportError as error:
             raise ConfigError(f"{shown} needs the package connectorx: pip install 'headstart[database]'") from error
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise DataError(f"{name}: the query on {shown} failed: {_first_line(error)}") from error
@@ -219,7 +220,7 @@ def _read_parts(parts: Sequence[Path], name: str, way: Way, *, root: Path) -> Re
     """Return the rows of all parts, in the order of their names, with the columns that folders such as a=1 make."""
     read = [_part(part, name, way, root) for part in parts]
     first = read[0].frame
-    for part, (frame, _) in zip(parts, read, strict=True):
+    for part, (frame, *_) in zip(parts, read, strict=True):
         if set(frame.columns) != set(first.columns):
             lacking = sorted(set(first.columns) ^ set(frame.columns))
             raise DataError(
@@ -227,18 +228,18 @@ def _read_parts(parts: Sequence[Path], name: str, way: Way, *, root: Path) -> Re
                 " give parts of one table"
             )
     for column, dtype in first.schema.items():
-        for part, (frame, _) in zip(parts, read, strict=True):
+        for part, (frame, *_) in zip(parts, read, strict=True):
             other = frame.schema[column]
             if other != dtype and pl.Null not in (other, dtype) and not (other.is_numeric() and dtype.is_numeric()):
                 raise DataError(
                     f"{name}: column {column!r} holds {dtype} in {parts[0]} and {other} in {part}; convert one of them"
                 )
-    rows = pl.concat([frame.select(first.columns) for frame, _ in read], how="vertical_relaxed")
-    return Read(rows, all(untyped for _, untyped in read))
+    rows = pl.concat([part.frame.select(first.columns) for part in read], how="vertical_relaxed")
+    return Read(rows, all(part.untyped for part in read), max((part.decimal for part in read), key=",".__eq__))
 
 
 def _part(path: Path, name: str, way: Way, root: Path) -> Read:
-    frame, untyped = _read_content(path, path.name, f"{name}: {path}", way)
+    frame, untyped, decimal = _read_content(path, path.name, f"{name}: {path}", way)
     folders = [part.split("=", 1) for part in path.relative_to(root).parts[:-1] if "=" in part]
     made: list[pl.Series] = []
     for column, value in folders:
@@ -248,7 +249,7 @@ def _part(path: Path, name: str, way: Way, root: Path) -> Read:
             number = series.cast(pl.Int64, strict=False)
             whole = not untyped and str(number[0]) == value  # 01 is a code
             made.append((number if whole else series).new_from_index(0, len(frame)))
-    return Read(frame.with_columns(made) if made else frame, untyped)
+    return Read(frame.with_columns(made) if made else frame, untyped, decimal)
 
 
 def _read_object(source: Any, name: str, way: Way) -> Read:
@@ -293,15 +294,17 @@ def _read_content(source: Path | bytes, file: str, label: str, way: Way, inner: 
             return _read_content(members, file[: -len(packed)] if file.lower().endswith(packed) else "", label, way)
         return _read_content(members[1], members[0], f"{label}: {members[0]}", way)
     if kind in BOOKS:
-        return Read(_read_book(source, label, inner), untyped=False)
+        return Read(_read_book(source, label, inner))
     if kind in DATABASES:
-        return Read(_read_sqlite(source, label, inner), untyped=False)
+        return Read(_read_sqlite(source, label, inner))
     if inner is not None:
         raise DataError(f"{label}: {file} holds one table; leave {inner!r} out")
     if kind in BINARY:
         raise DataError(f"{label} ends in {kind}, which is no table that headstart reads: convert it to Parquet or CSV")
-    read = KINDS.get(kind, _read_text)
-    return Read(read(source, label, way), untyped=read in (_read_text, _read_tabs))
+    if kind in TYPED:
+        return Read(TYPED[kind](source, label))
+    frame, decimal = read_csv(source, label, way.options, usual="\t" if kind in TABS else ",", columns=way.columns)
+    return Read(frame, untyped=True, decimal=decimal)
 
 
 def _by_content(source: Path | bytes) -> str:
@@ -314,7 +317,7 @@ def _by_content(source: Path | bytes) -> str:
                     return ".xlsx" if "xl/workbook.xml" in archive.namelist() else ".zip"
             return ending
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return ".jsonl" if re.match(rb'\{\s*("|\})', text) else ".json" if re.match(rb"\[\s*(\{|\])", text) else ""
+    return ".json" if re.match(rb'\{\s*("|\})|\[\s*(\{|\])', text) else ""
 
 
 def _start(source: Path | bytes) -> bytes:
@@ -350,7 +353,7 @@ def _unpacked(
             with pa.input_stream(pa.BufferReader(content), compression="zstd") as stream:
                 return bytes(stream.read())
         return _member(content, label, inner)
-    except HeadstartError:
+    except (HeadstartError, HeadstartWarning):
         raise
     except Exception as error:
         raise DataError(
@@ -377,21 +380,13 @@ def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
 # ---- formats
 
 
-def _read_text(source: Path | bytes, label: str, way: Way, usual: str = ",") -> pl.DataFrame:
-    return read_csv(source, label, way.options, usual=usual, columns=way.columns, raw=way.raw)
-
-
-def _read_tabs(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
-    return _read_text(source, label, way, "\t")
-
-
-def _read_parquet(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
+def _read_parquet(source: Path | bytes, label: str) -> pl.DataFrame:
     if isinstance(source, bytes):
         return pl.read_parquet(io.BytesIO(source))
     return pl.read_parquet(source, memory_map=False, hive_partitioning=False, glob=False)
 
 
-def _read_arrow(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
+def _read_arrow(source: Path | bytes, label: str) -> pl.DataFrame:
     content = io.BytesIO(_content(source))
     try:
         return pl.read_ipc(content)
@@ -400,7 +395,7 @@ def _read_arrow(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
         return pl.read_ipc_stream(content)
 
 
-def _read_lines(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
+def _read_lines(source: Path | bytes, label: str) -> pl.DataFrame:
     content = _content(source).removeprefix(b"\xef\xbb\xbf")
     if not SURROGATE.search(content):  # polars drops halves of surrogate pairs
         with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -417,13 +412,13 @@ def _rows_of_lines(content: bytes, label: str) -> Iterator[Any]:
                 raise DataError(f"{label}: line {number} is not JSON ({error}); correct it or leave it out") from None
 
 
-def _read_json(source: Path | bytes, label: str, way: Way) -> pl.DataFrame:
+def _read_json(source: Path | bytes, label: str) -> pl.DataFrame:
     content = _content(source).removeprefix(b"\xef\xbb\xbf")
     try:
         rows = json.loads(content)
     except (ValueError, RecursionError) as error:
         if re.match(rb"\s*\{", content):
-            return _read_lines(content, label, way)
+            return _read_lines(content, label)
         raise DataError(f"{label} is neither a JSON list of rows nor JSON lines: {error}") from None
     if isinstance(rows, dict):  # {"data": [...]}, or one row
         lists = [value for value in rows.values() if isinstance(value, list)]
@@ -442,7 +437,7 @@ def _read_book(source: Path | bytes, label: str, sheet: str | None) -> pl.DataFr
     names = book.sheet_names
     if sheet is not None and sheet not in names:
         raise DataError(f"{label}: there is no sheet {sheet!r}; there are: {', '.join(names)}")
-    frame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
+    frame: pl.DataFrame = book.load_sheet(names[0] if sheet is None else sheet).to_polars()
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
 
 
@@ -462,7 +457,7 @@ def _read_sqlite(source: Path | bytes, label: str, table: str | None) -> pl.Data
     return read_query(Query(source, f"SELECT * FROM {quoted}"), label)  # a name that the database gave
 
 
-KINDS: dict[str, Any] = {
+TYPED: dict[str, Callable[[Path | bytes, str], pl.DataFrame]] = {
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
     ".feather": _read_arrow,
@@ -471,11 +466,11 @@ KINDS: dict[str, Any] = {
     ".jsonl": _read_lines,
     ".ndjson": _read_lines,
     ".json": _read_json,
-    ".csv": _read_text,
-    **dict.fromkeys(TABS, _read_tabs),
-    **dict.fromkeys((".psv", ".dat", ".data"), _read_text),
 }
-"""What reads a kind of file, by its ending."""
+"""What reads a kind of file that has types, by its ending."""
+
+KINDS = (*TYPED, ".csv", *TABS, ".psv", ".dat", ".data")
+"""Endings of files that are one table."""
 
 
 def _shown(source: Any) -> str:

@@ -1,24 +1,26 @@
 """How text is read: as text, whole numbers, numbers, true or false, or dates. Files of text have nothing else.
 
 What a column is, is settled once, from all of its values (`settle`), and kept by the codec: later tables are read by
-its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers 1
-and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it says
-which value in which row it is.
+its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers
+1 and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it
+says which value in which row it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 import polars as pl
 
 from headstart.core.errors import DataError
+from headstart.frames.amounts import AmountForm, amounts_in
 from headstart.frames.dates import DateForm, forms_of, read_dates, row_of
 from headstart.frames.missing_texts import without_missing
 
 __all__ = [
+    "ReadAsAmount",
     "ReadAsDate",
     "ReadAsNumber",
     "ReadAsText",
@@ -63,6 +65,9 @@ class ReadAsWhole:
 
     def of(self, series: pl.Series) -> pl.Series:
         """Return the column as whole numbers, if each value is one."""
+        plain = _at_once(series, pl.Int64())
+        if plain is not None:
+            return plain
         texts = without_missing(series)
         return _unless_lost(texts, _whole_numbers(texts))
 
@@ -75,6 +80,9 @@ class ReadAsNumber:
 
     def of(self, series: pl.Series) -> pl.Series:
         """Return the column as numbers, if each value is one."""
+        plain = _at_once(series, pl.Float64())
+        if plain is not None:
+            return plain
         texts = without_missing(series)
         return _unless_lost(texts, numbers_in(texts))
 
@@ -109,7 +117,24 @@ class ReadAsDate:
         return _unless_lost(texts, read_dates(texts, self.form))
 
 
-Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate
+@dataclass(frozen=True)
+class ReadAsAmount:
+    """As numbers with thousands separators, currency signs and the like; what is no number becomes null.
+
+    Attributes:
+        form: how they are written.
+    """
+
+    formats: ClassVar[tuple[str, ...]] = ()
+
+    form: AmountForm = field(default_factory=AmountForm)
+
+    def of(self, series: pl.Series) -> pl.Series:
+        """Return the column as numbers."""
+        return amounts_in(series, self.form)
+
+
+Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | ReadAsDate | ReadAsAmount
 
 
 def read_columns(frame: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
@@ -144,6 +169,16 @@ def settle(
         date_format: format of dates that is tried first.
         known: texts that are values here although they usually stand for a missing one.
     """
+    if not only_dates and series.null_count() < len(series):
+        start = series.head(SAMPLE)
+        if _at_once(start, pl.Int64()) is not None and _at_once(series, pl.Int64()) is not None:
+            return ReadAsText() if _leading_zeros(series) else ReadAsWhole()
+        if _at_once(start, pl.Float64()) is not None and _at_once(series, pl.Float64()) is not None:
+            return ReadAsText() if _leading_zeros(series) or _only_digits(series) else ReadAsNumber()
+    if dates and only_dates:
+        start = without_missing(series.drop_nulls().head(SAMPLE), tuple(known)).drop_nulls()
+        if len(start) and not forms_of(start, date_format=date_format):
+            return ReadAsText()
     texts = without_missing(series, tuple(known)).drop_nulls()
     few = texts.head(SAMPLE)
     if not len(few):
@@ -186,6 +221,14 @@ def texts_as_numbers(series: pl.Series, subject: str) -> pl.Series:
             f"{subject}: expected numbers, but got the text {texts.filter(lost)[0]!r} in {row_of(lost)}; correct it, or"
             " leave it empty if it is missing"
         )
+    return read
+
+
+def _at_once(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
+    """Return text as numbers if each value plainly is one, the quick way for clean files; None for all others."""
+    read = series.cast(dtype, strict=False)
+    if read.null_count() > series.null_count() or (dtype.is_float() and read.is_nan().any()):
+        return None
     return read
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Splitter",
     "by_column",
     "by_condition",
+    "by_default",
     "by_groups",
     "by_indices",
     "by_last",
@@ -54,10 +55,12 @@ class Split:
     Attributes:
         train: int64, ``(training rows,)``.
         valid: int64, ``(validation rows,)``; empty if all rows train.
+        note: what a user should know of a split that was not asked for.
     """
 
     train: Rows
     valid: Rows
+    note: str = ""
 
 
 Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
@@ -122,8 +125,35 @@ def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
                 HeadstartWarning,
                 stacklevel=2,
             )
-        order = _permutation(len(frame), seed)
-        return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
+        return _random(frame, fraction, seed)
+
+    return split
+
+
+def by_default(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on the latest rows of a table with dates, and on random rows of any other.
+
+    The first column of dates counts that leaves at least half of the rows to train on. A model that is trained on rows
+    of all times looks into the future of its validation rows, and its metrics are too optimistic.
+
+    Args:
+        fraction: fraction of validation rows, between 0 and 1, both excluded; rows of the same time stay together.
+        seed: random seed of the selection, at least 0.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        for name, dtype in frame.schema.items():
+            if dtype in (pl.Date, pl.Datetime) and frame[name].drop_nulls().n_unique() > 1:
+                latest = by_time(name, fraction=fraction)(frame)
+                if len(latest.train) >= len(latest.valid):
+                    start = str(frame[name][latest.valid].min())
+                    note = (
+                        f"validation rows are the latest by {name!r}: {len(latest.valid):,} of {len(frame):,}, from"
+                        f" {start} on; split=, or --time and --valid-where on the command line, choose others"
+                    )
+                    return Split(latest.train, latest.valid, note)
+        return _random(frame, fraction, seed)
 
     return split
 
@@ -370,6 +400,11 @@ def _with_each_class(valid: NDArray[np.bool_], classes: Rows, order: Rows) -> Sp
     valid = valid.copy()
     valid[first[without]] = False
     return _of_mask(valid)
+
+
+def _random(frame: pl.DataFrame, fraction: float, seed: int) -> Split:
+    order = _permutation(len(frame), seed)
+    return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
 
 
 def _permutation(rows: int, seed: int) -> Rows:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Unpack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
+from headstart.frames.amounts import form_of_amounts
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
-from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
+from headstart.frames.splits import Splitter, by_default
+from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
-from headstart.targets.fit import KindOption, fit_target
+from headstart.tabular.target_features import target_values
+from headstart.targets.fit import OF_THE_TARGET, TargetOptions, TargetSettings
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
+from headstart.training.settings import Plan
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "TabularData",
@@ -32,15 +41,25 @@ __all__ = [
     "repeated_rows",
     "suggested_batch_size",
     "suggested_epochs",
+    "suggested_plan",
     "table_loader",
 ]
+
+FEWEST_ROWS = 50
+"""Training rows of which a part is left out to end a fit in time, where there are no validation rows."""
+
+RATE = 0.003
+"""Top learning rate of a table's network."""
+
+MOST_STEPS = 3000
+"""Steps after which a fit that could still gain ends, to within an epoch."""
 
 EVALUATION_BATCH = 4096
 """Rows per batch when nothing is learnt: more than in training, since no gradients are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularSettings(DataSettings):
+class TabularSettings(TargetSettings, DataSettings):
     """How a table's columns are used, and what is predicted.
 
     Attributes:
@@ -49,16 +68,11 @@ class TabularSettings(DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015 day
-            or month may come first. Example: ``%m/%d/%Y``.
+        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+            day or month may come first. Example: ``%m/%d/%Y``.
+        numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
+            commas. What is no number there counts as missing.
         exclude: columns not to use.
-        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
-            ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
-            numbers.
-        log_target: predict the logarithm of a positive number: right where relative errors matter.
-        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
-        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
-            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
         weight: column with each training row's weight in the loss, 0 or more; validation rows all count alike.
         class_weight: weight of each class in the training loss: ``"balanced"``, each class counts the same; or a weight
             above 0 by class.
@@ -67,41 +81,39 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
+        target_features: also make features of the training rows' targets, out of fold: the mean of each value of a
+            category with ten and more, and, where two numbers are like coordinates, the means of the nearest rows.
     """
 
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     date_format: str | None = None
+    numbers: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    target_kind: KindOption | None = None
-    log_target: bool = False
-    y_range: tuple[float, float] | None = None
-    quantiles: tuple[float, ...] | None = None
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
+    target_features: bool = True
 
 
-class TabularDataOptions(DataOptions, total=False):
+class TabularDataOptions(DataOptions, TargetOptions, total=False):
     """The fields of `TabularSettings` as keyword arguments."""
 
     categorical: Sequence[str]
     continuous: Sequence[str]
     dates: Sequence[str]
     date_format: str | None
+    numbers: Sequence[str]
     exclude: Sequence[str]
-    target_kind: KindOption | None
-    log_target: bool
-    y_range: tuple[float, float] | None
-    quantiles: Sequence[float] | None
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
+    target_features: bool
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "date_format", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "categorical", "continuous", "dates", "date_format", "numbers", "recipe", "target_features", *OF_THE_TARGET,
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -141,7 +153,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a random fifth of the rows validates. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
+                ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -162,35 +175,50 @@ class TabularData(Data):
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
-                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                frame, valid_frame, split=split, usual=by_default(seed=settings.seed), where=settings.where,
                 needed=needed,
             )  # fmt: skip
 
         opened = _opened(table, settings, codec)
-        frame, other = opened.frame, None if valid is None else read_table(valid, "valid", readings=opened.readings)
+        frame, other = opened.frame, None
+        if valid is not None:
+            later = settings.csv if codec is None else codec.csv
+            other = read_table(valid, "valid", readings=opened.readings, csv=later)
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
+        found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
-            fitted = fit_target(
-                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
-                quantiles=settings.quantiles, declared=opened.categories,
-            )  # fmt: skip
+            if settings.target_kind != "label":
+                for name in targets:
+                    check_target(train[name])
+            fitted = settings.fit_target(train, targets, declared=opened.categories)
+            target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
+            _warn_of_unused(train, columns, targets, recipe, settings.where)
+            found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
+            found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
-            learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
-            return learnt, learnt.encode(complete, with_target=True)
+            fresh = replace(
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
+                amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
+                csv=later_options(settings.csv),
+            )
+            learnt = share(fresh, TableCodec, engine)
+            return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
             complete = known.with_parts(part)
-            encoded = known.encode(complete, with_target=True)
+            encoded = known.encode(complete, with_target=True, training=part is rows.train)
             if part is rows.valid:
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
@@ -205,23 +233,57 @@ class TabularData(Data):
             engine=engine,
         )  # fmt: skip
         if rows.valid is None or validation is None:
-            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
-        notes = list(validation.notes)
+            return cls(
+                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+            )
+        repeated = repeated_rows(encoded, validation, codec.made)
+        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
+            rows=rows,
+        )  # fmt: skip
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        kinds = (("category", codec.categorical), ("number", codec.continuous), ("date", codec.dates))
+        roles = {column.name: (kind, column.reason) for kind, columns in kinds for column in columns}
+        roles |= {name: ("left out", reason) for name, reason in codec.left_out.items()}
+        roles |= dict.fromkeys(codec.target.columns, ("target", codec.target.kind))
+        used = [name for name in codec.columns if name in self.rows.train.columns]
+        return Looked(
+            name="table", rows=self.rows, target=codec.target, roles=roles, shown=tuple(used[:3]), notes=self.notes,
+            features=lambda frame: frame_features(frame, used, categories=[c.name for c in codec.categorical]),
         )  # fmt: skip
 
 
 def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -> Opened:
     """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
     if codec is not None:
-        return open_table(table, readings=codec.readings)
-    continuous: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
-    opened = open_table(table, readings=continuous, no_dates=settings.categorical, date_format=settings.date_format)
+        return open_table(table, readings=codec.readings, csv=settings.csv or codec.csv)
+    told: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    told |= dict.fromkeys(settings.numbers, ReadAsText())
+    opened = open_table(
+        table, readings=told, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
+    )
+    check_columns(opened.frame, settings.numbers, "numbers")
+    for name in settings.numbers:
+        series = opened.frame[name]
+        if series.dtype == pl.String:
+            form, numbers = form_of_amounts(series)
+            if numbers.null_count() == len(numbers):
+                raise DataError(f"column {name!r} cannot be read as numbers: none of its values is one")
+            opened = replace(
+                opened, frame=opened.frame.with_columns(numbers), readings={**opened.readings, name: ReadAsAmount(form)}
+            )
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:
         if (
@@ -245,32 +307,84 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
             )
 
 
-def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:
-    """Return how many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
-    known = train.select(list(dict.fromkeys(columns)))
-    rows = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in known.schema.items())
-    return int(rows.hash_rows().is_in(known.hash_rows().implode()).sum())
+def _warn_of_unused(
+    train: pl.DataFrame,
+    columns: SortedColumns,
+    targets: Sequence[str],
+    recipe: FeatureRecipe | None,
+    where: str | None,
+) -> None:
+    """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
+    used = {*(() if recipe is None else recipe.inputs), *re.findall(r"\w+", where or "")}
+    lines = unused_columns(train, columns, elsewhere=used)
+    if lines:
+        warn("\n".join(lines))
+    for name in targets:
+        if train[name].n_unique() == 1:
+            warn(f"the target {name!r} is {train[name][0]!r} in all training rows, so there is nothing to learn")
+
+
+def repeated_rows(
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+) -> int:
+    """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
+
+    Args:
+        train: the training rows.
+        valid: the validation rows.
+        made: indices of the numbers that are made of other rows' targets, which differ between the two.
+    """
+
+    def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
+        ids, numbers = part.inputs
+        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
+        columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
+        return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
+
+    return int(hashes(valid).is_in(hashes(train).implode()).sum())
 
 
 def suggested_batch_size(rows: int) -> int:
-    """Return a power of two, 16 to 256, that gives an epoch 100 steps or more where there are enough rows.
+    """Return a power of two, 16 to 256: 128 from 1,200 rows on, 256 from 25,600 on; fewer for fewer rows.
+
+    On small tables a step takes about as long for 128 rows as for 16, and the fit can take as many epochs as it needs.
 
     Args:
         rows: number of training rows.
     """
-    return max(16, min(256, 1 << (max(1, rows // 100).bit_length() - 1)))
+    return 256 if rows >= 25_600 else max(16, min(128, 1 << (max(1, rows // 9).bit_length() - 1)))
 
 
 def suggested_epochs(steps: int) -> int:
     """Return the number of epochs that makes 3,000 steps, but 3 to 10; up to 60 where 10 do not even make 1,000.
 
-    Our own rule of thumb: a large table's days or customers are learnt by heart after a few epochs of one cycle, small
-    tables need the steps (docs/tables.md).
+    Our own rule of thumb for one cycle, whose length must be known in advance: a large table's days or customers are
+    learnt by heart after a few epochs, small tables need the steps (docs/tables.md).
 
     Args:
         steps: steps per epoch.
     """
     return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
+
+
+def suggested_plan(steps: int, *, validated: bool) -> Plan:
+    """Return how long and how fast to train.
+
+    The fit ends when rows that do not train no longer gain, as noisy tables want after a hundred steps and others after
+    two thousand; patience is that of 1,000 steps, but 3 to 10 epochs. Where three epochs already are more steps than
+    that, or there are too few rows to leave some out, it is one cycle.
+
+    Args:
+        steps: steps per epoch.
+        validated: whether there are validation rows, or enough training rows to leave some out.
+    """
+    if not validated or steps > MOST_STEPS // 3:
+        return Plan(lr=RATE, epochs=suggested_epochs(steps))
+    return Plan(
+        lr=RATE, epochs=min(200, -(-MOST_STEPS // steps)), schedule="constant",
+        patience=max(3, min(10, -(-1000 // steps))),
+    )  # fmt: skip
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
@@ -282,6 +396,16 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
     rows = codec.complete(frame)
     encoded = codec.encode(rows, with_target=with_target)
     unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
+    for name in [name for name, count in unseen.items() if count == len(frame) > 1]:
+        del unseen[name]
+        (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
+        values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
+        warnings.warn(
+            f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
+            f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
         warnings.warn(
@@ -415,11 +539,10 @@ def _with_target_hidden(
 
     features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
     made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
-    return Rows(
-        *(
-            part.drop(recipe.outputs)
-            .join(made, on=ROW, how="left", maintain_order="left")
-            .select(name for name in part.columns if name != ROW)
-            for part in (rows.train, valid)
-        )
+    train_rows, valid_rows = (
+        part.drop(recipe.outputs)
+        .join(made, on=ROW, how="left", maintain_order="left")
+        .select(name for name in part.columns if name != ROW)
+        for part in (rows.train, valid)
     )
+    return Rows(train_rows, valid_rows, rows.note)

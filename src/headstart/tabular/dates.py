@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,20 @@ from headstart.frames.missing_texts import MISSING_TEXTS
 
 __all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "date_parts", "date_parts_of"]
 
-CATEGORICAL_PARTS = ("year", "month", "week", "day", "day_of_week", "hour")
-"""Parts that repeat or are few: each value gets an embedding. ``hour`` for columns with a time of day only."""
+CATEGORICAL_PARTS = ("month", "week", "day", "day_of_week", "hour")
+"""Parts that repeat: each value gets an embedding. ``hour`` for columns with a time of day only."""
 
-CONTINUOUS_PARTS = ("day_of_year",)
-"""Parts that are numbers."""
+CONTINUOUS_PARTS = ("day_of_year", "elapsed")
+"""Parts that are numbers. ``elapsed``, days since 1970-01-01, stands for the year too: a year yet to come would be an
+unknown category, but days beyond the training rows' count as the last of them."""
+
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def date_parts(series: pl.Series, *, with_time: bool, form: DateForm | None = None) -> dict[str, pl.Series]:
     """Return a date column's parts by name (``Date.month``), whole numbers; null where the date is missing.
 
-    Years are those of the calendar, weeks those of ISO 8601; Monday is day 1 of the week.
+    Weeks are those of ISO 8601; Monday is day 1 of the week.
 
     Args:
         series: dates, times, or text.
@@ -38,12 +42,12 @@ def date_parts(series: pl.Series, *, with_time: bool, form: DateForm | None = No
         check_clock(series, form)
     moments = as_moments(series, with_time=with_time, form=form or DateForm(ISO, OWN_CLOCK)).dt
     parts = {
-        "year": moments.year(),
         "month": moments.month(),
         "week": moments.week(),
         "day": moments.day(),
         "day_of_week": moments.weekday(),
         "day_of_year": moments.ordinal_day(),
+        "elapsed": moments.date().to_physical(),
     }
     if with_time:
         parts["hour"] = moments.hour()
@@ -69,12 +73,12 @@ def date_parts_of(value: Any, name: str, *, with_time: bool, form: DateForm = Da
         value = value.astype("datetime64[us]").item()
     value = on_one_clock(value, name, form)
     parts: dict[str, int | None] = {
-        f"{name}.year": value.year,
         f"{name}.month": value.month,
         f"{name}.week": value.isocalendar()[1],
         f"{name}.day": value.day,
         f"{name}.day_of_week": value.isoweekday(),
         f"{name}.day_of_year": value.timetuple().tm_yday,
+        f"{name}.elapsed": value.toordinal() - EPOCH,
     }
     if with_time:
         parts[f"{name}.hour"] = getattr(value, "hour", 0)

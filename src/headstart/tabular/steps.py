@@ -81,7 +81,7 @@ class AddDateparts(Value):
             for name, part in date_parts(frame[self.column], with_time="hour" in self.parts).items()
         }
         moments = as_moments(frame[self.column], with_time=False)
-        parts |= _edges(moments) | {"elapsed": moments.to_physical()}
+        parts |= _edges(moments) | {"year": moments.dt.year()}
         return [parts[part].alias(name) for part, name in zip(self.parts, self.outputs, strict=True)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,9 +17,12 @@ from torch import Tensor
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
+from headstart.frames.labels import split_labels
 from headstart.frames.readings import ReadAsText, Reading
-from headstart.targets.target import ClassTarget
+from headstart.frames.rows import clean_text
+from headstart.targets.target import AnyTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
 from headstart.text.linear import LinearPath
 from headstart.text.tokenizing import AnyTokenizer
@@ -55,7 +58,9 @@ class TextCodec:
         tokenizer: what cuts texts into tokens.
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
-        target: the label; None for language models.
+        target: the label, or the numbers; None for language models.
+        separator: what stands between several labels of one text; None: labels are classes, or lists of them.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
         linear: the linear path beside a classifier's network; None: there is none.
     """
 
@@ -64,11 +69,13 @@ class TextCodec:
     tokenizer: AnyTokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: ClassTarget | None = None
+    target: AnyTarget | None = None
+    separator: str | None = None
+    csv: CsvOptions | None = field(default=None, compare=False)
     linear: LinearPath | None = None
 
     @property
-    def label(self) -> ClassTarget:
+    def label(self) -> AnyTarget:
         """The target.
 
         Raises:
@@ -108,7 +115,8 @@ class TextCodec:
         target = None
         if with_target:
             check_columns(rows, self.label.columns, "the table (label)")
-            target = self.label.encode(rows)
+            label = self.label.columns[0]  # several are numbers, of which none is split
+            target = self.label.encode(split_labels(rows, label, self.separator, "the table (label)"))
         outputs: list[Tensor] = []
         path = self.linear
         corpus = self.encode_texts(
@@ -135,9 +143,7 @@ class TextCodec:
             also: called with the tokens of each piece.
         """
         characters = total_characters(texts) if characters is None else characters
-        corpus = encode_texts(
-            texts, self.tokenizer, self.vocabulary, workers=workers, characters=characters, also=also
-        )
+        corpus = encode_texts(texts, self.tokenizer, self.vocabulary, workers=workers, characters=characters, also=also)
         return corpus.reverse() if self.backward else corpus
 
     def encode_one(self, row: str | Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -186,7 +192,7 @@ class TextCodec:
             row = _joined([_as_text(row[column], column) for column in self.columns], self.marks)
         if not isinstance(row, str):
             raise DataError(f"a text must be text; got {type(row).__name__}")
-        return self.tokenizer.tokens(row)
+        return self.tokenizer.tokens(clean_text(row))
 
     def _ids_of(self, words: Sequence[str]) -> NDArray[np.int32]:
         return self.vocabulary.encode([BOS, *(reversed(words) if self.backward else words), EOS])
@@ -195,7 +201,7 @@ class TextCodec:
         """Return predictions as columns: ``prediction`` and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, float32 ``(rows, classes)``.
+            prediction: probabilities, float32 ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(list(self.label.decode(prediction).values()))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
@@ -114,9 +115,9 @@ class TextEnsemble:
         }
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
         self.learners[0].engine.on_main(
-            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+            lambda: save_values(expanded(folder), self.application, {"members": members}, tensors, rest)
         )
-        return Path(folder)
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
@@ -138,5 +139,8 @@ class TextEnsemble:
 def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
     """Return a member's weights under their own names, and the tensors of all codecs."""
     prefix = f"{number}."
-    chosen = {name: part for name, part in tensors.items() if name.startswith(prefix) or not name[0].isdigit()}
-    return {name.removeprefix(prefix): part for name, part in chosen.items()}
+    return {
+        name.removeprefix(prefix): part
+        for name, part in tensors.items()
+        if not name[0].isdigit() or name.startswith(prefix)
+    }

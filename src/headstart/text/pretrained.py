@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headstart.core.artefact import read_folder, reading, write_folder
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 from headstart.core.values import from_json, to_json
 from headstart.text.codec import TextCodec
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
@@ -88,7 +89,7 @@ def read_pretrained(folder: str | Path) -> Pretrained:
     Raises:
         ArtifactError: the folder is missing or damaged, or holds no model of texts with an AWD-LSTM encoder.
     """
-    path = Path(folder)
+    path = expanded(folder)
     name = "encoder" if (path / "encoder.json").is_file() else "learner"
     record, tensors = read_folder(path, name)
     if name == "learner" and record.get("application") not in ("language-model", "text"):

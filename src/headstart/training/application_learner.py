@@ -19,7 +19,7 @@ from headstart.core.errors import ConfigError
 from headstart.core.values import Json, Value, from_json, replaced
 from headstart.training.learner import Learner
 from headstart.training.loaders import Data
-from headstart.training.saved import own_tensors, read_training, take_over
+from headstart.training.saved import own_tensors, pickled, read_training, take_over, unpickled
 from headstart.training.settings import Plan, Training, check_options, given_fields
 
 __all__ = ["ApplicationLearner"]
@@ -158,6 +158,11 @@ class ApplicationLearner(Learner, ABC):
     def values(self) -> dict[str, Any]:
         """Return the values that define the learner, except its weights, by name."""
         return {"codec": self.codec, "design": self.design, "training": self.training}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the learner by its values and weights, without data; metrics and losses of one's own are left out."""
+        device = "cpu" if self.engine.device.type == "cpu" else "auto"
+        return unpickled, (type(self), *pickled(self), device, self.progress)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:

@@ -19,9 +19,9 @@ class AverageWeights(Callback):
     """Evaluate, and have after the fit, a running mean of the weights; training goes on from the weights themselves.
 
     At a constant learning rate, weights move around a minimum, to which their mean comes close: as close as by letting
-    the rate go to 0, but after every epoch, so that the fit can be stopped at any of them. Early weights fade out: after
-    any number of steps, the last ``1 / (decay + 1)`` of them have about two thirds of the mean. Statistics of batch
-    norms are averaged, too.
+    the rate go to 0, but after every epoch, so that the fit can be stopped at any of them. Early weights fade out:
+    after any number of steps, the last tenth of them has about two thirds of the mean, at the default decay. Statistics
+    of batch norms are averaged, too.
 
     **Source:** Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization" (2013), section 4:
     polynomial-decay averaging.

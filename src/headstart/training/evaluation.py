@@ -112,9 +112,9 @@ def evaluate(
     assert evaluated.loss is not None
     figures = {"valid_loss": evaluated.loss}
     if temperature is None:
-        fits = target is not None and bool(target.classes) and evaluated.target is not None
-        temperature = target.temperature(evaluated.outputs, evaluated.target) if fits else 1.0
-        figures |= {"temperature": temperature} if fits else {}
+        temperature = 1.0
+        if target is not None and target.classes and evaluated.target is not None:
+            temperature = figures["temperature"] = target.temperature(evaluated.outputs, evaluated.target)
     if metrics:
         if evaluated.target is None:
             raise ConfigError("metrics need a target, but the validation batches have no target; give metrics=[]")

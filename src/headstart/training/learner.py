@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from headstart.core.batch import Loss, checked_loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
+from headstart.core.paths import expanded
 from headstart.core.values import Json, checked, replaced, to_json
 from headstart.targets.metrics import Better, Metric, find_metrics, log_loss
 from headstart.targets.target import Target
@@ -121,7 +122,7 @@ class Learner:
         self._metrics_given = options.get("metrics")
         self.metrics: tuple[Metric, ...] = find_metrics(self._metrics_given, self.target)
         self.callbacks = checked_callbacks(options.get("callbacks", ()))
-        self.snapshots = Snapshots(Path(options.get("folder", "models")))
+        self.snapshots = Snapshots(expanded(options.get("folder", "models")))
         self.progress = options.get("progress", "auto")
         self.history = History()
         self.figures: dict[str, float] = {}
@@ -328,7 +329,7 @@ class Learner:
         every = [*listed, Display(self.progress)]
         with self.engine.random_stream(self.training.seed, self.fits):
             if checkpoint is not None:
-                checkpoints = Checkpoints(Path(checkpoint), listed, self._setting(progress, schedule))
+                checkpoints = Checkpoints(expanded(checkpoint), listed, self._setting(progress, schedule))
                 every.append(checkpoints)
                 if resume:
                     checkpoints.take_up(progress)
@@ -439,6 +440,17 @@ class Learner:
             self.model, loader, self.engine, self._loss(), self.target, self.metrics, self.temperature
         )  # fmt: skip
 
+    def measure(self) -> None:
+        """Fit the temperature on the validation rows, for weights that another fit has made, and note the figures.
+
+        Raises:
+            ConfigError: there are no validation rows.
+            NotFittedError: the learner has no data.
+        """
+        figures = self._validate_epoch()
+        self.temperature = figures.pop("temperature", 1.0)
+        self.figures = figures
+
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return the predictions for the model's outputs: calibrated probabilities, or numbers in the target's unit.
 
@@ -458,7 +470,7 @@ class Learner:
         """Return the name of the figure by which the best epoch is chosen.
 
         It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
-        less noisy than the accuracy and sees rare classes, and others by their first metric; if there is none, by a loss.
+        less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
         """
         if self.data is None or self.data.valid is None:
             return "train_loss"
@@ -514,7 +526,7 @@ class Learner:
         Raises:
             ArtifactError: the folder cannot be written, or contains other files.
         """
-        return saved.save(self, Path(folder))
+        return saved.save(self, expanded(folder))
 
     def load(self, folder: str | Path) -> None:
         """Load a saved learner into this one, which then trains on as that one would.
@@ -528,7 +540,7 @@ class Learner:
         Raises:
             ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
         """
-        training = saved.load_into(self, Path(folder))
+        training = saved.load_into(self, expanded(folder))
         given = {name: getattr(self.training, name) for name in self._training_given}
         self._set_training(dataclasses.replace(training, **given))
 
@@ -552,6 +564,16 @@ class Learner:
     def summary(self) -> Table:
         """Return a table of the model's layers by group, with their numbers of parameters and whether they train."""
         return summary(self.model, self.groups)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, joblib and worker processes: everything except data and engine."""
+        return {**self.__dict__, "_data": None, "engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the learner, without data, on this machine's device."""
+        self.__dict__.update(state)
+        self.engine = saved.usual_engine().at(self._training.precision)
+        self.model = self.model.to(self.engine.device)
 
     # ---- inside
 

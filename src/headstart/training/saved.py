@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from safetensors.torch import load as deserialize
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from headstart.core.artefact import finite, load_weights, read_folder, reading, write_folder
@@ -22,7 +25,17 @@ from headstart.training.history import History
 from headstart.training.optim import Groups, frozen_groups
 from headstart.training.settings import Training
 
-__all__ = ["load_into", "model_tensors", "read_training", "record_of", "save", "save_values", "take_over"]
+__all__ = [
+    "load_into",
+    "model_tensors",
+    "pickled",
+    "read_training",
+    "record_of",
+    "save",
+    "save_values",
+    "take_over",
+    "unpickled",
+]
 
 MODEL = "model."
 """Prefix of the names of a model's tensors, which distinguishes them from those of the codec."""
@@ -114,6 +127,28 @@ def save(learner: Saved, folder: Path) -> Path:
         lambda: save_values(folder, learner.application, learner.values(), model_tensors(learner), record_of(learner))
     )
     return folder
+
+
+def pickled(learner: Saved) -> tuple[str, bytes]:
+    """Return what a pickle holds of an application's learner: the JSON and the weights of an artefact."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model_tensors(learner).items()}
+    record = {name: to_json(value, tensors, name=name) for name, value in learner.values().items()}
+    return json.dumps({**record, **record_of(learner)}), serialize(tensors)
+
+
+def unpickled(kind: Any, record: str, weights: bytes, device: str, progress: Any) -> Any:
+    """Return the learner that `pickled` wrote, without data, as `headstart.load` returns a saved one.
+
+    Args:
+        kind: class of the learner.
+        record: JSON of its values, figures and history.
+        weights: its tensors, as safetensors.
+        device: ``"cpu"``, or ``"auto"``: the machine may have another one.
+        progress: its option of that name.
+    """
+    learner = kind.restored(json.loads(record), deserialize(weights), Path("a pickled learner"), Engine(device))
+    learner.progress = progress
+    return learner
 
 
 def load_into(learner: Saved, folder: Path) -> Training:

@@ -109,6 +109,11 @@ class Plan(Value):
         """Return the plan with a number of epochs that is known in advance, which is then one cycle."""
         return dataclasses.replace(self, epochs=epochs, schedule="one_cycle", patience=None)
 
+    def shortened(self) -> Plan:
+        """Return the plan with a third of its epochs and of its patience."""
+        patience = None if self.patience is None else -(-self.patience // 3)
+        return dataclasses.replace(self, epochs=-(-self.epochs // 3), patience=patience)
+
     def callbacks(self) -> list[Callback]:
         """Return the callbacks that the plan needs, which hold the state of one fit."""
         averaging: list[Callback] = [AverageWeights()] if self.schedule == "constant" else []

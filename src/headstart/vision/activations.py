@@ -231,8 +231,8 @@ class _Body(torch.nn.Module):
 def _sharing(folder: Path, engine: Engine) -> list[int]:
     """Return the ranks of the processes that see the files in this process's folder, its own included, ascending.
 
-    Each process leaves a file there and looks for those of the others: equal paths may be different disks, and different
-    paths the same one.
+    Each process leaves a file there and looks for those of the others: equal paths may be different disks, and
+    different paths the same one.
     """
     if engine.world_size == 1:
         return [0]

@@ -19,7 +19,16 @@ from headstart.vision.decoding import Sizing, fitted
 from headstart.vision.store import RowStore
 from headstart.vision.workers import Decoding
 
-__all__ = ["ArrayImages", "FileImages", "ImageSource", "Images", "array_images", "channels_last", "file_digest", "list_digest"]
+__all__ = [
+    "ArrayImages",
+    "FileImages",
+    "ImageSource",
+    "Images",
+    "array_images",
+    "channels_last",
+    "file_digest",
+    "list_digest",
+]
 
 Rows = NDArray[np.int64]
 

@@ -46,15 +46,25 @@ class _RowLoader:
         shuffle: a new order every epoch.
         seed: seed of the order.
         engine: device and processes.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
-        self, rows: Rows, target: Tensor | None, *, batch_size: int, shuffle: bool, seed: int, engine: Engine
+        self,
+        rows: Rows,
+        target: Tensor | None,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        engine: Engine,
+        weight: Tensor | None = None,
     ) -> None:
         on_processor = engine if engine.device.type == "cpu" else Engine("cpu", keep_memory=False)
         self._order = TensorLoader(
-            [torch.from_numpy(rows)], target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=on_processor
-        )  # its tensors stay on the processor, where files and memory maps are read by number
+            [torch.from_numpy(rows)], target, weight, batch_size=batch_size, shuffle=shuffle, seed=seed,
+            engine=on_processor,
+        )  # fmt: skip  # its tensors stay on the processor, where files and memory maps are read by number
         self.rows, self.batch_size, self.seed, self.engine = len(rows), batch_size, seed, engine
         self.shuffle, self.row_numbers = shuffle, rows
 
@@ -62,6 +72,11 @@ class _RowLoader:
     def target(self) -> Tensor | None:
         """The rows' targets, ``(rows, ...)``, in their order."""
         return self._order.target
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The rows' weights in the loss, ``(rows,)``, in their order; None: all count the same."""
+        return self._order.weight
 
     def steps(self, epoch: int) -> int:
         """Return the number of batches."""
@@ -75,7 +90,7 @@ class _RowLoader:
             yield replace(batch, inputs=(self._inputs(batch.inputs[0].numpy(), batch.index, epoch),))
 
     def _fingerprint(self, inputs: str) -> Json:
-        digest = f"{inputs}-{digest_of(self.target)}"
+        digest = f"{inputs}-{digest_of(self.target, self.weight)}"
         return {"rows": self.rows, "batch_size": self.batch_size, "seed": self.seed, "digest": digest}
 
     def _begin(self, epoch: int, start_step: int) -> None:
@@ -97,6 +112,7 @@ class ImageLoader(_RowLoader):
         seed: seed of the order and of the augmentation.
         engine: device and processes.
         augment: how images are changed; None: not at all.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
@@ -110,8 +126,9 @@ class ImageLoader(_RowLoader):
         seed: int = 0,
         engine: Engine,
         augment: Augment | None = None,
+        weight: Tensor | None = None,
     ) -> None:
-        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
+        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine, weight=weight)
         self.source, self.augment = source, augment
         self._drawn = (-1, torch.empty(0))
 
@@ -146,6 +163,7 @@ class ActivationLoader(_RowLoader):
         shuffle: a new order every epoch.
         seed: seed of the order and of the choice of copies.
         engine: device and processes.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
@@ -160,8 +178,9 @@ class ActivationLoader(_RowLoader):
         shuffle: bool,
         seed: int = 0,
         engine: Engine,
+        weight: Tensor | None = None,
     ) -> None:
-        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
+        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine, weight=weight)
         self.activations, self.copies, self.only = activations, copies, only
         self._chosen = (-1, np.zeros(0, dtype=np.int64))
 

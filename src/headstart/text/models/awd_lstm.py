@@ -330,7 +330,7 @@ class LanguageModel(nn.Module):
         words_here = torch.where(counted, target, random[0]).flatten()
         chosen, repeated = _compared(words_here, random, distinct=target.device.type == "cpu")
         missed = (counted.sum() * (-self.frequencies[chosen]).log1p()).exp() * (1 - 1 / words) ** sampled
-        bias = F.embedding(chosen, self.bias[:, None])[:, 0] - (1 - missed).log()
+        bias = self.bias[chosen] - (1 - missed).log()
         if repeated is not None:
             bias = bias.masked_fill(repeated, -torch.inf)
         among = torch.where(counted, torch.searchsorted(chosen, target.clamp_min(0)), IGNORED)  # (batch, time)
@@ -363,6 +363,6 @@ def _compared(target: Tensor, random: Tensor, *, distinct: bool) -> tuple[Tensor
     """
     words = torch.cat([target, random])
     if distinct:
-        return words.unique(), None
+        return torch.unique(words), None
     words = words.sort().values
     return words, F.pad(words[1:] == words[:-1], (1, 0), value=False)
