@@ -43,8 +43,8 @@ class ImageCodec:
     path: str
     sizing: Sizing
     augment: Augment | None = None
-    separator: str | None = None
-    suffix: str | None = None
+    separator: str | None = field(default=None, compare=False)
+    suffix: str | None = field(default=None, compare=False)
     csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
