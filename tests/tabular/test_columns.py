@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -38,10 +39,10 @@ def sort(values: pl.Series, **named: Any) -> SortedColumns:
         (column(["a", "b"], pl.Categorical), "categorical", "text with 2 values"),
         (column(["a", "b"], pl.Enum(["b", "a", "c"])), "categorical", "text with 2 values"),
         (column([True, False, None]), "categorical", "true or false"),
-        (column([1, 2, 3, 4]), "categorical", "whole numbers with 4 values"),
-        (column([1, 2, 3, -4]), "continuous", "whole numbers with 4 values, some negative"),
-        (column(range(5)), "continuous", "whole numbers with 5 values"),
-        (column([2**64 - 1, 2**64 - 2], pl.UInt64), "categorical", "whole numbers with 2 values"),
+        (column([1, 2, 3, 4]), "continuous", "whole numbers with 4 values"),
+        (column([1, 2, 3, -4]), "continuous", "whole numbers with 4 values"),
+        (column(range(ROWS)), "continuous", "whole numbers with 400 values (each row its own)"),
+        (column([2**64 - 1, 2**64 - 2], pl.UInt64), "continuous", "whole numbers with 2 values"),
         (column([0.5, 1.5]), "continuous", "floating-point numbers"),
         (column([1.0, None]), "continuous", "floating-point numbers"),
         (column([Decimal("1.5"), Decimal("2")]), "continuous", "floating-point numbers"),
@@ -74,11 +75,37 @@ def test_few_rows_with_few_texts_are_categorical() -> None:
     assert "x" in sort_columns(pl.DataFrame({"x": ["a", "b", "c"]})).categorical
 
 
-def test_2_001_whole_numbers_are_continuous_however_often_each_comes() -> None:
-    many = pl.DataFrame({"x": list(range(2_001)) * 100})
-    assert sort_columns(many).continuous == {"x": "whole numbers with 2,001 values"}
-    fewer = pl.DataFrame({"x": list(range(2_000)) * 100})
-    assert sort_columns(fewer).categorical == {"x": "whole numbers with 2,000 values"}
+def test_whole_numbers_that_name_something_are_categories_beside() -> None:
+    random = np.random.default_rng(0)
+    shop, year = random.integers(1, 201, 20_000), random.integers(1990, 2020, 20_000)
+    level = random.normal(size=201)
+    frame = pl.DataFrame({"shop": shop, "float": shop.astype(float), "year": year})
+    sales = level[shop] + (year - 2000) / 10 + random.normal(size=20_000)
+    found = sort_columns(frame, targets=sales[:, None].astype(np.float32))
+    assert found.continuous == {
+        "shop": "whole numbers with 200 values",
+        "float": "floating-point numbers",
+        "year": "whole numbers with 30 values",
+    }
+    assert found.categorical == {
+        "shop": "whole numbers with 200 values that name something: the target differs from one to the next",
+        "float": "floating-point numbers that name something: the target differs from one to the next",
+    }
+    noise = random.normal(size=(20_000, 2)).astype(np.float32)
+    assert sort_columns(frame, targets=noise).categorical == {}
+    rare = sort_columns(frame[:2_000], targets=sales[:2_000, None].astype(np.float32))
+    assert rare.categorical == {}, "ten rows of each say too little"
+    assert sort_columns(frame).categorical == {}, "without a target nothing tells"
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_names_are_found_by_any_of_several_targets_and_with_missing_values(missing: bool) -> None:
+    random = np.random.default_rng(1)
+    code = random.integers(0, 60, 6_000)
+    values = pl.Series("code", code.astype(float))
+    values = values.scatter(np.arange(500), None) if missing else values
+    targets = np.stack([random.normal(size=6_000), np.sin(code * 9.0) * 3], 1).astype(np.float32)
+    assert list(sort_columns(values.to_frame(), targets=targets).categorical) == ["code"]
 
 
 def test_a_name_overrides_the_rules_and_the_tables_order_is_kept() -> None:

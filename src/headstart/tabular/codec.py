@@ -45,8 +45,16 @@ PAIRS = 1
 FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
+TWO_YEARS = 730
+"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months: RMSE 40.4 with
+both, 33.3 without; rides in Chicago over twelve years: 1.83 and 2.19."""
+
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
+
+
+SMALLEST = 1e-150
+"""Standard deviations below this one have a square that float64 cannot hold; below its square they count as 0."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,7 @@ class TableCodec:
         target: AnyTarget,
         recipe: FeatureRecipe | None = None,
         *,
-        target_features: bool = True,
+        targets: Floats | None = None,
     ) -> TableCodec:
         """Learn categories, medians, means, standard deviations and bins.
 
@@ -213,7 +221,8 @@ class TableCodec:
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
-            target_features: whether features are made of the targets.
+            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features are
+                made; None: none are.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
@@ -225,8 +234,11 @@ class TableCodec:
             for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
+        yearly = {name for date in rows.dates if not _spans_years(read[f"{date.name}.elapsed"]) for name in _rare(date)}
         for name in _parts_of(rows.dates):
-            if read[name].n_unique() < 2:
+            if name in yearly:
+                left_out[name] = "the training rows span less than two years, which do not tell it from the time itself"
+            elif read[name].n_unique() < 2:
                 left_out[name] = f"the same value ({read[name][0]}) in all training rows"
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
                 categorical.append(CategoricalColumn(name, Categories.fit(read[name]), "part of a date"))
@@ -235,7 +247,7 @@ class TableCodec:
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
         codec = cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
-        return codec._with_target_features(rows, columns) if target_features else codec
+        return codec if targets is None else codec._with_target_features(rows, columns, targets)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -478,10 +490,9 @@ class TableCodec:
             start += each.width
         return scales
 
-    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns) -> TableCodec:
+    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
         """Return the codec with features made of the targets, where they are of use: parts of dates have none."""
-        targets = target_values(self.target, self.target.encode(rows.frame))
-        if targets is None or len(targets) < LEAST_ROWS:
+        if len(targets) < LEAST_ROWS:
             return self
         made: list[tuple[TargetFeature, list[str]]] = []
         values = _value_names(self.target)
@@ -545,7 +556,10 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
         raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
     varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    sd = sd if varies else 1.0
+    if varies and sd < SMALLEST:  # its square may have been 0
+        spread = float(np.abs(filled - mean).max())
+        sd = spread * float(((filled - mean) / spread).std()) if spread else 0.0
+    sd = sd if varies and sd >= SMALLEST**2 else 1.0
     standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
     indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
     return ContinuousColumn(
@@ -567,6 +581,17 @@ def _parts_of(dates: Sequence[DateColumn]) -> tuple[str, ...]:
         for part in (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)
         if part != "hour" or date.with_time
     )
+
+
+def _spans_years(elapsed: pl.Series) -> bool:
+    """Return whether days span two years, so that what comes back each year can be told from what happened once."""
+    first, last = elapsed.min(), elapsed.max()
+    return isinstance(first, int) and isinstance(last, int) and last - first >= TWO_YEARS
+
+
+def _rare(date: DateColumn) -> tuple[str, str]:
+    """Return the names of the parts of a date of which a year has few rows each."""
+    return f"{date.name}.week", f"{date.name}.day"
 
 
 def _value_names(target: AnyTarget) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default
-from headstart.tabular.advice import check_target, leak_notes, unused_columns
+from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -196,16 +196,20 @@ class TabularData(Data):
                 for name in targets:
                     check_target(train[name])
             fitted = settings.fit_target(train, targets, declared=opened.categories)
+            target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_values(fitted, fitted.encode(train)), categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
             _warn_of_unused(train, columns, targets, recipe, settings.where)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
+            found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, target_features=settings.target_features),
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
