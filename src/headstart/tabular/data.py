@@ -166,8 +166,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
-                ones of any other. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates,
+                random ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -214,7 +214,8 @@ class TabularData(Data):
             )  # fmt: skip
             target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical,
+                continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
@@ -223,7 +224,9 @@ class TabularData(Data):
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None),
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
