@@ -46,8 +46,8 @@ FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
 TWO_YEARS = 730
-"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months have an RMSE of
-40.3 with both and of 33.3 without, rides in Chicago over twelve years of 1.83 and 2.19."""
+"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months have an RMSE
+of 40.3 with both and of 33.3 without, rides in Chicago over twelve years of 1.83 and 2.19."""
 
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
