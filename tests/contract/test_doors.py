@@ -12,6 +12,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ KINDS: dict[str, st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]]] = {
     "mixed": column(st.one_of(DAY.map(str), st.just("never")), pl.String),
     "formatted": FORMATTED,
     "offsets": OFFSETS,
+    "decimal": column(st.decimals(-99, 99, places=2), pl.Decimal(6, 2)),
     "category": column(st.sampled_from(["b", "a", "10", "2"]), pl.Categorical),
 }
 
@@ -127,6 +129,11 @@ def csv_of_pandas(frame: pl.DataFrame, folder: Path) -> Path:
     return folder / "p.csv"
 
 
+def pandas_with_categories(frame: pl.DataFrame, folder: Path) -> Any:
+    names = ("word", "code", "whole", "byte", "zero", "flag", "small", "category")
+    return frame.to_pandas().astype({name: "category" for name in frame.columns if name.startswith(names)})
+
+
 def parquet(frame: pl.DataFrame, folder: Path) -> Path:
     frame.write_parquet(folder / "t.parquet")
     return folder / "t.parquet"
@@ -135,6 +142,7 @@ def parquet(frame: pl.DataFrame, folder: Path) -> Path:
 DOORS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "polars": lambda frame, folder: frame,
     "pandas": lambda frame, folder: frame.to_pandas(),
+    "pandas with categories": pandas_with_categories,
     "pandas with Arrow": lambda frame, folder: frame.to_pandas(use_pyarrow_extension_array=True),
     "pyarrow": lambda frame, folder: frame.to_arrow(),
     "CSV": csv,
@@ -148,6 +156,10 @@ def through(door: str, codec: TableCodec, frame: pl.DataFrame, folder: Path) -> 
     try:
         if door == "dictionaries":
             ones = [codec.encode_one(row) for row in frame.to_dicts()]
+            return tuple(torch.cat(each) for each in zip(*ones, strict=True))
+        if door == "dictionaries of text":  # as a web form or `csv.DictReader` gives them
+            with csv(frame, folder).open(newline="") as file:
+                ones = [codec.encode_one(row) for row in DictReader(file)]
             return tuple(torch.cat(each) for each in zip(*ones, strict=True))
         return codec.encode(read_table(DOORS[door](frame, folder), readings=codec.readings)).inputs
     except DataError as error:
@@ -171,7 +183,7 @@ def check(frame: pl.DataFrame, parts: list[pl.DataFrame], trained: str) -> None:
         for rows in parts:
             expected = through(trained, codec, rows, folder)
             assert expected is not None
-            for door in (*DOORS, "dictionaries"):
+            for door in (*DOORS, "dictionaries", "dictionaries of text"):
                 actual = through(door, codec, rows, folder)
                 if actual is None:
                     continue

@@ -153,3 +153,26 @@ def test_what_cannot_be_put_on_that_clock_is_refused(series: pl.Series, form: Da
 def test_a_value_that_is_no_date_is_named_with_its_row() -> None:
     with pytest.raises(DataError, match="column 'd': expected dates such as 20/06/2015, but got '31/2/2015' in row 3"):
         as_moments(texts("1/2/2015", None, "31/2/2015"), with_time=False, form=DateForm("%d/%m/%Y"))
+
+
+def test_the_clock_of_one_place_is_told_from_others_by_its_offsets() -> None:
+    written = texts("2024-07-15T23:30:00+02:00", "2024-01-15T23:30:00+01:00")
+    (form,) = forms_of(written)
+    assert form == DateForm("iso", OWN_CLOCK, (60, 120))
+    berlin = pl.Series("d", [HALF_PAST, HALF_PAST.replace(month=1)]).dt.replace_time_zone("Europe/Berlin")
+    for series in (written, berlin):
+        check_clock(series, form)
+        assert as_moments(series, with_time=True, form=form).to_list() == [HALF_PAST, HALF_PAST.replace(month=1)]
+        assert [on_one_clock(value, "d", form) for value in series] == [HALF_PAST, HALF_PAST.replace(month=1)]
+    for other in (berlin.dt.convert_time_zone("UTC"), texts("2024-07-15T21:30:00Z"), texts("2024-07-15T23:30:00")):
+        with pytest.raises(
+            DataError, match="column 'd': .*several offsets from UTC, each read by its own clock, but got"
+        ):
+            check_clock(other, form)
+        with pytest.raises(
+            DataError, match="column 'd': .*several offsets from UTC, each read by its own clock, but got"
+        ):
+            on_one_clock(other[0], "d", form)
+    (world,) = forms_of(texts("2024-07-15T23:30:00+02:00", "2024-07-15T23:30:00-05:00", "2024-07-15T23:30:00+09:00"))
+    assert world == DateForm("iso", OWN_CLOCK)
+    check_clock(texts("2024-07-15T23:30:00+05:30"), world)

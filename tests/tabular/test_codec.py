@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from headstart import TabularData, splits
 from headstart.core.errors import DataError, HeadstartWarning
 from headstart.core.values import from_json, to_json
 from headstart.frames.categories import Categories
@@ -424,7 +425,7 @@ def test_a_day_beyond_training_counts_as_the_last_and_is_no_unknown_year() -> No
         ("shop", "first", r"column 'shop': expected whole numbers, as in the training rows, but got the value 'first'"),
         ("shop", 1.5, r"column 'shop': expected whole numbers, .* got the value 1\.5"),
         ("open", "perhaps", r"column 'open': expected true or false, .* got the value 'perhaps'"),
-        ("kind", DAY, r"column 'kind': expected text, .* got the (type Date|value datetime\.date)"),
+        ("kind", datetime.time(5), r"column 'kind': expected text, .* got the (type Time|value datetime\.time)"),
         ("day", "soon", r"column 'day': expected dates such as 2015-06-20, but got 'soon'"),
         ("moment", 5, r"column 'moment': expected (a date|dates), as in the training rows, but got (5|Int64)"),
     ],
@@ -459,7 +460,7 @@ def test_a_number_too_long_for_any_float_is_refused() -> None:
         ({"x": [1e308, -1e308]}, {}, r"column 'x' has values too large for their mean .*; rescale it"),
         ({"x": [NAN, NAN]}, {"continuous": ["x"]}, r"column 'x' cannot be continuous: it has no values"),
         ({"x": [0.5, 1.5]}, {"categorical": ["x"]}, r"column 'x' cannot be categorical: .*; fractions are no"),
-        ({"d": [DAY, DAY]}, {"categorical": ["d"]}, r"column 'd' cannot be categorical: it holds Date; leave"),
+        ({"d": [datetime.time(5)] * 2}, {"categorical": ["d"]}, r"column 'd' cannot be categorical: it holds Time; leave"),
         ({"l": [[1], [2]]}, {"categorical": ["l"]}, r"column 'l' cannot be categorical: it holds List"),
         ({"d": [DAY, DAY]}, {}, r"the dates do not vary in the training rows, and there is no other column"),
         (
@@ -474,3 +475,14 @@ def test_training_rows_that_cannot_be_learnt_from_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         fit(pl.DataFrame(frame), **named)
+
+
+@pytest.mark.parametrize("scale", [1e-212, 1e-300, 5e-324, 1e-160, 1e150])
+def test_numbers_of_any_size_have_a_deviation(scale: float) -> None:
+    table = pl.DataFrame({"x": [0.0] * 6 + [-scale] * 2, "z": [1.0, 2.0] * 4, "y": [1.0, 2.0] * 4})
+    codec = TabularData.from_table(table, "y", split=splits.train_on_all).codec
+    (numbers,) = (codec.encode(table).inputs[1],)
+    assert torch.isfinite(numbers).all()
+    column = next(column for column in codec.continuous if column.name == "x")
+    if scale >= 1e-299:
+        assert column.sd == pytest.approx(scale * 0.75**0.5 / 2, rel=1e-6)

@@ -216,3 +216,18 @@ def test_class_weights_count_rare_classes_more() -> None:
         ConfigError, match=r"class_weight: there is no class 'seldom' in y, whose classes are \['often', "
     ):
         TabularClassifier(class_weight={"seldom": 2.0}).fit(X, y)
+
+
+def test_declared_categories_and_forms_of_dates_are_kept() -> None:
+    random = np.random.default_rng(0)
+    size = random.integers(0, 3, 200) * 5
+    days = [f"{1 + n % 12}/{1 + n % 28}/2015" for n in range(200)]
+    X = pd.DataFrame(
+        {"size": pd.Categorical(size), "day": days, "x": random.normal(size=200)}, index=np.arange(200) // 2
+    )
+    model = TabularRegressor(**SMALL).fit(X, X["x"] + (size == 5))
+    codec = model.learner_.codec
+    assert {column.name: column.vocab.values for column in codec.categorical}["size"] == (0, 5, 10)
+    assert [date.form.format for date in codec.dates] == ["%m/%d/%Y"]
+    few = X[:4]  # by themselves, day or month might come first
+    assert np.array_equal(model.predict(few), model.predict(X)[:4])

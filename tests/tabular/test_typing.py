@@ -71,7 +71,7 @@ def test_the_format_of_dates_is_kept_and_an_uncertain_one_is_asked_for(tmp_path:
         TabularData.from_table(uncertain, "y", date_format="%m", engine=CPU)
 
 
-def test_hours_are_those_of_the_training_rows_whatever_the_zone_they_come_in() -> None:
+def test_hours_are_those_of_the_training_rows_whatever_the_zone_they_come_in(tmp_path: Path) -> None:
     moments = pl.Series("t", [datetime.datetime(2024, 1 + n % 12, 15, n % 24) for n in range(ROWS)])
     berlin = moments.dt.replace_time_zone("Europe/Berlin")
     table = pl.DataFrame({"t": berlin, "y": X})
@@ -82,6 +82,25 @@ def test_hours_are_those_of_the_training_rows_whatever_the_zone_they_come_in() -
     assert made.predict(table.with_columns(berlin.dt.convert_time_zone("UTC")))["prediction"].to_list() == expected
     with pytest.raises(DataError, match="column 't': the training rows have the time zone Europe/Berlin, but got"):
         made.predict(table.with_columns(moments))
+    for source in (
+        written(table, tmp_path),
+        written(table.with_columns(berlin.dt.convert_time_zone("UTC")), tmp_path, "u.csv"),
+    ):
+        assert made.predict(source)["prediction"].to_list() == expected
+    naive = learner(table.with_columns(moments))
+    for source in (table, written(table, tmp_path)):
+        with pytest.raises(DataError, match="column 't': the training rows have no time zone, but got"):
+            naive.predict(source)
+    seasonal = learner(written(table, tmp_path))  # summer and winter time: two offsets
+    assert (
+        seasonal.predict(table)["prediction"].to_list()
+        == seasonal.predict(written(table, tmp_path))["prediction"].to_list()
+    )
+    for source in (table.with_columns(berlin.dt.convert_time_zone("UTC")), tmp_path / "u.csv"):
+        with pytest.raises(
+            DataError, match="column 't': .*several offsets from UTC, each read by its own clock, but got"
+        ):
+            seasonal.predict(source)
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "Int8", "Float64"])

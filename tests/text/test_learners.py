@@ -538,3 +538,10 @@ def test_a_language_model_refuses_metrics_and_a_loss_of_its_own() -> None:
     for option in ({"metrics": ["accuracy"]}, {"loss": lambda outputs, batch: outputs[0]}):
         with pytest.raises(ConfigError, match="a language model has its own loss and figures: leave"):
             LanguageModelLearner(data, **option)
+
+
+def test_texts_without_blanks_are_noted() -> None:
+    texts = ["我喜欢这部电影 good", "这部电影不好 bad"] * 10
+    with pytest.warns(HeadstartWarning, match="scripts without blanks between words.*use tokenizer='subwords'"):
+        TextData.from_texts(texts, ["a", "b"] * 10, batch_size=4, min_freq=1)
+    TextData.from_texts(texts, ["a", "b"] * 10, batch_size=4, tokenizer="subwords", max_vocab=400)  # no warning

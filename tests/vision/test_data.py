@@ -52,7 +52,7 @@ def test_train_and_valid_folders_are_the_split(tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path / "cache")
     assert (len(data.split.train), len(data.split.valid)) == (16, 8)
     assert all("/valid/" in data.images.names[row] for row in data.split.valid)
-    assert any("beside train and valid" in note for note in data.notes) and any(
+    assert any("1 images beside these parts were left out" in note for note in data.notes) and any(
         "1 files" in note for note in data.notes
     )
 

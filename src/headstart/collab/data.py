@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,9 @@ from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "RatingsData",
@@ -192,7 +195,24 @@ class RatingsData(Data):
             codec=assembled.codec.with_seen(seen),
             negatives=negatives,
             valid_pairs=None if held is None else torch.stack(held.inputs),
+            rows=rows,
         )
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; what is checked of ratings is how well users' and items' means explain them."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec, target = self.codec, self.target
+        pair = (codec.user, codec.item)
+        roles = {codec.user: ("category", "user"), codec.item: ("category", "item")}
+        roles |= {} if codec.rating is None else {codec.rating: ("target", "number")}
+        return Looked(
+            name="ratings", rows=self.rows, target=None if target is None else codec.target, roles=roles, shown=pair,
+            notes=self.notes, features=lambda frame: frame_features(frame, pair, categories=pair),
+        )  # fmt: skip
 
 
 def ratings_loader(rows: Encoded[tuple[Tensor, Tensor]], engine: Engine, *, with_target: bool = True) -> TensorLoader:

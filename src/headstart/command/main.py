@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from headstart.applications import APPLICATIONS
+from headstart.command.check import check
 from headstart.command.info import info
 from headstart.command.predict import evaluate, generate, predict, recommend
 from headstart.core.errors import HeadstartError
@@ -124,6 +125,7 @@ def get_dataset(name: Annotated[str, typer.Argument(help="A name that 'headstart
     typer.echo(str(get(name)))
 
 
+app.command()(check)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(recommend)

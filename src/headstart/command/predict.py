@@ -172,8 +172,9 @@ def generate(
 def _rows(learner: Any, source: Any) -> Opened:
     """Return the rows of a table, read as the training rows were; or, for a classifier of texts, a folder's files."""
     from headstart.frames.door import open_table
+    from headstart.frames.folders import is_folder
 
-    if isinstance(source, Path) and source.is_dir() and "read" in APPLICATIONS[learner.application].does:
+    if is_folder(source) and "read" in APPLICATIONS[learner.application].does:
         return open_table(learner.rows_of(source), "input", readings=learner.codec.readings)
     return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv)
 
@@ -189,8 +190,10 @@ def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> 
     """
     import polars as pl
 
-    if isinstance(source, Path) and (source.is_dir() or source.suffix.lower() not in TABLES):
-        found = learner.predict(source if source.is_dir() else [source], on_error=on_error)
+    from headstart.frames.folders import is_folder
+
+    if is_folder(source) or (isinstance(source, Path) and source.suffix.lower() not in TABLES):
+        found = learner.predict(source if is_folder(source) else [source], on_error=on_error)
     else:
         opened = _rows(learner, source)
         root = source.parent if isinstance(source, Path) else Path()

@@ -168,6 +168,7 @@ class Job:
     def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return the application's data of a table or folder."""
         from headstart.frames.csv import CsvOptions
+        from headstart.frames.folders import is_folder
 
         settings = self.chosen(given, self.settings_type)
         csv = {name.removeprefix("csv_"): given[name] for name in given if name.startswith("csv_")}
@@ -176,14 +177,14 @@ class Job:
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        is_folder = self.application.folders and isinstance(source, Path) and source.is_dir()
+        folder = self.application.folders and is_folder(source)
         arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
-        known, other = reversed(arguments) if is_folder else arguments
+        known, other = reversed(arguments) if folder else arguments
         for name in given:
             if name in other - known - set(settings):
-                here, there = ("a folder", "a table") if is_folder else ("a table", "a folder")
+                here, there = ("a folder", "a table") if folder else ("a table", "a folder")
                 raise ConfigError(f"--{name.replace('_', '-')} is for {there}, and {source} is {here}")
-        make = self.data_type.from_folder if is_folder else self.data_type.from_table
+        make = self.data_type.from_folder if folder else self.data_type.from_table
         return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
     def notes(self, data: Any) -> list[str]:

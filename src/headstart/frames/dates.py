@@ -74,10 +74,13 @@ class DateForm:
         format: ``"iso"``; or a format as of ``strptime``, such as ``%d/%m/%Y``.
         zone: zone to whose clock moments are converted, such as ``Europe/Berlin``; ``"own"``: each is read by the clock
             it was written by; None: they have no zone.
+        offsets: of values on their own clock, the offsets from UTC that they have, in minutes, ascending, if these are
+            those of one place: one, or two in summer and winter. Empty: of many places.
     """
 
     format: str = ISO
     zone: str | None = None
+    offsets: tuple[int, ...] = ()
 
 
 def forms_of(series: pl.Series, *, date_format: str | None = None) -> tuple[DateForm, ...]:
@@ -98,9 +101,10 @@ def forms_of(series: pl.Series, *, date_format: str | None = None) -> tuple[Date
     if date_format is not None and _fits(texts, date_format):
         return (DateForm(date_format, _zone_of_format(date_format)),)
     first = texts[0].strip()
+    if _plain_dates(texts) is not None:
+        return (DateForm(ISO),)
     if _ISO_VALUE.fullmatch(first) and texts.str.contains(_ISO_COLUMN).all() and _read_iso(texts).null_count() == 0:
-        zone = _zone_of(texts)
-        return () if zone == "mixed" else (DateForm(ISO, zone),)
+        return _iso_forms(texts)
     return tuple(DateForm(candidate) for candidate in _candidates(first) if _fits(texts, candidate))
 
 
@@ -140,15 +144,19 @@ def read_dates(series: pl.Series, form: DateForm) -> pl.Series:
 
     Args:
         series: text.
-        form: how it is written. With a zone the result has that zone; on its own clock it has none.
+        form: how it is written. With a zone the result has that zone; on its own clock it has none. A text that cannot
+            be put on that clock is null, too.
 
     Returns:
         Date if no value has a time of day, else Datetime in microseconds.
     """
     if form.format == ISO:
-        read = _read_iso(series)
+        plain = _plain_dates(series) if form.zone is None else None
+        if plain is not None:
+            return plain
+        offset = series.str.extract(_ISO_COLUMN, 4)
+        read = _read_iso(series).set(_on_another_clock(offset, form), None)
         if form.zone not in (None, OWN_CLOCK):
-            offset = series.str.extract(_ISO_COLUMN, 4)
             instants = (read - _offsets(offset)).dt.replace_time_zone("UTC")
             return instants.dt.convert_time_zone(form.zone)
         with_time = has_time(series)
@@ -204,16 +212,18 @@ def check_clock(series: pl.Series, form: DateForm) -> None:
         if form.format != ISO:
             return
         offset = series.str.extract(_ISO_COLUMN, 4)
-        wrong = offset.is_not_null() if form.zone is None else offset.is_null() & without_missing(series).is_not_null()
-        if wrong.any() and form.zone != OWN_CLOCK:
+        wrong = _on_another_clock(offset, form) & without_missing(series).is_not_null()
+        if wrong.any():
             raise _other_clock(series.name, form, f"{series.filter(wrong)[0]!r} in {row_of(wrong)}")
         return
     if series.dtype not in (pl.Date, pl.Datetime) or series.null_count() == len(series):
         return
     zone = getattr(series.dtype, "time_zone", None)
-    if (zone is None) != (form.zone in (None, OWN_CLOCK)):
-        what = f"{series.dtype}" if zone is None else f"moments in {zone}"
-        raise _other_clock(series.name, form, what)
+    if form.zone == OWN_CLOCK and form.offsets and zone is not None:
+        if not _offset_of_types(series.drop_nulls()).is_in(form.offsets).all():
+            raise _other_clock(series.name, form, f"moments in {zone}")
+    elif (zone is None) != (form.zone in (None, OWN_CLOCK)):
+        raise _other_clock(series.name, form, f"{series.dtype}" if zone is None else f"moments in {zone}")
 
 
 def on_one_clock(value: Any, name: str, form: DateForm) -> datetime.date:
@@ -237,6 +247,12 @@ def on_one_clock(value: Any, name: str, form: DateForm) -> datetime.date:
     if not isinstance(value, datetime.date):
         raise DataError(f"column {name!r}: expected a date, as in the training rows, but got {value!r}")
     zoned = getattr(value, "tzinfo", None) is not None
+    if zoned and form.offsets:
+        assert isinstance(value, datetime.datetime)
+        offset = value.utcoffset() or datetime.timedelta()
+        if offset.total_seconds() // 60 not in form.offsets:
+            raise _other_clock(name, form, repr(value))
+        return value.replace(tzinfo=None)
     if zoned != (form.zone not in (None, OWN_CLOCK)):
         raise _other_clock(name, form, repr(value))
     if not zoned:
@@ -269,6 +285,17 @@ def iso_moment(text: str, name: str) -> datetime.datetime:
 def row_of(wrong: pl.Series) -> str:
     """Return which row is the first that a mask marks, for messages: ``row 17``, counted from 1."""
     return f"row {wrong.arg_max() + 1:,}"  # type: ignore[operator]  # called where a row is marked
+
+
+def _plain_dates(series: pl.Series) -> pl.Series | None:
+    """Return text as dates if each value is written 2015-06-20, the quick way for clean files; None for all others."""
+    first = series.drop_nulls().head(1)
+    if not len(first) or not _ISO_VALUE.fullmatch(first[0]) or not (series.str.len_bytes() == 10).all():
+        return None
+    read = series.str.to_date("%Y-%m-%d", strict=False)
+    if read.null_count() > series.null_count() or read.dt.year().min() < EARLIEST_YEAR:  # type: ignore[operator]
+        return None
+    return read if (read.cast(pl.String) == series).all() else None  # +015-06-20 is none
 
 
 def _read_iso(series: pl.Series) -> pl.Series:
@@ -330,28 +357,49 @@ def _zone_of_format(date_format: str) -> str | None:
     return "UTC" if "%z" in date_format or "%Z" in date_format else None
 
 
-def _zone_of(texts: pl.Series) -> str | None:
-    """Return the zone of ISO text: of one offset that polars has a zone for, that zone; of several, their own clock."""
+def _on_another_clock(offset: pl.Series, form: DateForm) -> pl.Series:
+    """Return which texts cannot be put on the clock of a form, by their offsets from UTC, null where they have none."""
+    if form.zone is None:
+        return offset.is_not_null()
+    if form.zone != OWN_CLOCK:
+        return offset.is_null()
+    if form.offsets:
+        return ~_minutes(offset).is_in(form.offsets).fill_null(value=False)
+    return pl.Series([False]).new_from_index(0, len(offset))
+
+
+def _iso_forms(texts: pl.Series) -> tuple[DateForm, ...]:
+    """Return the form of ISO text: of one offset that polars has a zone for, in that zone; of others, on its own clock.
+
+    None if some values have an offset and others have none.
+    """
     offsets = texts.str.extract(_ISO_COLUMN, 4)
-    if offsets.null_count() == len(offsets):
-        return None
     if offsets.null_count():
-        return "mixed"
-    minutes = _offsets(offsets).dt.total_minutes().unique()
-    if len(minutes) > 1:
-        return OWN_CLOCK
-    hours, rest = divmod(int(minutes[0]), 60)
-    if rest or not -12 <= hours <= 14:
-        return OWN_CLOCK
-    return "UTC" if not hours else f"Etc/GMT{-hours:+d}"  # their sign is that of POSIX: behind Greenwich is positive
+        return (DateForm(),) if offsets.null_count() == len(offsets) else ()
+    minutes = _minutes(offsets).unique().sort().to_list()
+    hours, rest = divmod(minutes[0], 60)
+    if len(minutes) == 1 and not rest and -12 <= hours <= 14:
+        zone = "UTC" if not hours else f"Etc/GMT{-hours:+d}"  # its sign is that of POSIX: behind Greenwich is positive
+        return (DateForm(ISO, zone),)
+    of_one_place = len(minutes) == 1 or (len(minutes) == 2 and minutes[1] - minutes[0] <= 60)
+    return (DateForm(ISO, OWN_CLOCK, tuple(minutes) if of_one_place else ()),)
 
 
 def _offsets(texts: pl.Series) -> pl.Series:
     """Return offsets from UTC such as ``+0200`` or ``Z`` as durations."""
-    sign = pl.when(texts.str.starts_with("-")).then(-1).otherwise(1)
+    return pl.select(pl.duration(minutes=_minutes(texts), time_unit="us")).to_series()
+
+
+def _minutes(texts: pl.Series) -> pl.Series:
+    """Return offsets from UTC such as ``+0200`` or ``Z`` in minutes, Int64."""
     digits = texts.str.replace("Z", "+0000").str.replace(":", "")
     minutes = digits.str.slice(1, 2).cast(pl.Int64) * 60 + digits.str.slice(3, 2).cast(pl.Int64)
-    return pl.select(pl.duration(minutes=sign * minutes, time_unit="us")).to_series()
+    return minutes.zip_with(~texts.str.starts_with("-"), -minutes)
+
+
+def _offset_of_types(series: pl.Series) -> pl.Series:
+    """Return the offset from UTC of each moment of a column with a time zone, in minutes, Int64."""
+    return (series.dt.base_utc_offset() + series.dt.dst_offset()).dt.total_minutes()
 
 
 def _other_clock(name: str, form: DateForm, got: str) -> DataError:
@@ -363,7 +411,7 @@ def _other_clock(name: str, form: DateForm, got: str) -> DataError:
     if form.zone == OWN_CLOCK:
         return DataError(
             f"column {name!r}: the training rows are texts with several offsets from UTC, each read by its own clock,"
-            f" but got {got}: give such texts, or train on a column with one time zone"
+            f" but got {got}: give texts with such offsets, or train on a column with one time zone"
         )
     return DataError(
         f"column {name!r}: the training rows have the time zone {form.zone}, but got {got}, which has none: add its"

@@ -65,6 +65,9 @@ class ReadAsWhole:
 
     def of(self, series: pl.Series) -> pl.Series:
         """Return the column as whole numbers, if each value is one."""
+        plain = _at_once(series, pl.Int64())
+        if plain is not None:
+            return plain
         texts = without_missing(series)
         return _unless_lost(texts, _whole_numbers(texts))
 
@@ -77,6 +80,9 @@ class ReadAsNumber:
 
     def of(self, series: pl.Series) -> pl.Series:
         """Return the column as numbers, if each value is one."""
+        plain = _at_once(series, pl.Float64())
+        if plain is not None:
+            return plain
         texts = without_missing(series)
         return _unless_lost(texts, numbers_in(texts))
 
@@ -163,6 +169,16 @@ def settle(
         date_format: format of dates that is tried first.
         known: texts that are values here although they usually stand for a missing one.
     """
+    if not only_dates and series.null_count() < len(series):
+        start = series.head(SAMPLE)
+        if _at_once(start, pl.Int64()) is not None and _at_once(series, pl.Int64()) is not None:
+            return ReadAsText() if _leading_zeros(series) else ReadAsWhole()
+        if _at_once(start, pl.Float64()) is not None and _at_once(series, pl.Float64()) is not None:
+            return ReadAsText() if _leading_zeros(series) or _only_digits(series) else ReadAsNumber()
+    if dates and only_dates:
+        start = without_missing(series.drop_nulls().head(SAMPLE), tuple(known)).drop_nulls()
+        if len(start) and not forms_of(start, date_format=date_format):
+            return ReadAsText()
     texts = without_missing(series, tuple(known)).drop_nulls()
     few = texts.head(SAMPLE)
     if not len(few):
@@ -205,6 +221,14 @@ def texts_as_numbers(series: pl.Series, subject: str) -> pl.Series:
             f"{subject}: expected numbers, but got the text {texts.filter(lost)[0]!r} in {row_of(lost)}; correct it, or"
             " leave it empty if it is missing"
         )
+    return read
+
+
+def _at_once(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
+    """Return text as numbers if each value plainly is one, the quick way for clean files; None for all others."""
+    read = series.cast(dtype, strict=False)
+    if read.null_count() > series.null_count() or (dtype.is_float() and read.is_nan().any()):
+        return None
     return read
 
 

@@ -53,6 +53,10 @@ FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
 
 
+SMALLEST = 1e-150
+"""Standard deviations below this one have a square that float64 cannot hold; below its square they count as 0."""
+
+
 @dataclass(frozen=True)
 class CategoricalColumn:
     """A column of ids: 0 for missing and unseen values, 1 to n for the values of the training rows.
@@ -552,7 +556,10 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
         raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
     varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    sd = sd if varies else 1.0
+    if varies and sd < SMALLEST:  # its square may have been 0
+        spread = float(np.abs(filled - mean).max())
+        sd = spread * float(((filled - mean) / spread).std()) if spread else 0.0
+    sd = sd if varies and sd >= SMALLEST**2 else 1.0
     standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
     indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
     return ContinuousColumn(

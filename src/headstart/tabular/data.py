@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 from torch import Tensor
@@ -26,10 +26,13 @@ from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.target_features import target_values
-from headstart.targets.fit import KindOption, fit_target
+from headstart.targets.fit import OF_THE_TARGET, TargetOptions, TargetSettings
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
 from headstart.training.settings import Plan
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "TabularData",
@@ -56,7 +59,7 @@ EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularSettings(DataSettings):
+class TabularSettings(TargetSettings, DataSettings):
     """How a table's columns are used, and what is predicted.
 
     Attributes:
@@ -70,13 +73,6 @@ class TabularSettings(DataSettings):
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
         exclude: columns not to use.
-        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
-            ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
-            numbers.
-        log_target: predict the logarithm of a positive number: right where relative errors matter.
-        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
-        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
-            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
         weight: column with each training row's weight in the loss, 0 or more; validation rows all count alike.
         class_weight: weight of each class in the training loss: ``"balanced"``, each class counts the same; or a weight
             above 0 by class.
@@ -95,17 +91,13 @@ class TabularSettings(DataSettings):
     date_format: str | None = None
     numbers: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    target_kind: KindOption | None = None
-    log_target: bool = False
-    y_range: tuple[float, float] | None = None
-    quantiles: tuple[float, ...] | None = None
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
     target_features: bool = True
 
 
-class TabularDataOptions(DataOptions, total=False):
+class TabularDataOptions(DataOptions, TargetOptions, total=False):
     """The fields of `TabularSettings` as keyword arguments."""
 
     categorical: Sequence[str]
@@ -114,10 +106,6 @@ class TabularDataOptions(DataOptions, total=False):
     date_format: str | None
     numbers: Sequence[str]
     exclude: Sequence[str]
-    target_kind: KindOption | None
-    log_target: bool
-    y_range: tuple[float, float] | None
-    quantiles: Sequence[float] | None
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
@@ -125,8 +113,7 @@ class TabularDataOptions(DataOptions, total=False):
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "date_format", "numbers", "target_kind", "log_target", "y_range", "quantiles",
-    "recipe", "target_features",
+    "categorical", "continuous", "dates", "date_format", "numbers", "recipe", "target_features", *OF_THE_TARGET,
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -208,10 +195,7 @@ class TabularData(Data):
             if settings.target_kind != "label":
                 for name in targets:
                     check_target(train[name])
-            fitted = fit_target(
-                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
-                quantiles=settings.quantiles, declared=opened.categories,
-            )  # fmt: skip
+            fitted = settings.fit_target(train, targets, declared=opened.categories)
             target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
                 train.drop(needed), targets=target_numbers, categorical=settings.categorical,
@@ -250,7 +234,9 @@ class TabularData(Data):
             engine=engine,
         )  # fmt: skip
         if rows.valid is None or validation is None:
-            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found))
+            return cls(
+                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+            )
         repeated = repeated_rows(encoded, validation, codec.made)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
@@ -258,6 +244,25 @@ class TabularData(Data):
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
+            rows=rows,
+        )  # fmt: skip
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        kinds = (("category", codec.categorical), ("number", codec.continuous), ("date", codec.dates))
+        roles = {column.name: (kind, column.reason) for kind, columns in kinds for column in columns}
+        roles |= {name: ("left out", reason) for name, reason in codec.left_out.items()}
+        roles |= dict.fromkeys(codec.target.columns, ("target", codec.target.kind))
+        used = [name for name in codec.columns if name in self.rows.train.columns]
+        return Looked(
+            name="table", rows=self.rows, target=codec.target, roles=roles, shown=tuple(used[:3]), notes=self.notes,
+            features=lambda frame: frame_features(frame, used, categories=[c.name for c in codec.categorical]),
         )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from headstart.core.engine import Engine, Precision
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.core.values import Option, options_of
-from headstart.frames.door import read_table
+from headstart.frames.door import read_table, with_new_columns
+from headstart.frames.readings import Reading
 from headstart.frames.rows import series_of
 from headstart.frames.splits import train_on_all
 from headstart.tabular.data import TabularData, TabularSettings, table_loader
@@ -162,14 +163,15 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         if clash is not None:
             raise DataError(f"column {clash!r} has the name under which the estimator keeps its own: rename it")
         names = frame.columns
-        frame = frame.with_columns(pl.Series(name, values) for name, values in target.items())
+        further = [pl.Series(name, values) for name, values in target.items()]
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-            frame = frame.with_columns(pl.Series(WEIGHT, weights))
+            further.append(pl.Series(WEIGHT, weights))
+        table = with_new_columns(X if _is_frame(X) else frame, further)  # of X's library, which may declare categories
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         columns: Any = {name: _named(name, getattr(self, name), names) for name in OF_THE_DATA if name != "batch_size"}
         data = TabularData.from_table(
-            frame, list(target) if len(target) > 1 else next(iter(target)), split=train_on_all,
+            table, list(target) if len(target) > 1 else next(iter(target)), split=train_on_all,
             engine=Engine(self.device), **columns, batch_size=self.batch_size, seed=seed,
             weight=None if sample_weight is None else WEIGHT, target_kind=None if len(target) > 1 else self._kind,
             **options,
@@ -189,7 +191,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
             X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
-        loader = table_loader(learner.codec, _as_frame(X), learner.engine, with_target=False)
+        loader = table_loader(learner.codec, _as_frame(X, learner.codec.readings), learner.engine, with_target=False)
         prediction: NDArray[Any] = learner.predict_batches(loader).cpu().double().numpy()
         return prediction
 
@@ -347,10 +349,10 @@ def _with_texts(X: Any) -> Any:
     return X
 
 
-def _as_frame(X: Any) -> pl.DataFrame:
+def _as_frame(X: Any, readings: Mapping[str, Reading] | None = None) -> pl.DataFrame:
     if isinstance(X, np.ndarray):
         return pl.DataFrame({f"x{index}": X[:, index] for index in range(X.shape[1])})
-    return read_table(X, "X")
+    return read_table(X, "X", readings=readings)
 
 
 def _named(parameter: str, columns: Sequence[str | int], names: Sequence[str]) -> list[str]:

@@ -216,7 +216,7 @@ class Label(_Classes):
         best = self.classes[probabilities.index(max(probabilities))]
         return {"prediction": best, **_named_probabilities(probabilities, self.classes)}
 
-    def class_text(self, encoded: Tensor) -> str:
+    def text_of(self, encoded: Tensor) -> str:
         """Return one row's class as text, of its index, ``()``."""
         return str(self.classes[int(encoded)])
 
@@ -353,7 +353,7 @@ class Labels(_Classes):
         chosen = [name for name, probability in zip(self.classes, probabilities, strict=True) if probability >= 0.5]
         return {"prediction": chosen, **_named_probabilities(probabilities, self.classes)}
 
-    def class_text(self, encoded: Tensor) -> str:
+    def text_of(self, encoded: Tensor) -> str:
         """Return one row's classes as text, of 0 and 1 for each class, ``(classes,)``."""
         chosen = [str(name) for name, has in zip(self.classes, encoded.tolist(), strict=True) if has >= 0.5]
         return ", ".join(chosen) or "none"

@@ -3,37 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, TypeAlias, get_args, overload
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, did_you_mean
+from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.values import Value
 from headstart.targets.kinds import describe_kind
-from headstart.targets.target import AnyTarget, ClassTarget, Count, Label, Labels, Number, Quantiles
+from headstart.targets.target import AnyTarget, Count, Label, Labels, Number, Quantiles
 
-__all__ = ["KindOption", "fit_target"]
+__all__ = [
+    "OF_THE_TARGET",
+    "KindOption",
+    "TargetOptions",
+    "TargetSettings",
+    "check_labels",
+    "fit_target",
+    "label_or_target",
+]
 
 KindOption: TypeAlias = Literal["number", "count", "label"]
 """``target_kind``: what users choose; a column of lists with the kind ``"label"`` holds several classes per row."""
 
 
-@overload
-def fit_target(
-    frame: pl.DataFrame, columns: Sequence[str], *, kind: Literal["label"], declared: Collection[str] = ()
-) -> ClassTarget: ...
+@dataclass(frozen=True, kw_only=True)
+class TargetSettings(Value):
+    """How the columns that are predicted become a target: the same for tables, texts and images.
+
+    Attributes:
+        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
+            ``"label"``, classes. None: text, booleans, lists and whole numbers with two values are classes, other
+            numbers are numbers; a column given as label holds classes in any case.
+        log_target: predict the logarithm of a positive number: right where relative errors matter.
+        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
+        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
+            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
+    """
+
+    target_kind: KindOption | None = None
+    log_target: bool = False
+    y_range: tuple[float, float] | None = None
+    quantiles: tuple[float, ...] | None = None
+
+    def fit_target(
+        self,
+        rows: pl.DataFrame,
+        columns: Sequence[str],
+        *,
+        usual: KindOption | None = None,
+        declared: Collection[str] = (),
+    ) -> AnyTarget:
+        """Return the target of training rows; see `fit_target`.
+
+        Args:
+            rows: training rows.
+            columns: the columns to predict.
+            usual: the kind where the settings give none; None: that which the column suggests.
+            declared: columns that were declared as categories.
+
+        Raises:
+            DataError: values that the target cannot hold.
+            ConfigError: options that do not go together.
+        """
+        if self.target_kind is None and usual == "label" and rows.schema[columns[0]].is_float():
+            name = columns[0]
+            raise DataError(
+                f"label {name!r} must be classes (text, whole numbers, booleans); got {rows.schema[name]}; to predict"
+                f" it as a number give target={name!r} (--target {name}) instead of label"
+            )
+        return fit_target(
+            rows, columns, kind=self.target_kind or usual, log=self.log_target, y_range=self.y_range,
+            quantiles=self.quantiles, declared=declared,
+        )  # fmt: skip
 
 
-@overload
-def fit_target(
-    frame: pl.DataFrame,
-    columns: Sequence[str],
-    *,
-    kind: KindOption | None = None,
-    log: bool = False,
-    y_range: tuple[float, float] | None = None,
-    quantiles: Sequence[float] | None = None,
-    declared: Collection[str] = (),
-) -> AnyTarget: ...
+class TargetOptions(TypedDict, total=False):
+    """The fields of `TargetSettings` as keyword arguments."""
+
+    target_kind: KindOption | None
+    log_target: bool
+    y_range: tuple[float, float] | None
+    quantiles: Sequence[float] | None
+
+
+OF_THE_TARGET = ("target_kind", "log_target", "y_range", "quantiles")
+"""Fields of `TargetSettings`, which a codec has decided."""
 
 
 def fit_target(
@@ -75,6 +130,38 @@ def fit_target(
     if kind == "count":
         return Count.fit(frame, column)
     return Labels.fit(frame, column) if several else Label.fit(frame, column, declared=column in declared)
+
+
+def label_or_target(label: str, target: str | Sequence[str] | None) -> tuple[tuple[str, ...], KindOption | None]:
+    """Return the columns to predict, and the kind of target that they are unless settings give one.
+
+    Args:
+        label: column of labels, which are classes, used unless ``target`` is given.
+        target: column, or columns of numbers, of which the values decide.
+
+    Raises:
+        ConfigError: ``target`` is no column's name, nor several different ones.
+    """
+    if target is None:
+        return (label,), "label"
+    columns = (target,) if isinstance(target, str) else tuple(target)
+    if not columns or len(set(columns)) < len(columns) or not all(isinstance(column, str) for column in columns):
+        raise ConfigError(f"target must be a column, or several different ones; got {target!r}")
+    return columns, None
+
+
+def check_labels(labels: pl.Series, kind: KindOption | None) -> None:
+    """Raise `DataError` if a list of labels holds fractions, but is not said to be numbers.
+
+    Args:
+        labels: as they came.
+        kind: ``target_kind``, if it is given.
+    """
+    if kind is None and labels.dtype.is_float():
+        raise DataError(
+            f"labels must be classes (text, whole numbers, booleans); got {labels.dtype}; to predict numbers give"
+            " target_kind='number'"
+        )
 
 
 def _checked_kind(

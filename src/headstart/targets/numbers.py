@@ -30,6 +30,8 @@ class _Decoded(Protocol):
     @property
     def columns(self) -> tuple[str, ...]: ...
 
+    def original(self, encoded: Tensor) -> Tensor: ...
+
     def decode(self, prediction: Tensor) -> dict[str, pl.Series]: ...
 
 
@@ -49,6 +51,11 @@ class Numeric:
     def own_metrics(self) -> tuple[Metric, ...]:
         """Return no metrics beyond the general ones."""
         return ()
+
+    def text_of(self: _Decoded, encoded: Tensor) -> str:
+        """Return one row's numbers as text, of its encoded target."""
+        values = self.original(encoded[None]).flatten().tolist()
+        return ", ".join(f"{value:g}" for value in values)
 
     def confusion(self: Measurable, prediction: Tensor, target: Tensor) -> NoReturn:
         """Raise `ConfigError`: numbers have no confusion matrix."""

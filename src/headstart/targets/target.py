@@ -94,6 +94,9 @@ class Target(Protocol):
     def decode_one(self, prediction: Tensor) -> dict[str, Any]:
         """Return what `decode` returns for one row, ``(1, ...)``, as Python values and without a frame."""
 
+    def text_of(self, encoded: Tensor) -> str:
+        """Return one row's encoded target as text, for people."""
+
     def output_range(self) -> tuple[list[float], list[float]] | None:
         """Return the lowest and the highest value of each output; None if they have no bounds."""
 

@@ -91,8 +91,8 @@ class ClassifierLearner(ApplicationLearner):
             snapshot: average the predictions of all cycles saved under this name; not for one text.
 
         Returns:
-            For one text a dictionary: ``prediction`` and ``probability_<class>`` for each class. For a table one of its
-            own library with these columns, a row per row; otherwise a polars frame.
+            For one text a dictionary: ``prediction``, and of classes ``probability_<class>`` for each. For a table one
+            of its own library with these columns, a row per row; otherwise a polars frame.
 
         Raises:
             DataError: a column is missing, or does not hold text.
@@ -111,7 +111,7 @@ class ClassifierLearner(ApplicationLearner):
         return to_source(self.codec.decode(self.probabilities(frame, snapshot=snapshot)), rows)
 
     def probabilities(self, frame: pl.DataFrame, *, snapshot: str | None = None) -> Tensor:
-        """Return probabilities for a frame's rows, float32 ``(rows, classes)``."""
+        """Return probabilities for a frame's rows, float32 ``(rows, classes)``, or numbers."""
         if not len(frame):
             self.codec.texts(frame)  # checks the columns
             return self.codec.label.prediction(torch.zeros(0, self.codec.label.outputs))
@@ -131,8 +131,14 @@ class ClassifierLearner(ApplicationLearner):
 
     def labelled_rows(self, table: Table, where: str | None = None) -> pl.DataFrame:
         """Return the rows of a table with labels, or of a folder per label, that fulfil a condition."""
+        codec = self.codec
         rows = read_rows(
-            table, self.codec.columns, self.codec.label.column, readings=self.codec.readings, csv=self.codec.csv
+            table,
+            codec.columns,
+            codec.label.columns[0],
+            classes=codec.label.classes,
+            readings=codec.readings,
+            csv=codec.csv,
         )
         return usable_rows(rows, where, "the table", ())
 
@@ -167,7 +173,7 @@ class ClassifierLearner(ApplicationLearner):
 
         Args:
             text: one text, or a row as a dictionary.
-            of: the class whose probability is explained; None: the likeliest.
+            of: the class whose probability is explained; None: the likeliest. Of numbers the column; None: the first.
         """
         return explain(self.model, self.codec, text, of, self.engine.device, self.temperature)
 
@@ -206,6 +212,26 @@ class ClassifierLearner(ApplicationLearner):
 
         counts = self.confusion_matrix()
         return plot_label_counts(counts) if self.codec.label.kind == "labels" else plot_confusion(counts)
+
+    def residuals(self, column: str | None = None) -> pl.DataFrame:
+        """Return ``prediction``, ``target`` and ``residual`` of the validation texts, of a target of numbers.
+
+        Args:
+            column: which of several targets; None: the first.
+        """
+        return self.codec.label.residuals(*self.predict_with_targets(), column)
+
+    def plot_residuals(self, column: str | None = None) -> Plot:
+        """Plot residuals against predictions, and their distribution.
+
+        Args:
+            column: which of several targets; None: the first.
+        """
+        from headstart.training.plots import plot_residuals  # matplotlib takes a moment to import
+
+        frame = self.residuals(column)
+        unit = column or self.codec.label.columns[0]
+        return plot_residuals(frame["prediction"].to_numpy(), frame["target"].to_numpy(), unit)
 
     def _valid_rows(self) -> pl.DataFrame:
         data = self._own_data()

@@ -22,7 +22,7 @@ from headstart.frames.door import check_columns
 from headstart.frames.labels import split_labels
 from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.rows import clean_text
-from headstart.targets.target import ClassTarget
+from headstart.targets.target import AnyTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
 from headstart.text.linear import LinearPath
 from headstart.text.tokenizing import AnyTokenizer
@@ -58,7 +58,7 @@ class TextCodec:
         tokenizer: what cuts texts into tokens.
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
-        target: the label; None for language models.
+        target: the label, or the numbers; None for language models.
         separator: what stands between several labels of one text; None: labels are classes, or lists of them.
         csv: how the training rows' CSV file was read, as far as it was given, for later files.
         linear: the linear path beside a classifier's network; None: there is none.
@@ -69,13 +69,13 @@ class TextCodec:
     tokenizer: AnyTokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: ClassTarget | None = None
+    target: AnyTarget | None = None
     separator: str | None = None
     csv: CsvOptions | None = field(default=None, compare=False)
     linear: LinearPath | None = None
 
     @property
-    def label(self) -> ClassTarget:
+    def label(self) -> AnyTarget:
         """The target.
 
         Raises:
@@ -115,7 +115,7 @@ class TextCodec:
         target = None
         if with_target:
             check_columns(rows, self.label.columns, "the table (label)")
-            (label,) = self.label.columns
+            label = self.label.columns[0]  # several are numbers, of which none is split
             target = self.label.encode(split_labels(rows, label, self.separator, "the table (label)"))
         outputs: list[Tensor] = []
         path = self.linear
@@ -201,7 +201,7 @@ class TextCodec:
         """Return predictions as columns: ``prediction`` and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, float32 ``(rows, classes)``.
+            prediction: probabilities, float32 ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(list(self.label.decode(prediction).values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,18 +11,18 @@ from typing import Annotated, TypeVar
 import polars as pl
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
 from headstart.frames.csv import later_options
 from headstart.frames.rows import clean_text
-from headstart.targets.target import ClassTarget
+from headstart.targets.target import AnyTarget
 from headstart.text.codec import TextCodec, total_characters
 from headstart.text.corpus import Corpus, Texts, count_tokens
 from headstart.text.pretrained import read_codec
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokenizing import AnyTokenizer, TokenizerName, choose_tokenizer
-from headstart.text.tokens import Tokenized
+from headstart.text.tokens import Tokenized, unspaced_share
 from headstart.text.vocabulary import Vocabulary
 from headstart.training.loaders import Data
 
@@ -37,6 +38,9 @@ __all__ = [
 
 EVALUATION_BATCH = 64
 """Texts, or streams, per batch when nothing is trained."""
+
+UNSPACED = 0.2
+"""Share of letters of scripts without blanks between words from which on subwords are advised."""
 
 CorpusSettingsT = TypeVar("CorpusSettingsT", bound="CorpusSettings")
 
@@ -140,7 +144,7 @@ def fit_codec(
     *,
     columns: Sequence[str],
     marks: Sequence[str] = (),
-    target: ClassTarget | None = None,
+    target: AnyTarget | None = None,
     characters: int | None = None,
     engine: Engine,
     complete: Callable[[TextCodec, Tokenized], TextCodec] | None = None,
@@ -168,6 +172,8 @@ def fit_codec(
     elif tokenizer.words is not None:
         vocabulary = Vocabulary(tokenizer.words)
     else:
+        if engine.is_main:
+            _warn_of_unspaced(counted.types, counted.counts.tolist())
         limits = {"min_freq": settings.min_freq, "max_vocab": settings.max_vocab}
         vocabulary = Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits)
     learnt = TextCodec(
@@ -179,6 +185,19 @@ def fit_codec(
     learnt = share(learnt, TextCodec, engine)
     corpus = counted.corpus(learnt.vocabulary)
     return learnt, corpus.reverse() if learnt.backward else corpus
+
+
+def _warn_of_unspaced(types: Sequence[str], counts: Sequence[int]) -> None:
+    """Warn of texts that words cannot cut."""
+    share = unspaced_share(types, counts)
+    if share >= UNSPACED:
+        warnings.warn(
+            f"{share:.0%} of the letters belong to scripts without blanks between words (Chinese, Japanese, Thai ...),"
+            " so that whole phrases count as words, and most are unknown: use tokenizer='subwords'"
+            " (--tokenizer subwords)",
+            HeadstartWarning,
+            stacklevel=4,
+        )
 
 
 def frame_of(texts: Sequence[str], name: str) -> pl.DataFrame:

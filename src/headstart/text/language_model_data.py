@@ -16,7 +16,7 @@ from headstart.frames.assemble import Parts, assemble, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
 from headstart.frames.readings import ReadAsText, Reading
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.splits import Splitter, by_random, check_one_source
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
 from headstart.text.corpus_data import (
@@ -124,20 +124,22 @@ class LanguageModelData(CorpusData):
         """Read the ``.txt`` files under a folder, piece by piece, so that they need not fit into memory.
 
         Args:
-            folder: folder of ``.txt`` files, in any layout.
+            folder: folder of ``.txt`` files, in any layout, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``); None: see ``valid``.
-            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random tenth of the files.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
             exclude: names of folders to leave out.
             engine: device and processes.
             options: the fields of `LanguageModelSettings`; ``where`` sees the columns of ``split``.
         """
         settings = LanguageModelSettings.of(options, cls.__name__)
-        files = find_texts(folder, exclude=exclude)
-        rows = split_files(files, valid, split, by_random(0.1, seed=settings.seed), settings.where)
+        check_one_source(split, valid)
+        files, found = find_texts(folder, valid=valid, exclude=exclude)
+        rows = split_files(files, split, by_random(0.1, seed=settings.seed), settings.where)
         texts = rows.map(lambda part: Files(part["path"].to_list()))
         characters = sum(Path(path).stat().st_size for path in texts.train.paths)
-        return cls._of(texts, settings, characters=characters, engine=engine)
+        data = cls._of(texts, settings, characters=characters, engine=engine)
+        return replace(data, notes=(*found, *data.notes))
 
     @classmethod
     def from_texts(

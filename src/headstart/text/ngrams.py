@@ -168,7 +168,7 @@ def character_grams(texts: Tokenized) -> Listed:
     row = np.repeat(np.arange(len(texts.lengths)), texts.lengths)
 
     def pieces() -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        for start, end in _runs(texts.lengths, 1 + int(sizes.mean())):
+        for start, end in _runs(texts.lengths, 1 + int(sizes.sum()) // max(1, len(sizes))):
             tokens = slice(*np.searchsorted(row, (start, end)))
             keys, times = np.unique(row[tokens] * len(sizes) + texts.ids[tokens], return_counts=True)
             rows, types = np.divmod(keys, len(sizes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from headstart.frames.codec import Encoded
 from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
 from headstart.frames.readings import ReadAsText, Reading
-from headstart.targets.fit import fit_target
-from headstart.targets.target import ClassTarget
+from headstart.targets.fit import KindOption, TargetSettings
+from headstart.targets.target import AnyTarget
 from headstart.vision.augment import Augment
 from headstart.vision.decoding import Sizing, decode, fitted
 
@@ -30,7 +30,7 @@ class ImageCodec:
     """What a saved model must know of its images.
 
     Attributes:
-        target: one class per image, or several.
+        target: one class per image, several, or numbers.
         path: column of paths in tables.
         sizing: size of the images, and how they fill it.
         augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
@@ -39,7 +39,7 @@ class ImageCodec:
         csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
-    target: ClassTarget
+    target: AnyTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
@@ -49,21 +49,33 @@ class ImageCodec:
 
     @classmethod
     def fit(
-        cls, train_rows: pl.DataFrame, path: str, label: str, sizing: Sizing, augment: Augment | None = None
+        cls,
+        train_rows: pl.DataFrame,
+        path: str,
+        label: str | Sequence[str],
+        sizing: Sizing,
+        augment: Augment | None = None,
+        *,
+        settings: TargetSettings | None = None,
+        kind: KindOption | None = "label",
     ) -> ImageCodec:
-        """Learn the classes from training rows.
+        """Learn the target from training rows.
 
         Args:
             train_rows: a row per image.
             path: column of paths.
-            label: column of labels; lists are any number of classes per image.
+            label: column to predict; lists are any number of classes per image; or columns of numbers.
             sizing: size of the images.
             augment: how training changes them.
+            settings: what the target is; None: by ``kind``.
+            kind: the kind of target unless the settings give one; None: by the column's values.
 
         Raises:
-            DataError: one class, a missing label, or values that cannot be classes.
+            DataError: one class, a missing label, or values that the target cannot hold.
         """
-        return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
+        columns = [label] if isinstance(label, str) else label
+        target = (settings or TargetSettings()).fit_target(train_rows, columns, usual=kind)
+        return cls(target, path, sizing, augment)
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -106,6 +118,6 @@ class ImageCodec:
         """Return predictions as columns: ``prediction``, and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, ``(rows, classes)``.
+            prediction: probabilities, ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(self.target.decode(prediction))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
@@ -13,29 +13,43 @@ from numpy.typing import NDArray
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.paths import expanded
 from headstart.core.values import Range
-from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, parts_of, share
+from headstart.frames.assemble import DataOptions, DataSettings, Parts, assemble, check_settled, parts_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import later_options
 from headstart.frames.door import Table, usable_rows
+from headstart.frames.folders import SPLIT, LabelFolder, opened_folder
 from headstart.frames.splits import Split, Splitter, by_column, by_groups, by_random, check_one_source
+from headstart.targets.fit import (
+    OF_THE_TARGET,
+    KindOption,
+    TargetOptions,
+    TargetSettings,
+    check_labels,
+    label_or_target,
+)
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data
 from headstart.vision.augment import AUGMENTATIONS, Augment, AugmentName
 from headstart.vision.codec import ImageCodec
 from headstart.vision.decoding import LARGEST_SIZE, Resize, Sizing
 from headstart.vision.duplicates import duplicates, near_duplicates
-from headstart.vision.folders import SPLIT, absolute_paths, folder_table, labelled_table, root_of
+from headstart.vision.folders import absolute_paths, folder_table, labelled_table, root_of
 from headstart.vision.images import FileImages, Images, array_images
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
+
 __all__ = ["ImageData", "ImageDataOptions", "ImageSettings", "OnError"]
 
 Numbers: TypeAlias = NDArray[np.int64]
 """Numbers of images, int64 ``(rows,)``: what a part consists of until its images are decoded, ahead of training."""
+
+ROW = "__row__"
+"""Column with the numbers of images, among the rows that are looked at."""
 
 EVALUATION_BATCH = 64
 """Images per batch when nothing is learnt."""
@@ -49,7 +63,7 @@ DEFAULT_SIZE = 224
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSettings(DataSettings):
+class ImageSettings(TargetSettings, DataSettings):
     """How images become batches.
 
     Attributes:
@@ -100,7 +114,7 @@ class ImageSettings(DataSettings):
         return AUGMENTATIONS[self.augment]() if isinstance(self.augment, str) else self.augment
 
 
-class ImageDataOptions(DataOptions, total=False):
+class ImageDataOptions(DataOptions, TargetOptions, total=False):
     """Keyword arguments of `ImageData`'s constructors: the fields of `ImageSettings`, codec and engine.
 
     Attributes:
@@ -152,32 +166,48 @@ class ImageData(Data):
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, /, *, split: Splitter | None = None, **options: Unpack[ImageDataOptions]
+        cls,
+        folder: str | Path,
+        /,
+        *,
+        split: Splitter | None = None,
+        valid: str | None = None,
+        label_folder: LabelFolder | None = None,
+        **options: Unpack[ImageDataOptions],
     ) -> ImageData:
-        """Make data of a folder of images for each class; ``train`` and ``valid`` folders above them are the split.
+        """Make data of a folder of images for each class; folders of a split above or below them are understood.
 
         Args:
-            folder: holds a folder per class, or ``train`` and ``valid`` (``val``, ``validation``) with those inside.
+            folder: holds a folder per class; or ``train`` (``training``) and ``valid`` (``validation``, ``val``,
+                ``dev``, ``test`` ...) with those inside; or each class's folder holds these. Also a zip archive of one.
             split: from `headstart.splits`; the table that it gets has the columns ``path`` (relative to the folder),
                 ``label`` and, with ``group=``, ``group``. None: the folders' own, else a random fifth validates; with
                 ``group=`` a fifth of the groups. ``splits.train_on_all``: none.
+            valid: first folder inside it whose images validate; None: by the names above.
+            label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
+                holds the image. None: the first; where each holds folders of the same names, you are asked.
             options: see `ImageSettings` and `ImageDataOptions`.
 
         Raises:
-            DataError: no images, one class, files that cannot be read.
+            DataError: no images, one class, a layout that can be read in two ways, files that cannot be read.
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_folder", options)
         if settings.folder is not None or settings.separator is not None:
             raise ConfigError("folder= and separator= are for tables; a folder's labels are the folders in it")
-        frame, notes = folder_table(expanded(folder), settings.group)
+        if any(getattr(settings, name) for name in OF_THE_TARGET):
+            raise ConfigError("a folder's labels are the folders in it, which are classes: for numbers give a table")
+        if valid is not None and (split is not None or settings.group is not None):
+            raise ConfigError("give validation images by valid=, or by split= or group=, not by both")
+        root = opened_folder(folder, cache_folder(settings.cache))
+        frame, notes = folder_table(root, settings.group, valid=valid, label_folder=label_folder)
         frame = usable_rows(frame, settings.where, "table", ["path", "label"])
         if settings.group is not None:
             split = _split_by_group("group", split, settings)
         elif split is None and SPLIT in frame.columns:
             split = by_column(SPLIT)
         data = cls._of_images(
-            frame, _files(absolute_paths(frame["path"], expanded(folder)), settings), "path", "label", split, settings,
+            frame, _files(absolute_paths(frame["path"], root), settings), "path", ["label"], "label", split, settings,
             codec, engine,
         )  # fmt: skip
         return replace(data, notes=(*notes, *data.notes))
@@ -189,6 +219,7 @@ class ImageData(Data):
         path: str = "path",
         label: str = "label",
         *,
+        target: str | Sequence[str] | None = None,
         split: Splitter | None = None,
         valid: Table | None = None,
         **options: Unpack[ImageDataOptions],
@@ -198,7 +229,9 @@ class ImageData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             path: column of paths to the images.
-            label: column of labels; a column of lists is any number of labels per image.
+            label: column of labels, also of whole numbers: a class per image; lists are any number of classes.
+            target: column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and whole
+                numbers with two values are classes, other numbers are numbers; or several columns of numbers.
             split: from `headstart.splits`; None: a random fifth validates; with ``group=`` a fifth of the groups.
                 ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
@@ -209,7 +242,8 @@ class ImageData(Data):
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_table", options)
-        frame = labelled_table(table, "table", settings.where, path, label, settings.separator, settings.csv)
+        targets, kind = label_or_target(label, target)
+        frame = labelled_table(table, "table", settings.where, path, targets, settings.separator, settings.csv)
         paths = absolute_paths(frame[path], root_of(table, settings.folder), settings.suffix or "")
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
@@ -218,11 +252,13 @@ class ImageData(Data):
             if settings.group is not None:
                 raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
-            valid_frame = labelled_table(valid, "valid", settings.where, path, label, settings.separator, settings.csv)
+            valid_frame = labelled_table(
+                valid, "valid", settings.where, path, targets, settings.separator, settings.csv
+            )
             paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder), settings.suffix or "")
-            both = (frame.select(path, label), valid_frame.select(path, label))
+            both = (frame.select(path, *targets), valid_frame.select(path, *targets))
             frame = pl.concat(both, how="vertical_relaxed")
-        return cls._of_images(frame, _files(paths, settings), path, label, split, settings, codec, engine)
+        return cls._of_images(frame, _files(paths, settings), path, targets, kind, split, settings, codec, engine)
 
     @classmethod
     def from_arrays(
@@ -239,7 +275,8 @@ class ImageData(Data):
         Args:
             images: ``(rows, height, width)`` or ``(rows, height, width, channels)``; uint8, uint16, booleans, or
                 fractions from 0 to 1.
-            labels: one per image: text, whole numbers or booleans; or a list of them per image.
+            labels: one per image: text, whole numbers or booleans; or a list of them per image. With
+                ``target_kind="number"`` numbers, ``(rows,)`` or ``(rows, numbers)``.
             valid: images and labels of the validation rows, instead of a split; of the same height and width.
             split: from `headstart.splits`; the table that it gets has the columns ``image`` (numbers) and ``label``.
                 None: a random fifth validates. ``splits.train_on_all``: none.
@@ -264,10 +301,14 @@ class ImageData(Data):
             labels = [*_plain(labels), *_plain(valid[1])]
             split = _rows_from(rows)
         arrays, column = array_images(images), pl.Series("label", _plain(labels))
+        check_labels(column, settings.target_kind)
         if len(column) != len(arrays.names):
             raise DataError(f"there are {len(arrays.names)} images and {len(column)} labels: one for each is needed")
-        frame = pl.DataFrame({"image": np.arange(len(column)), "label": column})
-        return cls._of_images(frame, arrays, "image", "label", split, settings, codec, engine)
+        frame, columns = pl.DataFrame({"image": np.arange(len(column)), "label": column}), ["label"]
+        if settings.target_kind == "number" and isinstance(column.dtype, pl.List):  # a row of numbers per image
+            columns = [f"label_{number}" for number in range(len(column[0]))]
+            frame = frame.with_columns(pl.col("label").list.to_struct(fields=columns)).unnest("label")
+        return cls._of_images(frame, arrays, "image", columns, "label", split, settings, codec, engine)
 
     @classmethod
     def _of_images(
@@ -275,25 +316,29 @@ class ImageData(Data):
         frame: pl.DataFrame,
         images: Images,
         path: str,
-        label: str,
+        targets: Sequence[str],
+        kind: KindOption | None,
         split: Splitter | None,
         settings: ImageSettings,
         codec: ImageCodec | None,
         engine: Engine,
     ) -> ImageData:
         """Split rows whose images are known, learn the codec from the training rows, and make the loaders."""
-        if codec is not None and codec.target.column != label:
-            raise ConfigError(f"label is part of the codec, which was given, and there it is {codec.target.column!r}")
+        if codec is not None and codec.target.columns != tuple(targets):
+            known = ", ".join(map(repr, codec.target.columns))
+            raise ConfigError(f"label is part of the codec, which was given, and there it is {known}")
         bad = _unusable(images, settings)
         good = np.setdiff1d(np.arange(len(frame)), np.array(sorted(bad), dtype=np.int64))
         if not len(good):
             raise DataError(f"none of the {len(frame)} images can be decoded; the first: {next(iter(bad.values()))}")
 
         def fit(train: Numbers) -> tuple[ImageCodec, Encoded[Numbers]]:
+            learnt_codec = ImageCodec.fit(
+                frame[train], path, targets, settings.sizing, settings.changes, settings=settings, kind=kind
+            )
             fitted = replace(
-                ImageCodec.fit(frame[train], path, label, settings.sizing, settings.changes),
-                separator=settings.separator, suffix=settings.suffix, csv=later_options(settings.csv),
-            )  # fmt: skip
+                learnt_codec, separator=settings.separator, suffix=settings.suffix, csv=later_options(settings.csv)
+            )
             learnt = share(fitted, ImageCodec, engine)
             return learnt, encode(learnt, train)
 
@@ -304,7 +349,7 @@ class ImageData(Data):
         assembled = assemble(numbers, fit, encode, codec=codec)
         codec = assembled.codec
         rows = Split(numbers.train, good[:0] if numbers.valid is None else numbers.valid)
-        repeated, notes = duplicates(images, frame[label], rows)
+        repeated, notes = duplicates(images, _labels(frame, targets), rows)
         if bad:
             first = bad[min(bad)]
             left_out = f"{len(bad):,} of {len(frame):,} files cannot be decoded and were left out: {first}"
@@ -316,6 +361,7 @@ class ImageData(Data):
             train=train, valid=valid, target=codec.target, engine=engine, notes=notes, codec=codec, images=images,
             frame=frame, split=rows, settings=settings, duplicates=repeated,
             skipped=pl.DataFrame(skipped, schema={"path": pl.String, "reason": pl.String}),
+            rows=numbers.map(lambda part: frame[part]),
         )  # fmt: skip
 
     @property
@@ -350,14 +396,43 @@ class ImageData(Data):
         Returns:
             A table like ``duplicates``, of what that does not list.
         """
-        labels = self.frame[self.codec.target.column]
+        labels = _labels(self.frame, self.codec.target.columns)
         return near_duplicates(self.images, self.images.at(self.codec.sizing), labels, self.split)
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; images are known by the activations of a pretrained backbone."""
+        from headstart.checks.check import Looked
+        from headstart.vision.checking import image_features, image_pairs
+
+        assert self.rows is not None
+        codec, used = self.codec, np.concatenate([self.split.train, self.split.valid])
+        targets = codec.target.columns
+        roles = dict.fromkeys(targets, ("target", codec.target.kind))
+        names = pl.Series("path", [self.images.names[row] for row in used], dtype=pl.String)
+        pairs = image_pairs(self.images, codec.sizing, _labels(self.frame, targets), self.split)
+        places = pl.DataFrame({ROW: used}).hstack([names])
+        counts = [len(self.split.train), len(self.split.valid)]
+        first, rest = places[: counts[0]], places[counts[0] :]
+        train = self.rows.train.drop("path", strict=False).hstack(first)
+        valid = None if self.rows.valid is None else self.rows.valid.drop("path", strict=False).hstack(rest)
+        return Looked(
+            name="images", rows=Parts(train, valid), target=codec.target, roles=roles, shown=("path",), pairs=pairs,
+            notes=self.notes,
+            features=lambda frame: image_features(
+                self.images, frame[ROW].to_numpy(), resize=codec.sizing.resize, cache=self.cache, engine=self.engine
+            ),
+        )  # fmt: skip
 
     def _with_image_loaders(self, codec: ImageCodec) -> ImageData:
         loaders = Parts(self.train, self.valid)
         encoded = loaders.map(lambda loader: Encoded(inputs=loader.row_numbers, target=loader.target))
         train, valid = _loaders(codec, self.images, encoded, self.settings, self.engine)
         return replace(self, codec=codec, train=train, valid=valid)
+
+
+def _labels(frame: pl.DataFrame, targets: Sequence[str]) -> pl.Series:
+    """Return what is predicted of each row, several columns as one."""
+    return frame[targets[0]] if len(targets) == 1 else frame.select(pl.struct(targets).alias("label")).to_series()
 
 
 def _settings(owner: str, options: Any) -> tuple[ImageSettings, ImageCodec | None, Engine]:
@@ -371,6 +446,7 @@ def _settings(owner: str, options: Any) -> tuple[ImageSettings, ImageCodec | Non
             given = settings.changes if name == "augment" else fields.get(name)
             if given not in (None, value):
                 raise ConfigError(f"{name} is part of the codec, which was given: leave {name} out, or codec")
+        check_settled(settings, OF_THE_TARGET)
         settings = replace(settings, **kept)
     return settings, codec, engine
 

@@ -18,18 +18,20 @@ from torch import Tensor
 from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.core.paths import expanded
 from headstart.frames.door import check_columns, read_table, to_source, usable_rows, values_of
+from headstart.frames.folders import is_folder, opened_folder, walk
 from headstart.frames.labels import split_labels
 from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import OnError
-from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
+from headstart.vision.decoding import ENDINGS
+from headstart.vision.folders import absolute_paths, folder_table, root_of
 from headstart.vision.images import FileImages, ImageSource, array_images, channels_last
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
+from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
 __all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
@@ -77,13 +79,13 @@ class Predictor:
         """Predict one image or many: see `headstart.vision.learner.ImageLearner.predict`."""
         if on_error not in get_args(OnError):
             raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
-        if isinstance(images, str | Path) and expanded(images).is_dir():
-            root = expanded(images)
-            paths, _ = image_files(root)
-            if not paths:
+        if is_folder(images):
+            root = opened_folder(images, cache_folder(None))
+            names = ["/".join(parts) for parts in walk(root, ENDINGS).files]
+            if not names:
                 raise DataError(f"{root} holds no images")
-            names = pl.DataFrame({"path": [str(path.relative_to(root)) for path in paths]})
-            return names.hstack(self._files([str(path) for path in paths], on_error, workers))
+            files = self._files([str(root / name) for name in names], on_error, workers)
+            return pl.DataFrame({"path": names}).hstack(files)
         listed = values_of(images)
         if listed and all(isinstance(path, str | Path) for path in listed):  # a column of paths
             images = listed
@@ -200,14 +202,14 @@ def labelled_loader(
     Raises:
         DataError: no images, no labels, or a label that training did not have.
     """
-    if isinstance(images, str | Path) and expanded(images).is_dir():
-        frame, _ = folder_table(expanded(images))
-        frame = frame.rename({"path": codec.path, "label": codec.target.column})
-        root = expanded(images)
+    if is_folder(images):
+        root = opened_folder(images, cache_folder(None))
+        frame, _ = folder_table(root, classes=codec.target.classes)
+        frame = frame.rename({"path": codec.path, "label": codec.target.columns[0]})
     else:
         frame, root = read_table(images, readings=codec.readings, csv=codec.csv), root_of(images, folder)
     frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
-    (label,) = codec.target.columns
+    label = codec.target.columns[0]  # several are numbers, of which none is split
     target = codec.target.encode(split_labels(frame, label, codec.separator, "the table"))
     paths = absolute_paths(frame[codec.path], root, codec.suffix or "")
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:

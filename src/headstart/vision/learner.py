@@ -15,6 +15,8 @@ from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError, HeadstartWarning, did_you_mean
 from headstart.core.values import replaced
 from headstart.frames.door import Table
+from headstart.targets.classes import Label, Labels
+from headstart.targets.kinds import describe_kind
 from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data
 from headstart.training.settings import Plan, Training
@@ -322,7 +324,8 @@ class ImageLearner(ApplicationLearner):
 
         Args:
             image: one image, as for `predict`.
-            label: the class to explain; None: the one that is predicted, or the most probable one.
+            label: the class to explain; None: the one that is predicted, or the most probable one. Of numbers the
+                column; None: the first.
 
         Raises:
             ConfigError: no such class, or not one image.
@@ -331,18 +334,19 @@ class ImageLearner(ApplicationLearner):
         from headstart.vision.gradcam import grad_cam
         from headstart.vision.interpretation import Explanation
 
-        pixels, classes = one_image(self.codec, image), list(self.codec.target.classes)
+        pixels, names = one_image(self.codec, image), list(self.codec.target.classes or self.codec.target.columns)
         if pixels is None:
             raise ConfigError(f"explain takes one image; got {type(image).__name__}")
-        if label is not None and label not in classes:
-            raise ConfigError(f"label: there is no class {label!r}; {did_you_mean(str(label), map(str, classes))}")
+        if label is not None and label not in names:
+            raise ConfigError(f"label: there is no class {label!r}; {did_you_mean(str(label), map(str, names))}")
         pixels = pixels.to(self.engine.device)
         self.model.eval()
         with torch.no_grad(), self.engine.autocast():
-            probabilities = self.prediction(self.model(pixels))
-        index = int(probabilities.argmax()) if label is None else classes.index(label)
+            prediction = self.prediction(self.model(pixels))
+        likeliest = int(prediction.argmax()) if self.codec.target.classes else 0
+        index = likeliest if label is None else names.index(label)
         heat = grad_cam(self.model, pixels, torch.tensor([index], device=pixels.device))
-        return Explanation(classes[index], self.codec.target.decode_one(probabilities), pixels[0].cpu(), heat[0].cpu())
+        return Explanation(names[index], self.codec.target.decode_one(prediction), pixels[0].cpu(), heat[0].cpu())
 
     def show_batch(self, count: int = 12) -> Plot:
         """Plot training images as the model gets them in the first epoch, with their labels.
@@ -389,6 +393,9 @@ class ImageLearner(ApplicationLearner):
 
     def _row_loss(self) -> Loss:
         smoothing = self.training.label_smoothing if isinstance(self.training, ImageTraining) else 0.0
-        if self.loss is None and smoothing:
-            return partial(self.codec.target.loss, smoothing=smoothing)
-        return super()._row_loss()
+        target = self.codec.target
+        if not smoothing:
+            return super()._row_loss()
+        if not isinstance(target, Label | Labels):
+            raise ConfigError(f"label_smoothing is for classes, but {describe_kind(target.kind, target.columns)}")
+        return super()._row_loss() if self.loss is not None else partial(target.loss, smoothing=smoothing)
