@@ -153,8 +153,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
-                ones of any other. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates,
+                random ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -198,7 +198,8 @@ class TabularData(Data):
             fitted = settings.fit_target(train, targets, declared=opened.categories)
             target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical,
+                continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
