@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
 from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.core.engine import Engine
@@ -214,9 +215,15 @@ class TextJob(Job):
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
     def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
-        """Return texts, in a transformer's tokens if there is one."""
+        """Return texts, in a transformer's tokens if there is one; fetch the word vectors, which happens once."""
+        from headstart import datasets
         from headstart.text.transformer_learner import read_tokenizer
+        from headstart.text.word_vectors import DATA_SET as WORD_VECTORS
 
+        if engine.is_main and given.get("linear", True) and given.get("word_vectors", "auto") == "auto":
+            with contextlib.suppress(DataError):  # the data have a note on it
+                datasets.get(WORD_VECTORS)
+        engine.wait()
         if "transformer" not in given:
             return super().data(source, given, engine)
         return super().data(source, {**given, "tokenizer": read_tokenizer(given["transformer"])}, engine)

@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
+VALID_FRACTION = 0.1
+"""Share of validation rows where nothing else is said: they choose the epoch and the temperature, and the linear path,
+whose strength is chosen on held-out training texts, needs the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(TargetSettings, CorpusSettings):
@@ -122,7 +126,7 @@ class TextData(CorpusData):
             label: the column of labels, also of whole numbers: a class per row, or a list of classes.
             target: the column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and
                 whole numbers with two values are classes, other numbers are numbers; or several columns of numbers.
-            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
             options: the fields of `TextSettings`.
@@ -139,8 +143,7 @@ class TextData(CorpusData):
             if column in columns:
                 raise ConfigError(f"column {column!r} cannot be both text and label")
         needed = [*columns, *targets]
-
-        usual = by_random(seed=settings.seed)
+        usual = by_random(VALID_FRACTION, seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         if settings.separator is not None:
             told[targets[0]] = ReadAsText()
@@ -218,7 +221,7 @@ class TextData(CorpusData):
             folder: folder of ``.txt`` files, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``); None: see ``valid``.
             valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
-                ``test`` beside ``train`` if there is one, else a random fifth of the files.
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
             label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
                 holds the text. None: the first; where each holds folders of the same names, you are asked.
             exclude: names of folders to leave out, such as IMDB's ``unsup``, whose texts have no label.
@@ -230,7 +233,7 @@ class TextData(CorpusData):
             raise ConfigError("a folder's labels are the folders in it, one class per text: for others give a table")
         check_one_source(split, valid)
         files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
-        rows = split_files(read_texts(files), split, by_random(seed=settings.seed), settings.where)
+        rows = split_files(read_texts(files), split, by_random(VALID_FRACTION, seed=settings.seed), settings.where)
         options = {**options, "where": None}
         everything = train_on_all if rows.valid is None else None
         data = cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
@@ -266,10 +269,12 @@ class TextData(CorpusData):
         codec = self.codec
         roles = dict.fromkeys(codec.columns, ("text", ""))
         roles |= dict.fromkeys(codec.label.columns, ("target", codec.label.kind))
+        amounts = ("training: ", "validation: ")  # of tokens, and of words that are unknown
+        notes = tuple(note for note in self.notes if not note.startswith(amounts))
         shown = tuple(name for name in ("path", *codec.columns) if name in self.rows.train.columns)
         return Looked(
             name="texts", rows=self.rows, target=codec.label, roles=roles, texts=codec.columns, shown=shown,
-            notes=self.notes, features=lambda frame: text_features(codec.texts(frame)),
+            notes=notes, features=lambda frame: text_features(codec.texts(frame)),
         )  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def character_grams(texts: Tokenized) -> Listed:
     row = np.repeat(np.arange(len(texts.lengths)), texts.lengths)
 
     def pieces() -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        for start, end in _runs(texts.lengths, 1 + int(sizes.mean())):
+        for start, end in _runs(texts.lengths, 1 + int(sizes.sum()) // max(1, len(sizes))):
             tokens = slice(*np.searchsorted(row, (start, end)))
             keys, times = np.unique(row[tokens] * len(sizes) + texts.ids[tokens], return_counts=True)
             rows, types = np.divmod(keys, len(sizes))
@@ -187,7 +187,9 @@ def hash_words(words: Sequence[str]) -> Hashes:
     starts = np.cumsum(lengths) - lengths
     place = np.arange(len(codes)) - np.repeat(starts, lengths)
     powers = np.cumprod(np.full(int(lengths.max(initial=1)), _STEP, dtype=np.uint64))
-    return _mixed(np.add.reduceat(codes * powers[place], starts)).view(np.int64)
+    sums = np.add.reduceat(np.append(codes * powers[place], np.uint64(0)), starts)
+    sums[lengths == 0] = 0  # there reduceat gives the next word's first character
+    return _mixed(sums).view(np.int64)
 
 
 def join_sparse(first: Sparse, second: Sparse, width: int) -> Sparse:
