@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,16 @@ from numpy.typing import NDArray
 
 from benchmarks.suite_peers import MODELS
 from headstart import TabularData, TabularLearner, datasets, splits
+from headstart.tabular.learner import Preset
 
 __all__ = ["SETS", "SuiteSet"]
 
 PEERS = Path(__file__).parent / "suite_peers.py"
 
 YARDSTICK = "lightgbm"
+
+OURS: dict[str, Preset] = {"headstart": "default", "headstart_fast": "fast", "headstart_best": "best"}
+"""headstart's models, each trained by a preset."""
 
 Probabilities = NDArray[np.float64]
 
@@ -92,12 +97,14 @@ def rows_of(name: str, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return train, test
 
 
-def headstart(train: pl.DataFrame, test: pl.DataFrame, target: str, seed: int, **options: Any) -> dict[str, Any]:
-    """Train by the defaults, or a preset, and predict the test rows."""
+def headstart(
+    train: pl.DataFrame, test: pl.DataFrame, target: str, seed: int, *, preset: Preset = "default"
+) -> dict[str, Any]:
+    """Train by a preset, and predict the test rows."""
     started = time.process_time()
     data = TabularData.from_table(train, target, seed=seed)
     learner = TabularLearner(data, seed=seed, progress="none")
-    learner.fit_plan(**options)
+    learner.fit_preset(preset)
     cpu = time.process_time() - started
     started = time.process_time()
     predicted: pl.DataFrame = learner.predict(test)
@@ -195,7 +202,7 @@ def wanted(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
     for seed in range(arguments.seeds):
         for name in arguments.set or SETS:
             if seed < max(1, SETS[name].splits) or SETS[name].splits == 0:
-                for model in arguments.model or ["headstart", *(MODELS if arguments.peers else ())]:
+                for model in arguments.model or [*OURS, *(MODELS if arguments.peers else ())]:
                     yield name, model, seed
 
 
@@ -206,7 +213,7 @@ def main() -> None:
     parser.add_argument("--peers", metavar="PYTHON", help="Python of the environment that has the peers")
     parser.add_argument("--seeds", type=int, default=1, help="number of splits, each with a seed of its own")
     parser.add_argument("--set", action="append", choices=list(SETS))
-    parser.add_argument("--model", action="append", choices=["headstart", *MODELS])
+    parser.add_argument("--model", action="append", choices=[*OURS, *MODELS])
     parser.add_argument("--draws", type=int, default=20, help="draws of parameters of the tuned LightGBM")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -217,7 +224,9 @@ def main() -> None:
             continue
         if model in MODELS and arguments.peers is None:
             raise SystemExit(f"--peers PYTHON is needed for {model}")
-        run = headstart if model not in MODELS else peer(arguments.peers, model, arguments.draws)
+        run: Callable[..., dict[str, Any]] = partial(headstart, preset=OURS.get(model, "default"))
+        if model in MODELS:
+            run = peer(arguments.peers, model, arguments.draws)
         train, test = rows_of(name, seed)
         found = run(train, test, SETS[name].target, seed)
         rest = {key: value for key, value in found.items() if key not in ("prediction", "classes")}

@@ -69,7 +69,7 @@ class TabularSettings(TargetSettings, DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+        date_format: how dates are written in text, as by ``strptime``, where it is not certain: in 1/2/2015
             day or month may come first. Example: ``%m/%d/%Y``.
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
