@@ -270,8 +270,8 @@ class TabularLearner(ApplicationLearner):
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
-            rows had missing numbers.
+            column, then the numbers in their own unit, limited to those of the training rows and with missing ones
+            filled, then ``<column>_na`` where training rows had missing numbers.
         """
         return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 
