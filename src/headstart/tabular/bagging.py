@@ -100,8 +100,8 @@ def length_without_validation(
 def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: list[int]) -> None:
     """Train the learner's networks anew on all rows, those of validation too, for as many epochs as they took before.
 
-    The codec is learnt from all rows, too, so that the latest are no longer beyond what it knows. The temperature and the
-    figures remain those that the validation rows gave before they were trained on.
+    The codec is learnt from all rows, too, so that the latest are no longer beyond what it knows. The temperature and
+    the figures remain those that the validation rows gave before they were trained on.
 
     Args:
         learner: a trained learner with validation rows.
