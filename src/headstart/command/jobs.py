@@ -42,9 +42,9 @@ class TabularJob(Job):
                 "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
             ),
             CommandOption(
-                "refit", bool, False,
+                "refit", bool | None, None,
                 "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
-                " of before.",
+                " of before. None: if the validation rows are the latest because none were chosen.",
                 TRAINING,
             ),
         )  # fmt: skip

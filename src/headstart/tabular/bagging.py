@@ -19,7 +19,7 @@ from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import TensorLoader
 from headstart.training.settings import Plan
 
-__all__ = ["FOLDS", "all_rows", "fit_bag", "fit_on_all_rows", "length_without_validation"]
+__all__ = ["FOLDS", "fit_bag", "fit_on_all_rows", "length_without_validation"]
 
 Make: TypeAlias = Callable[[TabularData, int], ApplicationLearner]
 """``make(data, number)``: returns a fresh learner of one network on other rows, with a seed of its own."""
@@ -100,7 +100,8 @@ def length_without_validation(
 def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: list[int]) -> None:
     """Train the learner's networks anew on all rows, those of validation too, for as many epochs as they took before.
 
-    The temperature and the figures remain those that the validation rows gave before they were trained on.
+    The codec is learnt from all rows, too, so that the latest are no longer beyond what it knows. The temperature and
+    the figures remain those that the validation rows gave before they were trained on.
 
     Args:
         learner: a trained learner with validation rows.
@@ -114,7 +115,7 @@ def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: l
     data: TabularData = learner.data
     if data.valid is None:
         raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
-    whole = all_rows(data)
+    whole = data.on_all_rows()
     models: list[nn.Module] = []
     for number, epochs in enumerate(kept):
         member = make(whole, number)
@@ -124,20 +125,10 @@ def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: l
         models.append(member.model)
         learner.history += [{**figures, "fit": learner.fits} for figures in history]
         learner.fits += 1
+    learner.codec, learner.target = whole.codec, whole.target
     _take(learner, models)
-
-
-def all_rows(data: TabularData) -> TabularData:
-    """Return data whose training rows are all rows, and which have no validation rows."""
-    train, valid = data.train, data.valid
-    assert valid is not None and train.target is not None and valid.target is not None
-    weight = None if train.weight is None else torch.cat([train.weight, train.weight.new_ones(valid.rows)])
-    joined = TensorLoader(
-        [torch.cat(pair) for pair in zip(train.inputs, valid.inputs, strict=True)],
-        torch.cat([train.target, valid.target]), weight, batch_size=train.batch_size, shuffle=True, seed=train.seed,
-        engine=train.engine,
-    )  # fmt: skip
-    return dataclasses.replace(data, train=joined, valid=None, valid_rows=None, notes=(), repeated=0)
+    assert data.valid_rows is not None
+    learner.data = whole.measured_on(data.valid_rows)
 
 
 def _folds(data: TabularData, folds: int, seed: int) -> Iterator[TabularData]:

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
@@ -14,7 +15,7 @@ from torch import Tensor
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
 from headstart.frames.amounts import form_of_amounts
-from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
+from headstart.frames.assemble import DataOptions, DataSettings, Parts, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
@@ -127,14 +128,18 @@ class TabularData(Data):
         notes: what a user should know of the validation rows: values never seen in training, missing numbers that were
             filled, rows that also train.
         repeated: number of validation rows that equal a training row in all columns that are used and in the target.
+        latest: whether the validation rows are the latest because the table has dates and no others were chosen.
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
+        of_rows: makes such data of other rows of the same table, with a codec of their own.
     """
 
     train: TensorLoader
     valid: TensorLoader | None
     codec: TableCodec
     repeated: int = 0
+    latest: bool = False
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)
+    of_rows: Callable[[Rows], TabularData] | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -171,7 +176,7 @@ class TabularData(Data):
             _check_fixed(codec, targets, settings)
         recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
-        needed = [*targets, *([] if settings.weight is None else [settings.weight])]
+        needed = _needed(targets, settings)
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
@@ -188,7 +193,21 @@ class TabularData(Data):
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
-        engine = engine or Engine()
+        return cls._of_rows(rows, opened, targets, settings, recipe, codec, engine or Engine())
+
+    @classmethod
+    def _of_rows(
+        cls,
+        rows: Rows,
+        opened: Opened,
+        targets: Sequence[str],
+        settings: TabularSettings,
+        recipe: FeatureRecipe | None,
+        codec: TableCodec | None,
+        engine: Engine,
+    ) -> TabularData:
+        """Learn the codec from the training rows, unless one is given, and encode both parts."""
+        needed, given = _needed(targets, settings), codec
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
@@ -233,18 +252,48 @@ class TabularData(Data):
             batch_size=settings.batch_size or suggested_batch_size(len(rows.train)), shuffle=True, seed=settings.seed,
             engine=engine,
         )  # fmt: skip
+        again = partial(
+            cls._of_rows, opened=opened, targets=targets, settings=settings, recipe=recipe, codec=given, engine=engine
+        )
         if rows.valid is None or validation is None:
             return cls(
-                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
-            )
+                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows,
+                of_rows=again,
+            )  # fmt: skip
         repeated = repeated_rows(encoded, validation, codec.made)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
-            engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
-            rows=rows,
+            engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, latest=bool(rows.note),
+            valid_rows=rows.valid, rows=rows, of_rows=again,
+        )  # fmt: skip
+
+    def on_all_rows(self) -> TabularData:
+        """Return data of which all rows train, those of validation too, with a codec that is learnt from all of them.
+
+        Raises:
+            ConfigError: there are no validation rows, so that all rows train already.
+        """
+        if self.rows is None or self.rows.valid is None or self.of_rows is None:
+            raise ConfigError("there are no validation rows, so that all rows train already")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HeadstartWarning)  # they were given for the training rows
+            return self.of_rows(Parts(pl.concat([self.rows.train, self.rows.valid], how="diagonal_relaxed"), None))
+
+    def measured_on(self, valid_rows: pl.DataFrame) -> TabularData:
+        """Return the same data with other validation rows, read by the same codec.
+
+        Args:
+            valid_rows: rows with the target and the recipe's features.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HeadstartWarning)
+            encoded = self.codec.encode(self.codec.with_parts(valid_rows), with_target=True)
+        return replace(
+            self, valid=_in_order(encoded.inputs, encoded.target, self.engine), valid_rows=valid_rows,
+            notes=encoded.notes,
         )  # fmt: skip
 
     def looked(self) -> Looked:
@@ -431,6 +480,11 @@ def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) 
 
 def _in_order(inputs: Sequence[Tensor], target: Tensor | None, engine: Engine) -> TensorLoader:
     return TensorLoader(inputs, target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+
+
+def _needed(targets: Sequence[str], settings: TabularSettings) -> list[str]:
+    """Return the columns in which no row may be missing: the targets, and the weight."""
+    return [*targets, *([] if settings.weight is None else [settings.weight])]
 
 
 def _target_columns(target: str | Sequence[str]) -> list[str]:

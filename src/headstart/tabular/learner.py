@@ -136,7 +136,7 @@ class TabularLearner(ApplicationLearner):
         *,
         plan: Plan | None = None,
         minutes: float | None = None,
-        refit: bool = False,
+        refit: bool | None = None,
     ) -> History:
         """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
 
@@ -146,7 +146,8 @@ class TabularLearner(ApplicationLearner):
             plan: plan of each network; None: the suggested one.
             minutes: time limit; the model is then the best one so far. None: none.
             refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
-                those of before.
+                those of before. None: if the validation rows are the latest because none were chosen, and there is no
+                time limit: without the latest rows a model is behind the times.
 
         Returns:
             The figures of the epochs of all networks.
@@ -156,6 +157,8 @@ class TabularLearner(ApplicationLearner):
             NotFittedError: the learner has no data.
         """
         preset, started = checked("preset", Preset, preset), len(self.history)
+        if refit is None:
+            refit = self._own_data().latest and minutes is None
         if refit and self._own_data().valid is None:
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
         plan = self.plan() if plan is None else plan
@@ -267,8 +270,8 @@ class TabularLearner(ApplicationLearner):
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
-            rows had missing numbers.
+            column, then the numbers in their own unit, limited to those of the training rows and with missing ones
+            filled, then ``<column>_na`` where training rows had missing numbers.
         """
         return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 
