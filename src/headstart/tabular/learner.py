@@ -136,7 +136,7 @@ class TabularLearner(ApplicationLearner):
         *,
         plan: Plan | None = None,
         minutes: float | None = None,
-        refit: bool = False,
+        refit: bool | None = None,
     ) -> History:
         """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
 
@@ -146,7 +146,8 @@ class TabularLearner(ApplicationLearner):
             plan: plan of each network; None: the suggested one.
             minutes: time limit; the model is then the best one so far. None: none.
             refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
-                those of before.
+                those of before; the learner's data then have no validation rows. None: where the validation rows are
+                the latest and nobody chose them (`TabularData.latest`), since the time after them is predicted.
 
         Returns:
             The figures of the epochs of all networks.
@@ -158,6 +159,7 @@ class TabularLearner(ApplicationLearner):
         preset, started = checked("preset", Preset, preset), len(self.history)
         if refit and self._own_data().valid is None:
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
+        refit = self._own_data().latest if refit is None else refit
         plan = self.plan() if plan is None else plan
         deadline = None if minutes is None else Deadline(minutes)
         plan = plan.shortened() if preset == "fast" else plan
