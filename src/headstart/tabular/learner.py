@@ -161,7 +161,7 @@ class TabularLearner(ApplicationLearner):
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
         refit = self._own_data().latest if refit is None else refit
         plan = self.plan() if plan is None else plan
-        deadline = None if minutes is None else Deadline(minutes)
+        deadline = None if minutes is None else Deadline(minutes / 2 if refit else minutes)
         plan = plan.shortened() if preset == "fast" else plan
         callbacks: list[Callback] = [] if deadline is None else [deadline]
         if preset == "best":
