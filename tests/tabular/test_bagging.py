@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import torch
 
 from headstart import ConfigError, TabularData, TabularLearner, load, splits
 from headstart.tabular import bagging
-from headstart.tabular.codec import TableCodec
 from headstart.training.ensemble import Ensemble
 from headstart.training.settings import Plan
 
@@ -73,27 +71,37 @@ def test_refit_trains_on_all_rows_for_as_long_and_keeps_the_metrics() -> None:
     kept = next(epoch for epoch in first if epoch["kept"])
     assert len(again) == kept["epoch"] + 1 and "valid_loss" not in again[0]
     assert learner.figures["log_loss"] == kept["log_loss"] and learner.temperature == kept["temperature"]
-    assert learner.validate()["log_loss"] < learner.figures["log_loss"]  # it has trained on these rows now
+    assert learner.data.valid is None and learner.data.train.rows == 600
 
 
-def test_all_rows_are_those_of_both_parts() -> None:
-    data = learner_of(weight=None).data
-    whole = data.on_all_rows()
-    assert whole.train.rows == 600 and whole.valid is None
-    prices = torch.cat([data.train.inputs[1], data.valid.inputs[1]])[:, 0] * data.codec.continuous[0].sd
-    again = whole.train.inputs[1][:, 0] * whole.codec.continuous[0].sd + whole.codec.continuous[0].mean
-    assert (again - prices - data.codec.continuous[0].mean).abs()[:480].max() < 1e-4, "the codec is that of all rows"
-    shown = whole.measured_on(data.valid_rows)
-    assert shown.codec is whole.codec and shown.valid.rows == 120 and shown.train.rows == 600
+def test_the_latest_rows_train_too_where_nobody_chose_them() -> None:
+    """The codec is learnt anew: the month of the latest rows is no longer unknown."""
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 12, 30), eager=True)
+    rows = table(len(days)).drop("busy").with_columns(date=days)
+    by_default = TabularLearner(TabularData.from_table(rows, "sales"), hidden=[16], progress="none")
+    assert by_default.data.latest
+    before, plan = by_default.codec, Plan(lr=0.003, epochs=2)
+    history = by_default.fit_preset(plan=plan)
+    assert [epoch["fit"] for epoch in history][:2] == [0, 0] and history[-1]["fit"] == 1
+    assert by_default.data.valid is None and by_default.data.train.rows == len(days)
+    assert by_default.codec == by_default.data.codec != before
+    assert by_default.figures["rmse"] in [epoch.get("rmse") for epoch in history]
+    assert by_default.predict(rows[-1:])["prediction"].is_finite().all()
+    chosen = TabularData.from_table(rows, "sales", split=splits.by_time("date", fraction=0.2))
+    learner = TabularLearner(chosen, hidden=[16], progress="none")
+    assert not chosen.latest and {epoch["fit"] for epoch in learner.fit_preset(plan=plan)} == {0}
+    learner = TabularLearner(TabularData.from_table(rows, "sales"), hidden=[16], progress="none")
+    assert {epoch["fit"] for epoch in learner.fit_preset(plan=plan, refit=False)} == {0}
 
 
-def test_weights_of_all_rows_count_where_all_train() -> None:
+def test_all_rows_are_those_of_both_tables_and_keep_their_weights() -> None:
     rows = table().with_columns(weight=pl.Series(np.linspace(0.5, 1.5, 600))).drop("busy")
-    data = TabularData.from_table(rows, "sales", weight="weight")
+    data = TabularData.from_table(rows[:400], "sales", valid=rows[400:], weight="weight")
+    assert data.on_all_rows is not None
     whole = data.on_all_rows()
-    assert whole.train.weight is not None and data.train.weight is not None
-    weights = pl.concat([data.rows.train, data.rows.valid])["weight"].to_torch().float()
-    assert torch.allclose(whole.train.weight / whole.train.weight.mean(), weights / weights.mean())
+    assert whole.train.rows == 600 and whole.valid is None and whole.train.weight is not None
+    ratio = whole.train.weight[500] / whole.train.weight[100]
+    assert float(ratio) == pytest.approx(rows["weight"][500] / rows["weight"][100], rel=1e-5)
 
 
 def test_without_validation_rows_the_length_is_found_on_training_rows() -> None:
@@ -120,26 +128,3 @@ def test_mistakes_are_named() -> None:
     small = TabularLearner(TabularData.from_table(table(60).drop("busy"), "sales"), progress="none")
     with pytest.raises(ConfigError, match=r"preset='best' needs 80 training rows; got 48"):
         small.fit_preset("best")
-
-
-def test_where_the_latest_rows_validate_a_preset_trains_anew_on_all_with_a_codec_of_all() -> None:
-    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 8, 22), eager=True)
-    rows = table().drop("busy").with_columns(day=days)
-
-    def learner() -> TabularLearner:
-        return TabularLearner(TabularData.from_table(rows, "sales"), hidden=[16], progress="none")
-
-    def last_day(codec: TableCodec) -> int:
-        elapsed = next(column for column in codec.continuous if column.name == "day.elapsed")
-        return round(elapsed.mean + elapsed.sd * elapsed.highest)
-
-    one = learner()
-    assert one.data.latest and one.data.valid_rows["day"].min() > one.data.rows.train["day"].max()
-    assert last_day(one.codec) == (rows["day"][479] - datetime.date(1970, 1, 1)).days
-    assert {epoch["fit"] for epoch in one.fit_preset("fast")} == {0, 1}
-    assert last_day(one.codec) == (rows["day"][599] - datetime.date(1970, 1, 1)).days
-    assert not [note for note in one.data.notes if "day.elapsed" in note]
-    assert one.predict(rows)["prediction"].is_finite().all()
-    assert {epoch["fit"] for epoch in learner().fit_preset("fast", refit=False)} == {0}
-    random = TabularLearner(TabularData.from_table(table().drop("busy"), "sales"), hidden=[16], progress="none")
-    assert {epoch["fit"] for epoch in random.fit_preset("fast")} == {0}, "no dates"

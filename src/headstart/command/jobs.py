@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
 from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
@@ -44,7 +46,7 @@ class TabularJob(Job):
             CommandOption(
                 "refit", bool | None, None,
                 "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
-                " of before. None: if the validation rows are the latest because none were chosen.",
+                " of before. None: where the validation rows are the latest because no others were asked for.",
                 TRAINING,
             ),
         )  # fmt: skip
@@ -52,15 +54,17 @@ class TabularJob(Job):
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by a preset."""
         options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
-        plan = self.plan(learner, given)
+        plan, data = self.plan(learner, given), learner.data
         learner.fit_preset(plan=plan, **options)
         check_finite(learner, plan)
+        if learner.data is not data and data.engine.is_main:
+            typer.echo(f"trained again on all {learner.data.train.rows:,} rows, for as many epochs", err=True)
 
-    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
         """Return the metrics of the mean, a linear model and LightGBM."""
         from headstart.tabular.baselines import baselines
 
-        return baselines(learner.data, learner.metrics)
+        return baselines(data, learner.metrics)
 
     def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
         """Return the usual split, the latest rows where there are dates, with this share of validation rows."""

@@ -15,13 +15,13 @@ from torch import Tensor
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
 from headstart.frames.amounts import form_of_amounts
-from headstart.frames.assemble import DataOptions, DataSettings, Parts, Rows, assemble, check_settled, rows_of, share
+from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_default
+from headstart.frames.splits import Splitter, by_default, train_on_all
 from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
@@ -128,18 +128,19 @@ class TabularData(Data):
         notes: what a user should know of the validation rows: values never seen in training, missing numbers that were
             filled, rows that also train.
         repeated: number of validation rows that equal a training row in all columns that are used and in the target.
-        latest: whether the validation rows are the latest because the table has dates and no others were chosen.
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
-        of_rows: makes such data of other rows of the same table, with a codec of their own.
+        latest: whether the validation rows are the latest, because nobody chose others: a model for the time after them
+            should have trained on them, too.
+        on_all_rows: makes data of which all rows train, by a codec that has seen all; None without validation rows.
     """
 
     train: TensorLoader
     valid: TensorLoader | None
     codec: TableCodec
     repeated: int = 0
-    latest: bool = False
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)
-    of_rows: Callable[[Rows], TabularData] | None = field(default=None, compare=False)
+    latest: bool = False
+    on_all_rows: Callable[[], TabularData] | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -169,14 +170,14 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings = TabularSettings.of(options, "TabularData.from_table")
+        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
         targets = _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
             _check_fixed(codec, targets, settings)
         recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
-        needed = _needed(targets, settings)
+        needed = [*targets, *([] if settings.weight is None else [settings.weight])]
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
@@ -193,21 +194,7 @@ class TabularData(Data):
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
-        return cls._of_rows(rows, opened, targets, settings, recipe, codec, engine or Engine())
-
-    @classmethod
-    def _of_rows(
-        cls,
-        rows: Rows,
-        opened: Opened,
-        targets: Sequence[str],
-        settings: TabularSettings,
-        recipe: FeatureRecipe | None,
-        codec: TableCodec | None,
-        engine: Engine,
-    ) -> TabularData:
-        """Learn the codec from the training rows, unless one is given, and encode both parts."""
-        needed, given = _needed(targets, settings), codec
+        engine = engine or Engine()
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
@@ -252,48 +239,22 @@ class TabularData(Data):
             batch_size=settings.batch_size or suggested_batch_size(len(rows.train)), shuffle=True, seed=settings.seed,
             engine=engine,
         )  # fmt: skip
-        again = partial(
-            cls._of_rows, opened=opened, targets=targets, settings=settings, recipe=recipe, codec=given, engine=engine
-        )
         if rows.valid is None or validation is None:
             return cls(
-                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows,
-                of_rows=again,
-            )  # fmt: skip
+                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+            )
         repeated = repeated_rows(encoded, validation, codec.made)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
+        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
-            engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, latest=bool(rows.note),
-            valid_rows=rows.valid, rows=rows, of_rows=again,
-        )  # fmt: skip
-
-    def on_all_rows(self) -> TabularData:
-        """Return data of which all rows train, those of validation too, with a codec that is learnt from all of them.
-
-        Raises:
-            ConfigError: there are no validation rows, so that all rows train already.
-        """
-        if self.rows is None or self.rows.valid is None or self.of_rows is None:
-            raise ConfigError("there are no validation rows, so that all rows train already")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HeadstartWarning)  # they were given for the training rows
-            return self.of_rows(Parts(pl.concat([self.rows.train, self.rows.valid], how="diagonal_relaxed"), None))
-
-    def measured_on(self, valid_rows: pl.DataFrame) -> TabularData:
-        """Return the same data with other validation rows, read by the same codec.
-
-        Args:
-            valid_rows: rows with the target and the recipe's features.
-        """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HeadstartWarning)
-            encoded = self.codec.encode(self.codec.with_parts(valid_rows), with_target=True)
-        return replace(
-            self, valid=_in_order(encoded.inputs, encoded.target, self.engine), valid_rows=valid_rows,
-            notes=encoded.notes,
+            engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
+            rows=rows, latest=split is None and bool(rows.note),
+            on_all_rows=partial(
+                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+            ),
         )  # fmt: skip
 
     def looked(self) -> Looked:
@@ -480,11 +441,6 @@ def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) 
 
 def _in_order(inputs: Sequence[Tensor], target: Tensor | None, engine: Engine) -> TensorLoader:
     return TensorLoader(inputs, target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
-
-
-def _needed(targets: Sequence[str], settings: TabularSettings) -> list[str]:
-    """Return the columns in which no row may be missing: the targets, and the weight."""
-    return [*targets, *([] if settings.weight is None else [settings.weight])]
 
 
 def _target_columns(target: str | Sequence[str]) -> list[str]:

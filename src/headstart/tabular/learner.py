@@ -146,8 +146,8 @@ class TabularLearner(ApplicationLearner):
             plan: plan of each network; None: the suggested one.
             minutes: time limit; the model is then the best one so far. None: none.
             refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
-                those of before. None: if the validation rows are the latest because none were chosen, and there is no
-                time limit: without the latest rows a model is behind the times.
+                those of before; the learner's data then have no validation rows. None: where the validation rows are
+                the latest and nobody chose them (`TabularData.latest`), since the time after them is predicted.
 
         Returns:
             The figures of the epochs of all networks.
@@ -157,12 +157,11 @@ class TabularLearner(ApplicationLearner):
             NotFittedError: the learner has no data.
         """
         preset, started = checked("preset", Preset, preset), len(self.history)
-        if refit is None:
-            refit = self._own_data().latest and minutes is None
         if refit and self._own_data().valid is None:
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
+        refit = self._own_data().latest if refit is None else refit
         plan = self.plan() if plan is None else plan
-        deadline = None if minutes is None else Deadline(minutes)
+        deadline = None if minutes is None else Deadline(minutes / 2 if refit else minutes)
         plan = plan.shortened() if preset == "fast" else plan
         callbacks: list[Callback] = [] if deadline is None else [deadline]
         if preset == "best":
