@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -62,7 +64,8 @@ class DotProductEnsemble(Ensemble):
             model.set_seen(seen)
 
 
-def _side_by_side(tables: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
-    """Return one table, ``(rows, members * factors + 1)``, the products of whose rows are the means of the members'."""
-    scale = len(tables) ** -0.5
-    return torch.cat([*(table[:, :-1] * scale for table in tables), torch.stack([t[:, -1:] for t in tables]).mean(0)], 1)
+def _side_by_side(tables: Sequence[Tensor]) -> Tensor:
+    """Return one table, ``(rows, members * factors + 1)``; products of its rows are the means of the members'."""
+    factors = [table[:, :-1] * len(tables) ** -0.5 for table in tables]
+    biases = torch.stack([table[:, -1:] for table in tables]).mean(0)
+    return torch.cat([*factors, biases], 1)

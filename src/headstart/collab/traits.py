@@ -114,4 +114,3 @@ def _parts(text: str | None, separator: str | None) -> list[str]:
         return []
     parts = [text] if separator is None else text.split(separator)
     return [part.strip() for part in parts if part.strip()]
-

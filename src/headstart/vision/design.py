@@ -31,7 +31,7 @@ class ImageDesign(Value):
             of pretrained weights.
         hidden: width of each of the head's hidden layers; may be empty.
         dropout: probability of dropping a unit before each linear layer of the head: one number, or one per layer; 0:
-            no dropout. None: 0.25, and 0.5 before the last layer.
+            no dropout. None: 0.5.
         linear: average the head's outputs with those of a linear model of precomputed activations, whose penalty is
             chosen on held-out images. None: yes once activations are precomputed.
     """
@@ -69,9 +69,11 @@ class ImageTraining(Training):
     """Training of a network of images.
 
     Attributes:
+        weight_decay: weight decay of parameters with two or more axes; biases and norms have none.
         label_smoothing: share of each label that the loss spreads evenly over all classes.
     """
 
+    weight_decay: Annotated[float, Range(low=0)] = 0.1
     label_smoothing: Annotated[float, Range(low=0, below=1)] = 0.0
 
 

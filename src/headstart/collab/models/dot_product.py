@@ -50,7 +50,7 @@ class DotProductBias(nn.Module):
         users: number of user ids, 0 (the unknown) included.
         items: number of item ids, 0 (the unknown) included.
         factors: width of the vectors.
-        user_traits: ids of users and indices of their traits, int64 ``(2, pairs)``, no pair twice; None: there are none.
+        user_traits: ids of users and indices of their traits, int64 ``(2, pairs)``, no pair twice; None: none.
         item_traits: likewise of items.
         output_range: limits of the outputs, one below and one above 0, by a sigmoid that maps a score of 0 to 0 (the
             mean of standardised ratings); None: unbounded scores, for ranking.
@@ -100,7 +100,7 @@ class DotProductBias(nn.Module):
         return outputs
 
     def scores(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the scores before the sigmoid, ``(rows, 1)``; of choices, ``(rows, choices)``, without the user's bias."""
+        """Return the scores before the sigmoid, ``(rows, 1)``; of choices ``(rows, choices)``, without the user's bias."""
         user_table, item_table = self.tables()
         user = user_table.index_select(0, users)  # (rows, factors + bias)
         if items.ndim == 2:

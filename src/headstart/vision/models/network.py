@@ -19,8 +19,8 @@ from headstart.core.errors import ConfigError
 
 __all__ = ["Head", "ImageModel", "concat_pool", "head_dropouts", "pool_stages", "pooled_width", "stage_grids"]
 
-HIDDEN_DROPOUT, LAST_DROPOUT = 0.25, 0.5
-"""Default dropout before the head's hidden layers, and before its last layer."""
+DROPOUT = 0.5
+"""Default dropout before each linear layer of the head."""
 
 MOST_CELLS = 16
 """Largest number of cells along each side of a stage's grid: most stages have no more positions."""
@@ -94,14 +94,14 @@ def head_dropouts(dropout: float | Sequence[float] | None, hidden: Sequence[int]
     """Return one probability per linear layer of the head: those of the hidden layers, then the last one's.
 
     Args:
-        dropout: one number for all layers; one per layer; None: 0.25 before hidden layers and 0.5 before the last.
+        dropout: one number for all layers; one per layer; None: 0.5 before each.
         hidden: width of each hidden layer.
 
     Raises:
         ConfigError: not as many probabilities as there are layers, or a number not from 0 to below 1.
     """
     if dropout is None:
-        probabilities = [HIDDEN_DROPOUT] * len(hidden) + [LAST_DROPOUT]
+        probabilities = [DROPOUT] * (len(hidden) + 1)
     elif isinstance(dropout, int | float):
         probabilities = [float(dropout)] * (len(hidden) + 1)
     else:
