@@ -164,14 +164,14 @@ class Head(nn.Module):
             layers.append(nn.BatchNorm1d(width))
             if probability > 0:
                 layers.append(nn.Dropout(probability))
-            linear = nn.Linear(width, size)
-            nn.init.zeros_(linear.bias)
-            layers.append(linear)
+            layer = nn.Linear(width, size)
+            nn.init.zeros_(layer.bias)
+            layers.append(layer)
             if number < len(hidden):
-                nn.init.kaiming_normal_(linear.weight)
+                nn.init.kaiming_normal_(layer.weight)
                 layers.append(nn.ReLU(inplace=True))
             else:
-                nn.init.zeros_(linear.weight)  # equal classes: random weights would take long to unlearn
+                nn.init.zeros_(layer.weight)  # equal classes: random weights would take long to unlearn
             width = size
         self.layers = nn.Sequential(*layers)
         # Buffers, since an optimizer that has parameters without gradients would decay them.
