@@ -389,6 +389,11 @@ class CollabLearner(ApplicationLearner, Recommender):
 
     # ---- inside
 
+    def _own_data(self) -> RatingsData:
+        data = super()._own_data()
+        assert isinstance(data, RatingsData)
+        return data
+
     def _tables(self) -> tuple[Tensor, Tensor]:
         """Factors and bias of all users, ``(users, factors + 1)``, and of all items."""
         with torch.no_grad():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -172,11 +173,11 @@ class _Problem:
 
     def solve(self) -> tuple[float, Tensor, Tensor]:
         """Return the best strength, the weights of the model of all rows, and the outputs for held-out rows."""
-        minimise([self.biases], lambda: self._constant())
+        minimise([self.biases], self._constant)
         self.factors[: self.width] = self._factors()
         best: tuple[float, float, Tensor, Tensor] | None = None
         for strength in STRENGTHS:
-            outputs = minimise([self.weights, self.biases], lambda strength=strength: self._penalised(strength))
+            outputs = minimise([self.weights, self.biases], partial(self._penalised, strength))
             held_out = outputs[torch.arange(self.rows), self.folds]
             loss = self._loss(held_out, self.whole)
             if best is not None and loss >= best[0]:

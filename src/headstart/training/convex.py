@@ -39,7 +39,7 @@ def minimise(parameters: Sequence[Tensor], evaluate: Callable[[], tuple[Tensor, 
             parameter.grad = gradient
         return value
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch's
     for parameter in parameters:
         parameter.grad = None
     return evaluate()[2]

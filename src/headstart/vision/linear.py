@@ -6,6 +6,8 @@ does not. The mean of both is more often right, and better calibrated, than eith
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -71,7 +73,7 @@ def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[
 
     best: tuple[float, Tensor, Tensor] | None = None
     for strength in STRENGTHS:
-        scores = minimise([weights, bias], lambda strength=strength: penalised(strength)).view(rows, models, outputs)
+        scores = minimise([weights, bias], partial(penalised, strength)).view(rows, models, outputs)
         held_out = scores[torch.arange(rows), fold]
         loss = float(target.loss(held_out, Batch(inputs=(), target=encoded, rows=rows)))
         if best is not None and loss >= best[0]:
