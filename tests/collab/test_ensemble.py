@@ -44,7 +44,7 @@ def test_an_ensemble_is_the_mean_of_its_members_scores() -> None:
     assert learner.predict(TABLE.head(1))["prediction"][0] == pytest.approx(
         learner.predict(row)["prediction"], abs=1e-5
     )
-    known = {item: 5.0 for item in TABLE["item"].unique().to_list()[:3]}
+    known = dict.fromkeys(TABLE["item"].unique().to_list()[:3], 5.0)
     assert learner.recommend(learner.fold_in(known), 3).height == 3
 
 

@@ -100,7 +100,7 @@ class DotProductBias(nn.Module):
         return outputs
 
     def scores(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the scores before the sigmoid, ``(rows, 1)``; of choices ``(rows, choices)``, without the user's bias."""
+        """Return scores before the sigmoid, ``(rows, 1)``; of choices ``(rows, choices)``, without the user's bias."""
         user_table, item_table = self.tables()
         user = user_table.index_select(0, users)  # (rows, factors + bias)
         if items.ndim == 2:
