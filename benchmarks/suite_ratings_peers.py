@@ -4,8 +4,8 @@ Called as ``python suite_ratings_peers.py MODEL TRAIN TEST SEED``, with two Parq
 rating; prints a line of JSON: ``prediction`` of the test rows, or ``recommended``, pairs of a user and ten items; and
 ``cpu``, CPU seconds of the fit.
 
-``myfm`` is the Bayesian factorisation machine of myFM's own example for MovieLens: a user is its id and the items rated,
-an item its id and its users, each weighted by one over the root of their number (Rendle, Zhang and Koren, "On the
+``myfm`` is the Bayesian factorisation machine of myFM's own example for MovieLens: a user is its id and its items, an
+item its id and its users, each weighted by one over the root of their number (Rendle, Zhang and Koren, "On the
 Difficulty of Evaluating Baselines", 2019). ``myfm_plain`` has the ids alone.
 """
 
