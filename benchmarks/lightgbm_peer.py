@@ -4,8 +4,8 @@ It gets the columns that headstart's codec makes (ids as categories, numbers, in
 are drawn, for numbers the loss too (squared or Huber's); the inner split chooses among them and says after how many
 trees to stop. Then it is fitted to all training rows, with a tenth more trees, and judged by the outer split, for three
 seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [--ensemble K] [TASK
-...]``. On Rossmann's whole table, of 800,000 rows, the trees are fewer and learn faster. With ``--ensemble K`` the mean of
-K boosters with seeds of their own predicts, as beside `benchmarks.tabular_quality --ensemble K`.
+...]``. On Rossmann's whole table, of 800,000 rows, the trees are fewer and learn faster. With ``--ensemble K`` the mean
+of K boosters with seeds of their own predicts, as beside `benchmarks.tabular_quality --ensemble K`.
 """
 
 from __future__ import annotations
