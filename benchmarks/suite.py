@@ -52,10 +52,14 @@ def wanted(kind: Kind, arguments: argparse.Namespace) -> Iterator[tuple[str, str
 
 
 def commit() -> str:
-    """Return the commit at hand, with a plus sign if the working copy differs from it."""
-    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=PAGE.parents[1], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """Return the commit at hand, with a plus sign if the library or the benchmarks' code differs from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=PAGE.parents[1], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "src", "benchmarks/*.py")
+    return (git("rev-parse", "--short=7", "HEAD") or "unknown") + ("+" if changed else "")
 
 
 def processor() -> str:

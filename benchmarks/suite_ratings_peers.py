@@ -38,7 +38,8 @@ def main() -> None:
 def codes_of(train: pd.DataFrame, test: pd.DataFrame, column: str) -> tuple[Any, Any, list[Any]]:
     """Return numbers from 0 of the training rows' ids, of the test rows' (-1: unknown), and the ids."""
     ids = sorted(train[column].unique().tolist())
-    return (*(pd.Categorical(part[column], categories=ids).codes.astype(int) for part in (train, test)), ids)
+    known, tested = (pd.Categorical(part[column], categories=ids).codes.astype(int) for part in (train, test))
+    return known, tested, ids
 
 
 def block(own: Any, others: Any, own_count: int, other_count: int, *, implicit: bool) -> Any:
