@@ -4,7 +4,7 @@
 
 One line of JSON per run is added to ``benchmarks/results/KIND.jsonl``; what a file has is not run again, so that it can
 go on. Then the tables of ``docs/results.md`` are made out of
-all files; ``--write`` does only that. Peers that are no part of headstart's own
+all files there; ``--write`` does only that. Peers that are no part of headstart's own
 environment run in one of their own, named by ``--peers``: ``python -m venv V; V/bin/pip install -r
 benchmarks/suite_peers.txt``; without it they are left out. All run on one thread; seconds are CPU time.
 
@@ -90,7 +90,9 @@ def run_kind(kind: Kind, path: Path, arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="kind of data; may be repeated (all)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the files (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="another folder for the files, of which no page is written"
+    )
     parser.add_argument("--peers", metavar="PYTHON", help="Python of the environment that has the peers")
     parser.add_argument("--seeds", type=int, default=1, help="number of splits of each set (%(default)s)")
     parser.add_argument("--set", action="append", help="one set; may be repeated (all)")
@@ -104,7 +106,8 @@ def main() -> None:
     if not arguments.write:
         for name in arguments.kind or KINDS:
             run_kind(KINDS[name], arguments.out / f"{name}.jsonl", arguments)
-    write_page(PAGE, [(kind, read_runs(arguments.out / f"{name}.jsonl")) for name, kind in KINDS.items()])
+    if arguments.out == RESULTS:
+        write_page(PAGE, [(kind, read_runs(arguments.out / f"{name}.jsonl")) for name, kind in KINDS.items()])
 
 
 if __name__ == "__main__":
