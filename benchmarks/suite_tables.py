@@ -76,10 +76,7 @@ def headstart(name: str, seed: int, setting: Setting, *, preset: Preset = "defau
     started = time.process_time()
     data = TabularData.from_table(train, target, seed=seed)
     learner = TabularLearner(data, seed=seed, progress="none")
-    if preset == "default":
-        learner.fit_plan()
-    else:
-        learner.fit_preset(preset)
+    learner.fit_preset(preset)
     cpu = time.process_time() - started
     predicted, seconds = cpu_of(lambda: learner.predict(test))
     classes = [str(each) for each in learner.codec.target.classes]

@@ -4,7 +4,7 @@
 
 Both sides see the training rows of a split alone, and are judged on its test rows:
 
-headstart   ``TextData.from_table(train)`` and ``TextLearner(data).fit_one_cycle()``: all defaults, so that a part of the
+headstart   ``TextData.from_table(train)`` and ``TextLearner(data).fit_plan()``: all defaults, so that a tenth of the
             training rows validates
 tfidf       words and pairs of words, and pieces of words of 2 to 5 characters (scikit-learn's ``char_wb``), TF-IDF,
             logistic regression on all training rows; ``C`` by the log loss of five folds

@@ -46,8 +46,8 @@ FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
 TWO_YEARS = 730
-"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months: RMSE 40.4 with
-both, 33.3 without; rides in Chicago over twelve years: 1.83 and 2.19."""
+"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months have an RMSE
+of 40.3 with both and of 33.3 without, rides in Chicago over twelve years of 1.83 and 2.19."""
 
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
@@ -221,8 +221,8 @@ class TableCodec:
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
-            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features are
-                made; None: none are.
+            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features
+                are made; None: none are.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.

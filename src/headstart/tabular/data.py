@@ -68,7 +68,7 @@ class TabularSettings(TargetSettings, DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+        date_format: how dates are written in text, as by ``strptime``, where it is not certain: in 1/2/2015
             day or month may come first. Example: ``%m/%d/%Y``.
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
@@ -153,8 +153,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
-                ones of any other. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates,
+                random ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -198,7 +198,8 @@ class TabularData(Data):
             fitted = settings.fit_target(train, targets, declared=opened.categories)
             target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical,
+                continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)

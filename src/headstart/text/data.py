@@ -269,10 +269,12 @@ class TextData(CorpusData):
         codec = self.codec
         roles = dict.fromkeys(codec.columns, ("text", ""))
         roles |= dict.fromkeys(codec.label.columns, ("target", codec.label.kind))
+        amounts = ("training: ", "validation: ")  # of tokens, and of words that are unknown
+        notes = tuple(note for note in self.notes if not note.startswith(amounts))
         shown = tuple(name for name in ("path", *codec.columns) if name in self.rows.train.columns)
         return Looked(
             name="texts", rows=self.rows, target=codec.label, roles=roles, texts=codec.columns, shown=shown,
-            notes=self.notes, features=lambda frame: text_features(codec.texts(frame)),
+            notes=notes, features=lambda frame: text_features(codec.texts(frame)),
         )  # fmt: skip
 
 

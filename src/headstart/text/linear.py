@@ -8,7 +8,9 @@ that the network sees how far they can be trusted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -175,11 +177,11 @@ class _Problem:
 
     def solve(self) -> tuple[float, Tensor, Tensor]:
         """Return the best strength, the weights of the model of all rows, and the outputs for held-out rows."""
-        _minimise([self.biases], lambda: self._constant())
+        _minimise([self.biases], self._constant)
         self.factors[: self.width] = self._factors()
         best: tuple[float, float, Tensor, Tensor] | None = None
         for strength in STRENGTHS:
-            outputs = _minimise([self.weights, self.biases], lambda strength=strength: self._penalised(strength))
+            outputs = _minimise([self.weights, self.biases], partial(self._penalised, strength))
             held_out = outputs[torch.arange(self.rows), self.folds]
             loss = self._loss(held_out, self.whole)
             if best is not None and loss >= best[0]:
@@ -187,7 +189,7 @@ class _Problem:
             whole = (self.weights * self.factors).view(len(self.weights), FOLDS + 1, -1)[:, -1].clone()
             best, self.bias = (loss, strength, whole, held_out), self.biases[-1].clone()
         assert best is not None
-        return best[1:]
+        return best[1], best[2], best[3]
 
     def _loss(self, outputs: Tensor, weight: Tensor) -> float:
         batch = Batch(inputs=(), rows=self.rows, target=self.encoded, weight=weight)
@@ -231,11 +233,21 @@ class _Problem:
         return (totals.abs() / (counts + 1)).sqrt().flatten(1)
 
 
-def _minimise(parameters: list[Tensor], evaluate: Any) -> Tensor:
-    """Minimise a convex function by L-BFGS, in place; return its last third result at the minimum."""
+def _minimise(parameters: list[Tensor], evaluate: Callable[[], tuple[Tensor, list[Tensor], Tensor]]) -> Tensor:
+    """Minimise a convex function by L-BFGS.
+
+    **Source:** Nocedal and Wright, "Numerical Optimization" (2006), section 7.2.
+
+    Args:
+        parameters: where to begin; they are changed in place.
+        evaluate: returns the function's value, its gradient by each parameter, and something besides.
+
+    Returns:
+        What ``evaluate`` returns besides, at the minimum.
+    """
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    optimizer = torch.optim.LBFGS(
+    optimizer: Any = torch.optim.LBFGS(
         parameters, max_iter=ITERATIONS, history_size=6, tolerance_grad=1e-6, tolerance_change=1e-5,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
@@ -249,8 +261,7 @@ def _minimise(parameters: list[Tensor], evaluate: Any) -> Tensor:
     optimizer.step(closure)
     for parameter in parameters:
         parameter.grad = None
-    result: Tensor = evaluate()[2]
-    return result
+    return evaluate()[2]
 
 
 # ---- inside

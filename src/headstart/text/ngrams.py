@@ -187,7 +187,9 @@ def hash_words(words: Sequence[str]) -> Hashes:
     starts = np.cumsum(lengths) - lengths
     place = np.arange(len(codes)) - np.repeat(starts, lengths)
     powers = np.cumprod(np.full(int(lengths.max(initial=1)), _STEP, dtype=np.uint64))
-    return _mixed(np.add.reduceat(codes * powers[place], starts)).view(np.int64)
+    sums = np.add.reduceat(np.append(codes * powers[place], np.uint64(0)), starts)
+    sums[lengths == 0] = 0  # there reduceat gives the next word's first character
+    return _mixed(sums).view(np.int64)
 
 
 def join_sparse(first: Sparse, second: Sparse, width: int) -> Sparse:

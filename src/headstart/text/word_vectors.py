@@ -1,7 +1,7 @@
 """Pretrained vectors of words: what a word means, from counts of six billion other words.
 
-**Source:** Pennington et al., "GloVe: Global Vectors for Word Representation" (2014); the weights of words in the mean of
-a text: Arora et al., "A Simple but Tough-to-Beat Baseline for Sentence Embeddings" (2017), section 3.
+**Source:** Pennington et al., "GloVe: Global Vectors for Word Representation" (2014); the weights of words in the mean
+of a text: Arora et al., "A Simple but Tough-to-Beat Baseline for Sentence Embeddings" (2017), section 3.
 """
 
 from __future__ import annotations
