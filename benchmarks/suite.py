@@ -3,8 +3,8 @@
     HEADSTART_DATA=... python -m benchmarks.suite [--kind tabular|text|vision|ratings] [--peers PYTHON] [--seeds 3]
 
 One line of JSON per run is added to ``benchmarks/results/KIND.jsonl``; what a file has is not run again, so that it can
-go on. Then the tables of ``docs/results.md`` are made out of all files there; ``--write`` does only that. Peers that are
-no part of headstart's own environment run in one of their own, named by ``--peers``: ``python -m venv V; V/bin/pip
+go on. Then the tables of ``docs/results.md`` are made out of all files there; ``--write`` does only that. Peers that
+are no part of headstart's own environment run in one of their own, named by ``--peers``: ``python -m venv V; V/bin/pip
 install -r benchmarks/suite_peers.txt``; without it they are left out. All run on one thread; seconds are CPU time.
 
 Sets are for development, on whose *training* rows settings may be chosen, or they confirm. Test rows choose nothing.
