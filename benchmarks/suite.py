@@ -3,9 +3,10 @@
     HEADSTART_DATA=... python -m benchmarks.suite [--kind tabular|text|vision|ratings] [--peers PYTHON] [--seeds 3]
 
 One line of JSON per run is added to ``benchmarks/results/KIND.jsonl``; what a file has is not run again, so that it can
-go on. Then the tables of ``docs/results.md`` are made out of all files there; ``--write`` does only that. Peers that
-are no part of headstart's own environment run in one of their own, named by ``--peers``: ``python -m venv V; V/bin/pip
-install -r benchmarks/suite_peers.txt``; without it they are left out. All run on one thread; seconds are CPU time.
+go on. Then the tables of ``docs/results.md``, and the README's summary, are made out of all files there; ``--write``
+does only that. Peers that are no part of headstart's own environment run in one of their own, named by ``--peers``:
+``python -m venv V; V/bin/pip install -r benchmarks/suite_peers.txt``; without it they are left out. All run on one
+thread; seconds are CPU time.
 
 Sets are for development, on whose *training* rows settings may be chosen, or they confirm. Test rows choose nothing.
 Protocols are at the top of `benchmarks.suite_tables`, `suite_texts`, `suite_images` and `suite_ratings`.
@@ -26,13 +27,14 @@ import torch
 
 from benchmarks.suite_images import IMAGES
 from benchmarks.suite_kind import Kind, Setting
-from benchmarks.suite_page import Runs, read_runs, write_page
+from benchmarks.suite_page import Runs, read_runs, write_page, write_summary
 from benchmarks.suite_ratings import RATINGS
 from benchmarks.suite_tables import TABLES
 from benchmarks.suite_texts import TEXTS
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+README = Path(__file__).parents[1] / "README.md"
 
 KINDS: dict[str, Kind] = {"tabular": TABLES, "text": TEXTS, "vision": IMAGES, "ratings": RATINGS}
 
@@ -106,7 +108,9 @@ def main() -> None:
         for name in arguments.kind or KINDS:
             run_kind(KINDS[name], arguments.out / f"{name}.jsonl", arguments)
     if arguments.out == RESULTS:
-        write_page(PAGE, [(kind, read_runs(arguments.out / f"{name}.jsonl")) for name, kind in KINDS.items()])
+        results = [(kind, read_runs(RESULTS / f"{name}.jsonl")) for name, kind in KINDS.items()]
+        write_page(PAGE, results)
+        write_summary(README, results)
 
 
 if __name__ == "__main__":

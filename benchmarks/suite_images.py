@@ -129,5 +129,4 @@ IMAGES = Kind(
         " headstart holds a fifth of the training images out; logistic regression is fitted to all, standardised,"
         " its C by the log loss of three folds. CPU seconds without the activations'."
     ),
-    higher_is_better=True,
 )

@@ -78,8 +78,7 @@ class Kind:
         title: its heading.
         sets: its sets by name.
         models: its models by name; those of headstart begin with its name.
-        figures: what is written of each run, the first one being what models are ranked by.
-        higher_is_better: whether more of the first is better.
+        figures: what is written of each run; the first two, those that a set has, in the summary too.
         about: what a reader must know of the protocol.
         yardstick: the model to whose loss all others' are relative; None: losses are written as they are.
     """
@@ -89,7 +88,6 @@ class Kind:
     models: Mapping[str, SuiteModel]
     figures: tuple[str, ...]
     about: str
-    higher_is_better: bool = False
     yardstick: str | None = None
 
 

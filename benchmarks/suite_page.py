@@ -6,13 +6,16 @@ import json
 import math
 import statistics
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.suite_kind import Kind
 
-__all__ = ["Runs", "page_of", "read_runs", "write_page"]
+__all__ = ["Runs", "page_of", "read_runs", "summary_of", "write_page", "write_summary"]
+
+SUMMARY_BEGINS, SUMMARY_ENDS = "<!-- suite -->", "<!-- end of suite -->"
+OURS = "headstart"
 
 Runs: TypeAlias = dict[tuple[str, str, int], dict[str, Any]]
 TOP = """# Results of the suite
@@ -34,6 +37,62 @@ def read_runs(path: Path) -> Runs:
 def write_page(path: Path, kinds: Iterable[tuple[Kind, Runs]]) -> None:
     """Write the page."""
     path.write_text(page_of(kinds))
+
+
+def write_summary(path: Path, kinds: Iterable[tuple[Kind, Runs]]) -> None:
+    """Write the summary into a page, between its two marks."""
+    before, _, rest = path.read_text().partition(SUMMARY_BEGINS)
+    _, mark, after = rest.partition(SUMMARY_ENDS)
+    if not mark:
+        raise SystemExit(f"{path} has no {SUMMARY_BEGINS} ... {SUMMARY_ENDS}, between which the summary stands")
+    path.write_text(f"{before}{SUMMARY_BEGINS}\n{summary_of(kinds)}{SUMMARY_ENDS}{after}")
+
+
+def summary_of(kinds: Iterable[tuple[Kind, Runs]]) -> str:
+    """Return a table with a line for each half of the sets of tables, and for each other set that headstart has run."""
+    rows = []
+    for kind, runs in kinds:
+        for development in (False, True):
+            ours = {name for name, model, _ in runs if model.startswith(OURS)}
+            names = [name for name, about in kind.sets.items() if about.development == development and name in ours]
+            mark = " (development)" if development else ""
+            if kind.yardstick is None:
+                rows += [row for name in names if (row := summary_row(kind, runs, name, mark))]
+            elif names:
+                found = {model: relative(runs, names, model, kind.yardstick) for model in kind.models}
+                cells = {
+                    model: f"{statistics.geometric_mean(ratios.values()):.3f}, worst {max(ratios.values()):.3f}"
+                    for model, ratios in found.items()
+                    if len(ratios) == len(names)
+                }
+                what = f"{kind.title.lower()}, {len(names)} sets{mark}: loss relative to {kind.yardstick}'s"
+                rows.append([what, *two_sides(cells)])
+    return table(["what", OURS, "beside it"], rows)
+
+
+def summary_row(kind: Kind, runs: Runs, name: str, mark: str) -> list[str]:
+    """Return a set's line: the first two figures that it has, of the splits that all its models have; empty: of none."""
+    of_model = {model: {seed for n, m, seed in runs if (n, m) == (name, model)} for model in kind.models}
+    of_model = {model: seeds for model, seeds in of_model.items() if seeds}
+    seeds = sorted(set.intersection(*of_model.values()))
+    if not seeds:
+        return []
+    figures = [each for each in kind.figures if each in runs[name, next(iter(of_model)), seeds[0]]][:2]
+    cells = {
+        model: " / ".join(shown([runs[name, model, seed][each] for seed in seeds]) for each in figures)
+        for model in of_model
+    }
+    splits = "" if len(seeds) == 1 else f", {len(seeds)} splits or seeds"
+    what = f"{name}{mark}: {' / '.join(each.replace('_', ' ') for each in figures)}{splits}"
+    return [what, *two_sides(cells)]
+
+
+def two_sides(cells: Mapping[str, str]) -> tuple[str, str]:
+    """Return headstart's cells, and the others', each with the model's name where it says more."""
+    ours = [text if model == OURS else f"{model.removeprefix(OURS + '_')} {text}"
+            for model, text in cells.items() if model.startswith(OURS)]  # fmt: skip
+    others = [f"{model.replace('_', ' ')} {text}" for model, text in cells.items() if not model.startswith(OURS)]
+    return "; ".join(ours), "; ".join(others)
 
 
 def page_of(kinds: Iterable[tuple[Kind, Runs]]) -> str:

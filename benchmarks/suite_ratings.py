@@ -115,7 +115,7 @@ RATINGS = Kind(
         "headstart_ease": SuiteModel(functools.partial(ranker, kind=EASE), CHOSEN),
         "ials": SuiteModel(functools.partial(peer, model="ials"), CHOSEN, elsewhere=True),
     },
-    figures=("rmse", "mae", "ndcg_10"),
+    figures=("rmse", "ndcg_10", "mae"),
     about=(
         "myfm: a Bayesian factorisation machine of rank 10 with implicit blocks on both sides, 200 samples; myfm_plain:"
         " without these blocks. ials: the library implicit, 64 factors, regularisation 10, alpha 1. All see user, item"

@@ -39,5 +39,4 @@ TEXTS = Kind(
         " of predicting the test rows. Of nyt and snippets, validation rows inside the training rows of the first split"
         " chose settings. imdb: 1,000 labelled reviews, 5,000 to test."
     ),
-    higher_is_better=True,
 )
