@@ -8,7 +8,7 @@ does only that. Peers that are no part of headstart's own environment run in one
 ``python -m venv V; V/bin/pip install -r benchmarks/suite_peers.txt``; without it they are left out. All run on one
 thread; seconds are CPU time.
 
-Sets are for development, on whose *training* rows settings may be chosen, or they confirm. Test rows choose nothing.
+Sets are for development, on whose *training* rows settings may be chosen, or they confirm.
 Protocols are at the top of `benchmarks.suite_tables`, `suite_texts`, `suite_images` and `suite_ratings`.
 """
 

@@ -27,7 +27,7 @@ class SuiteSet:
     """A set of the suite.
 
     Attributes:
-        development: whether settings may be chosen on its *training* rows; otherwise it confirms.
+        development: whether settings were chosen on it; otherwise it confirms.
         splits: number of splits it has; a seed is the number of one.
     """
 

@@ -22,7 +22,7 @@ TOP = """# Results of the suite
 
 Written by `python -m benchmarks.suite` from the lines in `benchmarks/results/`, one per run; do not edit. What loses is
 printed like what wins. A figure is the mean over the splits that were run; their number, if not 1, is in brackets.
-*Development* sets are those on whose training rows settings were chosen; the others *confirm*. Test rows chose nothing.
+On *development* sets settings were chosen, how is said for each kind; the others *confirm*: nothing was chosen on them.
 CPU seconds are those of one thread, medians over the runs, on machines that other work kept busy.
 """
 
@@ -71,7 +71,7 @@ def summary_of(kinds: Iterable[tuple[Kind, Runs]]) -> str:
 
 
 def summary_row(kind: Kind, runs: Runs, name: str, mark: str) -> list[str]:
-    """Return a set's line: the first two figures that it has, of the splits that all its models have; empty: of none."""
+    """Return a set's line: the first two figures that it has, of the splits that all its models have (none: empty)."""
     of_model = {model: {seed for n, m, seed in runs if (n, m) == (name, model)} for model in kind.models}
     of_model = {model: seeds for model, seeds in of_model.items() if seeds}
     seeds = sorted(set.intersection(*of_model.values()))
