@@ -126,7 +126,7 @@ IMAGES = Kind(
     figures=("accuracy", "log_loss", "calibration_error"),
     about="""
         The head was chosen on cifar-10-sample, with its test images in view, and inside the training images of
-        dogs-vs-cats. Both sides see the same activations of EfficientNet-Lite0 at 224 pixels, three stages, no changed
-        copies. headstart holds a fifth of the training images out; logistic regression is fitted to all, standardised, its
-        C by the log loss of three folds. CPU seconds without the activations'.""",
+        dogs-vs-cats. Both sides see the same activations of EfficientNet-Lite0 at 224 pixels, three stages, no
+        changed copies. headstart holds a fifth of the training images out; logistic regression is fitted to all,
+        standardised, its C by the log loss of three folds. CPU seconds without the activations'.""",
 )

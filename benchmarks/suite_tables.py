@@ -125,12 +125,12 @@ TABLES = Kind(
     },
     figures=("loss", "auc", "accuracy", "calibration_error", "mae"),
     about="""
-        Loss is log loss for classes, RMSE for numbers, on the test rows. Network and plan were chosen on parts of the
-        training rows of development sets; features of dates and of targets with their test rows in view, so that
-        headstart's figures there are a little kinder than those of new rows. headstart holds a fifth of its training rows
-        out to stop by (of tables with dates the latest); LightGBM, CatBoost and HistGradientBoosting train on all with
-        their defaults. Tuned LightGBM is the best of some draws of parameters (their number is in its lines) on a fifth of
-        the training rows, with early stopping, then fitted to all; its CPU seconds are those of all draws. Peers get dates
-        as days since 1970, year, month, day, day of the week and of the year.""",
+        Loss is log loss for classes, RMSE for numbers, on the test rows. Network and plan were chosen on parts of
+        the training rows of development sets; features of dates and of targets with their test rows in view, so
+        that headstart's figures there are a little kinder than those of new rows. headstart holds a fifth of its
+        training rows out to stop by (of tables with dates the latest); LightGBM, CatBoost and HistGradientBoosting
+        train on all with their defaults. Tuned LightGBM is the best of some draws of parameters (their number is in
+        its lines) on a fifth of the training rows, with early stopping, then fitted to all; its CPU seconds are
+        those of all draws. Peers get dates as days since 1970, year, month, day, day of the week and of the year.""",
     yardstick="lightgbm",
 )

@@ -34,8 +34,8 @@ TEXTS = Kind(
     },
     figures=("accuracy", "auc", "log_loss", "balanced_accuracy", "calibration_error"),
     about="""
-        tfidf: words, pairs of words, and pieces of words of two to five characters, TF-IDF, logistic regression, its C by
-        five folds of the training rows. CPU seconds are those of training and of predicting the test rows. Settings were
-        chosen on validation rows inside the training rows of the first split of nyt and snippets. imdb: 1,000 labelled
-        reviews, 5,000 to test.""",
+        tfidf: words, pairs of words, and pieces of words of two to five characters, TF-IDF, logistic regression,
+        its C by five folds of the training rows. CPU seconds are those of training and of predicting the test rows.
+        Settings were chosen on validation rows inside the training rows of the first split of nyt and snippets.
+        imdb: 1,000 labelled reviews, 5,000 to test.""",
 )
