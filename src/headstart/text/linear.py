@@ -8,7 +8,6 @@ that the network sees how far they can be trusted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
