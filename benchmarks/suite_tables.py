@@ -30,7 +30,7 @@ from benchmarks.suite_kind import (
 )
 from headstart import TabularData, TabularLearner, datasets, splits
 from headstart.core.errors import ConfigError
-from headstart.tabular.learner import Preset
+from headstart.training.settings import Preset
 
 __all__ = ["TABLES"]
 
