@@ -98,7 +98,7 @@ def bare_forward(folder: Path, rows: int) -> Callable[[], dict[str, Any]]:
     return best
 
 
-SIDES = {
+SIDES: dict[str, Callable[..., Any]] = {
     "head": head,
     "bare-head": bare_head,
     "extract": extract,
