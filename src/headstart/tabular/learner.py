@@ -6,7 +6,7 @@ import copyreg
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, Unpack
+from typing import Any, Self, TypeAlias, Unpack
 
 import polars as pl
 import torch
@@ -31,12 +31,9 @@ from headstart.training.history import History
 from headstart.training.learner import FitOptions
 from headstart.training.loaders import TensorLoader
 from headstart.training.optim import Rates
-from headstart.training.settings import Plan, Training
+from headstart.training.settings import Plan, Preset, Training
 
-__all__ = ["NetworkFactory", "Preset", "TabularLearner"]
-
-Preset: TypeAlias = Literal["fast", "default", "best"]
-"""How much time a fit may take: see `TabularLearner.fit_preset`."""
+__all__ = ["NetworkFactory", "TabularLearner"]
 
 NetworkFactory: TypeAlias = Callable[[TableCodec, TabularDesign, int], nn.Module]
 """``factory(codec, design, seed)``: makes a network of a user's own, called as ``network(ids, numbers)``."""
@@ -269,8 +266,8 @@ class TabularLearner(ApplicationLearner):
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
-            rows had missing numbers.
+            column, then the numbers in their own unit, limited to those of the training rows and with missing ones
+            filled, then ``<column>_na`` where training rows had missing numbers.
         """
         return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 

@@ -22,6 +22,7 @@ __all__ = [
     "LearnerOptions",
     "Momenta",
     "Plan",
+    "Preset",
     "ScheduleName",
     "Training",
     "TrainingOptions",
@@ -34,6 +35,9 @@ Keep: TypeAlias = Literal["best", "last"]
 
 ScheduleName: TypeAlias = Literal["one_cycle", "constant"]
 """The schedules that a plan can have."""
+
+Preset: TypeAlias = Literal["fast", "default", "best"]
+"""How much time a training takes: the `fit_preset` of each application says what each means."""
 
 Momenta: TypeAlias = tuple[float, float, float]
 
