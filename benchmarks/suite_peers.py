@@ -3,6 +3,8 @@
 Called as ``python suite_peers.py MODEL TRAIN TEST TARGET SEED DRAWS``, with two Parquet files; prints a line of JSON:
 ``prediction`` (numbers, or the probability of each class, sorted by name), ``classes``, and ``cpu``, CPU seconds of the
 fit, of the tuning too. Text and booleans enter as categories, text of which most rows have their own value not at all.
+Dates, also those written as text, enter as what a user would make of them: days since 1970, year, month, day, day of
+the week and of the year. What is tuned is then tuned on the latest training rows, otherwise on random ones.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import pandas as pd
 
 __all__ = ["MODELS"]
 
+ISO_DATE = r"\d{4}-\d{2}-\d{2}"
+
 MODELS = ("lightgbm", "lightgbm_tuned", "catboost", "histgb", "linear", "constant")
 
 
@@ -28,8 +32,8 @@ def main() -> None:
     train, test = pd.read_parquet(train_path), pd.read_parquet(test_path)
     y = train.pop(target)
     test = test.drop(columns=target, errors="ignore")
-    for name in [name for name in train if pd.api.types.is_datetime64_any_dtype(train[name])]:
-        train[name], test[name] = (part[name].astype("int64") / 86_400e9 for part in (train, test))
+    dates = dates_of(train)
+    train, test = (with_dates(part, dates) for part in (train, test))
     texts = [str(name) for name in train if not pd.api.types.is_numeric_dtype(train[name]) or train[name].dtype == bool]
     own = [name for name in texts if train[name].nunique() > max(100, 0.5 * len(train))]
     train, test = train.drop(columns=own), test.drop(columns=own)
@@ -38,18 +42,39 @@ def main() -> None:
     if classes:
         y = y.map({name: index for index, name in enumerate(classes)})
     started = time.process_time()
-    fit = {"lightgbm_tuned": tuned}.get(model, fitted)
-    prediction = fit(model, train, y, test, texts, classes=bool(classes), seed=int(seed), draws=int(draws))
+    if model == "lightgbm_tuned":
+        time_column = dates[0] if dates else None
+        prediction = tuned(
+            train, y, test, texts, classes=bool(classes), seed=int(seed), draws=int(draws), time_column=time_column
+        )
+    else:
+        prediction = fitted(model, train, y, test, texts, classes=bool(classes), seed=int(seed))
     cpu = time.process_time() - started
     record = {"prediction": prediction.tolist(), "classes": [str(name) for name in classes], "cpu": cpu}
     print(json.dumps(record))
 
 
+def dates_of(table: Any) -> list[str]:
+    """Return the columns of dates: those of that type, and text that is an ISO date in every row."""
+    texts = [name for name in table if table[name].dtype == object or pd.api.types.is_string_dtype(table[name].dtype)]
+    written = [name for name in texts if table[name].dropna().astype(str).str.fullmatch(ISO_DATE).all()]
+    return [name for name in table if name in written or pd.api.types.is_datetime64_any_dtype(table[name])]
+
+
+def with_dates(table: Any, names: list[str]) -> Any:
+    """Return the table with numbers in place of dates; the column itself holds days since 1970."""
+    parts: dict[str, Any] = {}
+    for name in names:
+        date = pd.to_datetime(table[name])
+        parts[name] = (date - pd.Timestamp(0)) / pd.Timedelta(days=1)
+        parts |= {f"{name}_{part}": getattr(date.dt, part) for part in ("year", "month", "day", "weekday", "dayofyear")}
+    return table.drop(columns=names).join(pd.DataFrame(parts, index=table.index))
+
+
 def fitted(
-    model: str, train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, draws: int, **options: Any
+    model: str, train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, **options: Any
 ) -> Any:
     """Fit by the defaults of a model, and predict."""
-    del draws
     train, test = train.copy(), test.copy()
     if model.startswith("lightgbm"):
         import lightgbm
@@ -95,14 +120,21 @@ def fitted(
     return estimator.predict_proba(test) if classes else estimator.predict(test)
 
 
-def tuned(model: str, train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, draws: int) -> Any:
-    """Fit LightGBM by the best of some draws, on a fifth of the training rows, with early stopping; then on all."""
+def tuned(
+    train: Any, y: Any, test: Any, texts: list[str], *, classes: bool, seed: int, draws: int, time_column: str | None
+) -> Any:
+    """Fit LightGBM by the best of some draws, on a fifth of the training rows, with early stopping; then on all.
+
+    The fifth is drawn, or where there is a date it is the latest one.
+    """
     import lightgbm
 
     train, test = train.copy(), test.copy()
     as_categories(train, test, texts)
     random = np.random.default_rng(seed)
     order = random.permutation(len(train))
+    if time_column is not None:
+        order = np.argsort(-train[time_column].to_numpy(), kind="stable")
     held, rest = order[: len(train) // 5], order[len(train) // 5 :]
     best: tuple[float, dict[str, Any]] | None = None
     kind = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
@@ -127,7 +159,7 @@ def tuned(model: str, train: Any, y: Any, test: Any, texts: list[str], *, classe
         if best is None or loss < best[0]:
             best = (loss, {**options, "n_estimators": max(1, round(1.1 * estimator.best_iteration_))})
     assert best is not None
-    return fitted("lightgbm", train, y, test, texts, classes=classes, seed=seed, draws=0, **best[1])
+    return fitted("lightgbm", train, y, test, texts, classes=classes, seed=seed, **best[1])
 
 
 def as_categories(train: Any, test: Any, texts: list[str], most: int | None = None) -> None:

@@ -100,7 +100,7 @@ def measured(names: list[str], seeds: int) -> Iterator[dict[str, Any]]:
                      for share in (0.02, LISTED, 0.08)}  # fmt: skip
             seconds = time.process_time() - started
             first = suspicion.prediction["prediction"] if target.classes else None
-            agree = None if first is None else float((first == frame[target.columns[0]]).mean() or 0.0)
+            agree = None if first is None else float(np.mean((first == frame[target.columns[0]]).to_numpy()))
             yield {"set": name, "seed": seed, "rows": len(frame), **found, "accuracy": agree,
                    "doubtful": suspicion.doubtful, "cpu_seconds": round(seconds, 1)}  # fmt: skip
 

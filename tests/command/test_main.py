@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import resource
@@ -328,3 +330,35 @@ def test_a_stratified_split_is_an_option(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = run("train", "tabular", tmp_path / "t.csv", *options, "--stratify", "y", "--valid-where", "x > 5")
     assert done.returncode == 2 and "--stratify is for a random split: leave --time, --valid-from" in done.stderr
+
+
+def test_a_german_sheet_goes_from_file_to_prediction(tmp_path: Path) -> None:
+    """Semicolons, decimal commas, cp1252, Windows' line ends, blank lines, a name with a comma; by python -m."""
+    random = np.random.default_rng(0)
+    lines = ["Artikel;Menge;Preis, EUR"]
+    for row in range(300):
+        count = int(random.integers(1, 9))
+        price = f"{1000 * count + row % 7}.{row % 100:02}"
+        lines += [
+            f"{['Stühle', 'Bänke'][row % 2]};{count};{price[0]}.{price[1:].replace('.', ',')}",
+            *[""] * (row % 50 == 0),
+        ]
+    path, model = tmp_path / "Verkäufe.csv", tmp_path / "model"
+    path.write_bytes("\r\n".join(lines).encode("cp1252"))
+
+    def module(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "headstart", *map(str, arguments)]
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+    trained = module("train", "tabular", path, "--target", "Preis, EUR", "--epochs", 3, "--out", model)
+    assert trained.returncode == 0, trained.stderr
+    told = (
+        "was read with separator ';'; decimal comma; encoding cp1252; if that is wrong, or to read it so without this"
+    )
+    assert told in trained.stderr and "--csv-separator ';' --csv-decimal ',' --csv-encoding 'cp1252'" in trained.stderr
+    predicted = module("predict", model, path)
+    assert predicted.returncode == 0, predicted.stderr
+    rows = list(csv.DictReader(io.StringIO(predicted.stdout)))
+    written = [line.split(";") for line in lines[1:] if line]
+    assert [[row["Artikel"], row["Menge"], row["Preis, EUR"]] for row in rows] == written
+    assert all(1000 < float(row["prediction"]) < 9000 for row in rows)

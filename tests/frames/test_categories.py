@@ -240,6 +240,13 @@ def test_fractions_are_names_where_the_table_declares_them() -> None:
     assert vocab.encode(pl.Series("x", ["1.50", "2.5", "NA", "3"])).tolist() == [1, 2, 0, 0]
     assert [vocab.encode_one(value, "x") for value in (1.5, "2.50", None, 7)] == [1, 2, 0, 0]
     assert vocab.decode(np.array([2, 0])).to_list() == [2.5, None]
+    short = Categories.fit(pl.Series("x", [0.1, 0.2], dtype=pl.Float32), declared=True)
+    assert (
+        short.encode(pl.Series("x", ["0.1", "0.2"])).tolist()
+        == short.encode(pl.Series("x", [0.1, 0.2])).tolist()
+        == [1, 2]
+    )
+    assert [short.encode_one(value, "x") for value in (0.1, "0.2", np.float32(0.2))] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt16, pl.Int64, pl.Float32, pl.Float64])

@@ -30,11 +30,12 @@ def test_numbers_have_the_mean_and_ridge_regression() -> None:
     assert found["mean"]["rmse"] == pytest.approx(mean, rel=1e-4)
 
     def features(part: pl.DataFrame) -> np.ndarray:
-        return np.column_stack([part["heat"].to_numpy(), *((part["shop"] == f"s{n}").to_numpy() for n in range(3))])
+        heat = part["heat"].clip(train["heat"].min(), train["heat"].max())  # as the codec limits it
+        return np.column_stack([heat.to_numpy(), *((part["shop"] == f"s{n}").to_numpy() for n in range(3))])
 
     linear = LinearRegression().fit(features(train), train["sales"])
     error = float(np.sqrt(np.mean((linear.predict(features(valid)) - valid["sales"].to_numpy()) ** 2)))
-    assert found["ridge regression"]["rmse"] == pytest.approx(error, rel=0.5) and error < 0.12
+    assert found["ridge regression"]["rmse"] == pytest.approx(error, rel=0.25) and error < 0.3
 
 
 def test_classes_have_their_shares_and_logistic_regression() -> None:

@@ -99,7 +99,7 @@ def test_whole_numbers_that_name_something_are_categories_beside() -> None:
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_names_are_found_by_any_of_several_targets_and_with_missing_values(missing: bool) -> None:  # noqa: FBT001
+def test_names_are_found_by_any_of_several_targets_and_with_missing_values(missing: bool) -> None:
     random = np.random.default_rng(1)
     code = random.integers(0, 60, 6_000)
     values = pl.Series("code", code.astype(float))

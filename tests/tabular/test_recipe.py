@@ -199,7 +199,7 @@ def test_each_part_is_completed_and_encoded_once(calls: Counter[str]) -> None:
     applied = RECIPE.apply(TABLE)
     calls.clear()
     make_data(applied, exclude=[], split=None, valid=applied)
-    assert calls == {"completed": 2, "date_parts": 2, "encode": 4}
+    assert calls == {"completed": 2, "date_parts": 2, "encode": 5}
 
 
 def test_a_prediction_completes_and_encodes_the_table_once(learner: TabularLearner, calls: Counter[str]) -> None:

@@ -247,7 +247,7 @@ def test_gradients_go_through_the_last_tokens_alone() -> None:
     model.head.eval()
     text = tokens(2, 43)
     vectors = model.encoder.embedding(text).detach().requires_grad_()
-    outputs, windows = model(text, torch.tensor([43, 43]), vectors)
+    outputs, windows = model(text, torch.tensor([43, 43]), embedded=vectors)
     outputs.sum().backward()
     moved = vectors.grad.abs().sum((0, 2)) > 0
     assert moved.tolist() == [False] * 30 + [True] * 13  # windows of 5 that hold one of the last 10
@@ -261,7 +261,7 @@ def test_a_short_text_beside_a_long_one_keeps_its_gradient() -> None:
     model = TextClassifier(encoder(), 2, bptt=5, max_length=10).train()
     model.head.eval()
     vectors = model.encoder.embedding(tokens(2, 60)).detach().requires_grad_()
-    model(tokens(2, 60), torch.tensor([60, 8]), vectors)[0].sum().backward()
+    model(tokens(2, 60), torch.tensor([60, 8]), embedded=vectors)[0].sum().backward()
     assert bool((vectors.grad[1, :8].abs().sum(1) > 0).all()) and not bool(vectors.grad[0, 20:45].any())
 
 

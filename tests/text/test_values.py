@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import headstart
 from headstart import ConfigError, DataError, Engine, LanguageModelData, LanguageModelLearner, TextData, TextLearner
@@ -203,11 +204,14 @@ def test_only_the_first_weights_come_from_a_start(start: Path, tmp_path: Path) -
 
 def test_a_codec_encodes_rows_one_by_one_as_in_a_table_and_survives_json() -> None:
     for codec in (texts(min_freq=2).codec, texts(backward=True).codec):
-        corpus = codec.encode(TABLE).inputs
+        inputs = codec.encode(TABLE).inputs
         for number, text in enumerate(TEXTS):
-            tokens, lengths = codec.encode_one({"text": text})
-            assert np.array_equal(tokens[0].numpy(), corpus.text(number)) and lengths.tolist() == [tokens.shape[1]]
-        assert from_json(TextCodec, to_json(codec)) == codec
+            tokens, lengths, linear = codec.encode_one({"text": text})
+            assert np.array_equal(tokens[0].numpy(), inputs.corpus.text(number))
+            assert lengths.tolist() == [tokens.shape[1]] and torch.equal(linear[0], inputs.linear[number])
+        tensors: dict[str, torch.Tensor] = {}
+        again = from_json(TextCodec, to_json(codec, tensors), tensors)
+        assert again == codec and torch.equal(again.encode(TABLE).inputs.linear, inputs.linear)
     subwords = SubwordTokenizer.fit(TEXTS, size=300)
     codec = TextCodec(("text",), (), subwords, Vocabulary(subwords.words))
     assert from_json(TextCodec, to_json(codec)) == codec

@@ -561,6 +561,7 @@ def test_a_codec_alone_makes_a_learner_that_predicts_and_reads_no_weights(
     monkeypatch.setattr("headstart.vision.learner.load_backbone", never)
     learner = ImageLearner(trained.codec, design=trained.design, progress="none")
     learner.model.load_state_dict(trained.model.state_dict())
+    learner.temperature = trained.temperature
     images, _ = toys.arrays(3)
     assert learner.predict(images).equals(trained.predict(images))
     with pytest.raises(NotFittedError, match="has no data"):

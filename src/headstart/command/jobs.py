@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
 from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.core.engine import Engine
@@ -41,9 +44,9 @@ class TabularJob(Job):
                 "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
             ),
             CommandOption(
-                "refit", bool, False,
+                "refit", bool | None, None,
                 "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
-                " of before.",
+                " of before. None: where the validation rows are the latest because no others were asked for.",
                 TRAINING,
             ),
         )  # fmt: skip
@@ -51,15 +54,17 @@ class TabularJob(Job):
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by a preset."""
         options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
-        plan = self.plan(learner, given)
+        plan, data = self.plan(learner, given), learner.data
         learner.fit_preset(plan=plan, **options)
         check_finite(learner, plan)
+        if learner.data is not data and data.engine.is_main:
+            typer.echo(f"trained again on all {learner.data.train.rows:,} rows, for as many epochs", err=True)
 
-    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
         """Return the metrics of the mean, a linear model and LightGBM."""
         from headstart.tabular.baselines import baselines
 
-        return baselines(learner.data, learner.metrics)
+        return baselines(data, learner.metrics)
 
     def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
         """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
@@ -225,9 +230,15 @@ class TextJob(Job):
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
     def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
-        """Return texts, in a transformer's tokens if there is one."""
+        """Return texts, in a transformer's tokens if there is one; fetch the word vectors, which happens once."""
+        from headstart import datasets
         from headstart.text.transformer_learner import read_tokenizer
+        from headstart.text.word_vectors import DATA_SET as WORD_VECTORS
 
+        if engine.is_main and given.get("linear", True) and given.get("word_vectors", "auto") == "auto":
+            with contextlib.suppress(DataError):  # the data have a note on it
+                datasets.get(WORD_VECTORS)
+        engine.wait()
         if "transformer" not in given:
             return super().data(source, given, engine)
         return super().data(source, {**given, "tokenizer": read_tokenizer(given["transformer"])}, engine)

@@ -48,8 +48,8 @@ class DataSettings(Value):
         where: SQL condition on the rows of both parts; others are left out. Example: ``Open = 1 AND Sales > 0``.
         batch_size: training rows per step, over all processes; None: by the number of rows.
         seed: seed of the order of the training rows, and of the usual split.
-        csv: how CSV files are read: `headstart.CsvOptions`; None: separator, decimal mark, encoding and header are found
-            by a look at the file. The model reads later files likewise.
+        csv: how CSV files are read: `headstart.CsvOptions`; None: separator, decimal mark, encoding and header are
+            found by a look at the file. The model reads later files likewise.
     """
 
     where: str | None = None

@@ -93,6 +93,8 @@ class Categories:
         if not self.values:
             return np.zeros(len(series), dtype=np.int32)
         values = canonical(self._respelt(series), self.kind)
+        if self._in_float32:
+            values = values.cast(pl.Float32).cast(pl.Float64)
         known = pl.Series(self.values, dtype=values.dtype)
         ids = pl.Series(np.arange(1, len(self), dtype=np.int32))
         return values.replace_strict(known, ids, default=0, return_dtype=pl.Int32).to_numpy()
@@ -111,13 +113,21 @@ class Categories:
             return 0
         if self.kind == "text" and not isinstance(value, str) and (self._numbers or self._booleans):
             value = self._respelt_one(value)
-        return self._ids.get(canonical_value(value, self.kind, name), 0)
+        found = canonical_value(value, self.kind, name)
+        if self._in_float32 and found is not None:
+            found = float(np.float32(found))
+        return self._ids.get(found, 0)
 
     def decode(self, ids: NDArray[np.integer[Any]]) -> pl.Series:
         """Return the values of ids, ``(rows,)``, in the type of the training column; null for 0."""
         values = pl.Series([None, *self.values], dtype=_DTYPES[self.kind])
         values = values if self.dtype is None else values.cast(getattr(pl, self.dtype))
         return values.gather(pl.Series(np.asarray(ids, dtype=np.int64)))
+
+    @property
+    def _in_float32(self) -> bool:
+        """Whether the values are fractions in 32 bits: 0.1 in a file is the float32 next to it."""
+        return self.kind == "number" and self.dtype == "Float32"
 
     def _respelt(self, series: pl.Series) -> pl.Series:
         """Return a column of numbers or booleans as the known texts that mean them.

@@ -462,8 +462,8 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
         if frame.schema[name] == pl.Object:
             raise DataError(
-                f"{what}: column {name!r} holds values of several types ({types_in(frame[name])}); make them one, such as"
-                f" df[{name!r}].astype(str)"
+                f"{what}: column {name!r} holds values of several types ({types_in(frame[name])}); make them one, such"
+                f" as df[{name!r}].astype(str)"
             )
 
 

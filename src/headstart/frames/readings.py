@@ -176,7 +176,7 @@ def settle(
         if _at_once(start, pl.Float64()) is not None and _at_once(series, pl.Float64()) is not None:
             return ReadAsText() if _leading_zeros(series) or _only_digits(series) else ReadAsNumber()
     if dates and only_dates:
-        start = without_missing(series.drop_nulls().head(SAMPLE), tuple(known)).drop_nulls()
+        start = without_missing(series.head(SAMPLE), tuple(known)).drop_nulls()
         if len(start) and not forms_of(start, date_format=date_format):
             return ReadAsText()
     texts = without_missing(series, tuple(known)).drop_nulls()

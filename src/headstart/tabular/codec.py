@@ -46,8 +46,8 @@ FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
 TWO_YEARS = 730
-"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months: RMSE 40.4 with
-both, 33.3 without; rides in Chicago over twelve years: 1.83 and 2.19."""
+"""Days that training rows must span for weeks and days of months to be parts. Hotel prices of ten months have an RMSE
+of 40.3 with both and of 33.3 without, rides in Chicago over twelve years of 1.83 and 2.19."""
 
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
@@ -221,8 +221,8 @@ class TableCodec:
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
-            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features are
-                made; None: none are.
+            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features
+                are made; None: none are.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
@@ -257,8 +257,8 @@ class TableCodec:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the model sees, each part of a date by itself, without those made of targets."""
-        own = self.continuous[: self._own]
-        return tuple(dict.fromkeys(column.name for column in (*self.categorical, *own)))
+        categorical = [column.name for column in self.categorical]
+        return tuple(dict.fromkeys([*categorical, *(column.name for column in self.continuous[: self._own])]))
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -507,9 +507,9 @@ class TableCodec:
         places = range(len(columns.continuous))
         many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
         for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:
-            each = Neighbours.fit(numbers, targets, pair)
+            near = Neighbours.fit(numbers, targets, pair)
             place = " and ".join(self.continuous[index].name for index in pair)
-            made.append((each, [f"{value} near by {place} ({size})" for size in each.sizes for value in values]))
+            made.append((near, [f"{value} near by {place} ({size})" for size in near.sizes for value in values]))
         varied = [index for index in range(len(columns.categorical)) if self.cardinalities[index] > FEW_CATEGORIES]
         if varied:
             means = CategoryMeans.fit(ids, targets, varied, self.cardinalities)

@@ -97,8 +97,8 @@ def sort_columns(
         exclude: columns to leave out.
         declared: columns that the table declares as categories.
         readings: how its columns of text were read.
-        targets: the rows' targets as numbers, float32 ``(rows, values)``, by which whole numbers that name something are
-            found; None: none is.
+        targets: the rows' targets as numbers, float32 ``(rows, values)``, by which whole numbers that name something
+            are found; None: none is.
 
     Raises:
         DataError: a named column is missing, or cannot be what it is named; no column is left to learn from.

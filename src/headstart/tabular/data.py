@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
@@ -20,7 +21,7 @@ from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_default
+from headstart.frames.splits import Splitter, by_default, train_on_all
 from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
@@ -68,7 +69,7 @@ class TabularSettings(TargetSettings, DataSettings):
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
         dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
             which each value is a date.
-        date_format: how dates are written in text, as in Python's ``strptime``, where it is not certain: in 1/2/2015
+        date_format: how dates are written in text, as by ``strptime``, where it is not certain: in 1/2/2015
             day or month may come first. Example: ``%m/%d/%Y``.
         numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
             commas. What is no number there counts as missing.
@@ -128,6 +129,9 @@ class TabularData(Data):
             filled, rows that also train.
         repeated: number of validation rows that equal a training row in all columns that are used and in the target.
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
+        latest: whether the validation rows are the latest, because nobody chose others: a model for the time after them
+            should have trained on them, too.
+        on_all_rows: makes data of which all rows train, by a codec that has seen all; None without validation rows.
     """
 
     train: TensorLoader
@@ -135,6 +139,8 @@ class TabularData(Data):
     codec: TableCodec
     repeated: int = 0
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)
+    latest: bool = False
+    on_all_rows: Callable[[], TabularData] | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -153,8 +159,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates, random
-                ones of any other. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates,
+                random ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -164,7 +170,7 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings = TabularSettings.of(options, "TabularData.from_table")
+        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
         targets = _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
@@ -198,7 +204,8 @@ class TabularData(Data):
             fitted = settings.fit_target(train, targets, declared=opened.categories)
             target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), targets=target_numbers, categorical=settings.categorical, continuous=settings.continuous,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical,
+                continuous=settings.continuous,
                 dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
@@ -207,7 +214,9 @@ class TabularData(Data):
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
-                TableCodec.fit(complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None),
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
@@ -238,10 +247,14 @@ class TabularData(Data):
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
+        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
-            rows=rows,
+            rows=rows, latest=split is None and bool(rows.note),
+            on_all_rows=partial(
+                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+            ),
         )  # fmt: skip
 
     def looked(self) -> Looked:

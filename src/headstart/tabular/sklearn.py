@@ -337,7 +337,7 @@ def _is_frame(X: Any) -> bool:
 
 
 def _with_texts(X: Any) -> Any:
-    """Return an array of objects with texts among them, such as a ColumnTransformer makes, as a frame of its columns."""
+    """Return an array of objects with texts among them, as a ColumnTransformer makes, as a frame of its columns."""
     if not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
         return X
     try:

@@ -7,7 +7,7 @@ Metrics compare predictions with targets on the original scale:
 - several classes per row: probabilities, float ``(rows, classes)``, and 0 or 1, int64 ``(rows, classes)``.
 
 A metric is given by its name, as a `Metric`, or as any function of this form, which gets its own name as the metric's.
-A scikit-learn metric takes its arguments in the other order; it can be given as it is, and with options by `from_sklearn`.
+A scikit-learn metric takes its arguments in the other order; it is given as it is, or with options by `from_sklearn`.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class TextCodec:
     vocabulary: Vocabulary
     backward: bool = False
     target: AnyTarget | None = None
-    separator: str | None = None
+    separator: str | None = field(default=None, compare=False)
     csv: CsvOptions | None = field(default=None, compare=False)
     linear: LinearPath | None = None
 

@@ -21,7 +21,6 @@ from headstart.frames.folders import LabelFolder
 from headstart.frames.labels import split_labels
 from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
-from headstart.targets.classes import Label, Labels
 from headstart.targets.fit import (
     OF_THE_TARGET,
     TargetOptions,
@@ -51,6 +50,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
+VALID_FRACTION = 0.1
+"""Share of validation rows where nothing else is said: they choose the epoch and the temperature, and the linear path,
+whose strength is chosen on held-out training texts, needs the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(TargetSettings, CorpusSettings):
@@ -64,7 +67,7 @@ class TextSettings(TargetSettings, CorpusSettings):
             direction are used.
         separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
             class, and a list of them several.
-        linear: for classes, solve a linear path of words, pairs and pieces of words, which the network starts from.
+        linear: solve a linear path of words, pairs and pieces of words, which the network starts from.
         word_vectors: pretrained vectors of words for the linear path: ``"auto"``: those of the data set
             ``word-vectors`` if it has been fetched; ``"none"``; or a folder like that of the data set.
     """
@@ -122,7 +125,7 @@ class TextData(CorpusData):
             label: the column of labels, also of whole numbers: a class per row, or a list of classes.
             target: the column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and
                 whole numbers with two values are classes, other numbers are numbers; or several columns of numbers.
-            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
+            split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
             options: the fields of `TextSettings`.
@@ -139,8 +142,7 @@ class TextData(CorpusData):
             if column in columns:
                 raise ConfigError(f"column {column!r} cannot be both text and label")
         needed = [*columns, *targets]
-
-        usual = by_random(seed=settings.seed)
+        usual = by_random(VALID_FRACTION, seed=settings.seed)
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         if settings.separator is not None:
             told[targets[0]] = ReadAsText()
@@ -163,13 +165,12 @@ class TextData(CorpusData):
                 nonlocal held_out
                 vectors = usual_vectors(settings.word_vectors, notes)
                 weight = row_weights(train, encoded, None, settings.class_weight, target)
-                assert isinstance(target, Label | Labels)
                 path, held_out = fit_linear(texts, target, encoded, weight, vectors)
                 return replace(codec, linear=path)
 
             learnt, corpus = fit_codec(
                 [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
-                engine=engine, complete=with_linear if settings.linear and target.classes else None,
+                engine=engine, complete=with_linear if settings.linear else None,
             )  # fmt: skip
             if held_out is not None:
                 held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
@@ -218,7 +219,7 @@ class TextData(CorpusData):
             folder: folder of ``.txt`` files, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``); None: see ``valid``.
             valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
-                ``test`` beside ``train`` if there is one, else a random fifth of the files.
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
             label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
                 holds the text. None: the first; where each holds folders of the same names, you are asked.
             exclude: names of folders to leave out, such as IMDB's ``unsup``, whose texts have no label.
@@ -230,7 +231,7 @@ class TextData(CorpusData):
             raise ConfigError("a folder's labels are the folders in it, one class per text: for others give a table")
         check_one_source(split, valid)
         files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
-        rows = split_files(read_texts(files), split, by_random(seed=settings.seed), settings.where)
+        rows = split_files(read_texts(files), split, by_random(VALID_FRACTION, seed=settings.seed), settings.where)
         options = {**options, "where": None}
         everything = train_on_all if rows.valid is None else None
         data = cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
@@ -266,10 +267,12 @@ class TextData(CorpusData):
         codec = self.codec
         roles = dict.fromkeys(codec.columns, ("text", ""))
         roles |= dict.fromkeys(codec.label.columns, ("target", codec.label.kind))
+        amounts = ("training: ", "validation: ")  # of tokens, and of words that are unknown
+        notes = tuple(note for note in self.notes if not note.startswith(amounts))
         shown = tuple(name for name in ("path", *codec.columns) if name in self.rows.train.columns)
         return Looked(
             name="texts", rows=self.rows, target=codec.label, roles=roles, texts=codec.columns, shown=shown,
-            notes=self.notes, features=lambda frame: text_features(codec.texts(frame)),
+            notes=notes, features=lambda frame: text_features(codec.texts(frame)),
         )  # fmt: skip
 
 

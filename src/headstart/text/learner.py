@@ -17,6 +17,9 @@ from headstart.training.settings import Plan, Training
 
 __all__ = ["TextLearner"]
 
+TOKENS_TO_READ = 2_000_000
+"""Tokens that a network from fresh weights reads in all epochs together: half a minute of a processor."""
+
 
 class TextLearner(ClassifierLearner, EncoderLearner):
     """A classifier of texts on an AWD-LSTM encoder.
@@ -55,5 +58,12 @@ class TextLearner(ClassifierLearner, EncoderLearner):
 
     @classmethod
     def suggest(cls, data: TextData, design: TextDesign | None = None) -> Plan:
-        """Return three epochs: at 0.005 and lower rates at the input side from a language model, else at 0.01."""
-        return Plan(lr=0.01, epochs=3) if data.language_model is None else START_PLAN
+        """Return three epochs: from a language model at 0.005 and lower rates at the input side, else at 0.01.
+
+        Without a language model a network learns little that the linear path does not know, so that it reads no more
+        than two million tokens, or all texts once.
+        """
+        if data.language_model is not None:
+            return START_PLAN
+        tokens = len(data.train.corpus.tokens)
+        return Plan(lr=0.01, epochs=max(1, min(3, TOKENS_TO_READ // tokens)))

@@ -185,7 +185,7 @@ class _Problem:
             whole = (self.weights * self.factors).view(len(self.weights), FOLDS + 1, -1)[:, -1].clone()
             best, self.bias = (loss, strength, whole, held_out), self.biases[-1].clone()
         assert best is not None
-        return best[1:]
+        return best[1], best[2], best[3]
 
     def _loss(self, outputs: Tensor, weight: Tensor) -> float:
         batch = Batch(inputs=(), rows=self.rows, target=self.encoded, weight=weight)

@@ -34,7 +34,7 @@ class ImageCodec:
         path: column of paths in tables.
         sizing: size of the images, and how they fill it.
         augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
-        separator: what stands between several labels in one text of a table; None: labels are classes, or lists of them.
+        separator: what stands between several labels in one text; None: labels are classes, or lists of them.
         suffix: ending that a table's paths lack.
         csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
@@ -43,8 +43,8 @@ class ImageCodec:
     path: str
     sizing: Sizing
     augment: Augment | None = None
-    separator: str | None = None
-    suffix: str | None = None
+    separator: str | None = field(default=None, compare=False)
+    suffix: str | None = field(default=None, compare=False)
     csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod

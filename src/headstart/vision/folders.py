@@ -105,7 +105,7 @@ def absolute_paths(paths: pl.Series, root: Path, suffix: str = "") -> list[str]:
         endings = sorted(ending for ending in ENDINGS if (root / f"{names[0]}{ending}").is_file())
         if len(endings) == 1:
             names += endings[0]
-        elif paths.dtype.is_integer() or not Path(names[0]).suffix:
+        elif paths.dtype.is_integer():
             raise DataError(
                 f"there is no file {root / names[0]}; give the folder of the images (folder=), and the ending that the"
                 f" names in column {paths.name!r} lack (suffix='.jpg')"

@@ -254,7 +254,8 @@ TEXTS = [
             ),
         ),
         terms="PDDL 1.0",
-        citation="J. Pennington, R. Socher and C. D. Manning: GloVe: Global Vectors for Word Representation. EMNLP 2014",
+        citation="J. Pennington, R. Socher and C. D. Manning: GloVe: Global Vectors for Word Representation. EMNLP "
+        "2014",
     ),
     Recipe(
         name="sentence-encoder",
