@@ -506,7 +506,7 @@ def test_without_validation_rows_all_images_train(folder: Path, tmp_path: Path) 
 
 def test_the_plan_trains_the_head(folder: Path, tmp_path: Path) -> None:
     learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=1)
-    assert (learner.plan().lr, learner.plan().epochs, learner.plan().keep) == (3e-3, 10, "best")
+    assert (learner.plan().lr, learner.plan().epochs, learner.plan().keep) == (1e-3, 10, "best")
     assert len(learner.fit_one_cycle()) == 10
 
 
