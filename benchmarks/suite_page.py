@@ -28,7 +28,7 @@ CPU seconds are those of one thread, medians over the runs, on machines that oth
 
 
 def read_runs(path: Path) -> Runs:
-    """Return a file's runs by set, model and seed."""
+    """Return a file's runs by set, model and seed; of several lines the last one."""
     lines = path.read_text().splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
     return {(record["set"], record["model"], record["seed"]): record for record in records}
