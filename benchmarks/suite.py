@@ -76,7 +76,7 @@ def run_kind(kind: Kind, path: Path, arguments: argparse.Namespace) -> None:
     setting = Setting(arguments.peers, arguments.draws, arguments.cache)
     where: dict[str, Any] = {"commit": commit(), "processor": processor()}
     for name, model, seed in wanted(kind, arguments):
-        if (name, model, seed) in runs:
+        if (name, model, seed) in runs and not arguments.again:
             continue
         found = kind.models[model].run(name, seed, setting)
         rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in found.items()}
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="one model; may be repeated (all but fast and best)")
     parser.add_argument("--draws", type=int, default=20, help="parameter draws of the tuned LightGBM (%(default)s)")
     parser.add_argument("--cache", type=Path, help="folder of images' activations (headstart's usual cache)")
+    parser.add_argument("--again", action="store_true", help="run also what the files have: the last line counts")
     parser.add_argument("--write", action="store_true", help=f"only write {PAGE.name} from the files")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

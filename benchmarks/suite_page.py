@@ -28,7 +28,7 @@ CPU seconds are those of one thread, medians over the runs, on machines that oth
 
 
 def read_runs(path: Path) -> Runs:
-    """Return a file's runs by set, model and seed."""
+    """Return a file's runs by set, model and seed; of several lines the last one."""
     lines = path.read_text().splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
     return {(record["set"], record["model"], record["seed"]): record for record in records}
@@ -126,7 +126,8 @@ def relative_table(kind: Kind, runs: Runs, names: Sequence[str], yardstick: str)
         ranks = [1 + sum(ratios[other][name] < found[name] for other in complete) for name in found]
         rank = f"{statistics.mean(ranks):.2f}" if model in complete else ""
         cells = [f"{found[name]:.3f}" if name in found else "" for name in names]
-        mean = f"{statistics.geometric_mean(found.values()):.3f}"
+        over = "" if model in complete else f" ({len(found)} sets)"
+        mean = f"{statistics.geometric_mean(found.values()):.3f}{over}"
         rows.append([model, *cells, mean, f"{max(found.values()):.3f}", rank, seconds(runs, names, model)])
     head = ["loss relative to " + yardstick, *names, "mean", "worst", "mean rank", "CPU s"]
     note = f"The mean is geometric; ranks are among the {len(complete)} models that were run on all {len(names)} sets."

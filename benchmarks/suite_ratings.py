@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,17 @@ import polars as pl
 from benchmarks.suite_kind import Kind, Record, Setting, SuiteModel, SuiteSet, cpu_of, number_figures, run_peer
 from headstart import EASE, IALS, CollabLearner, RatingsData, datasets, splits
 from headstart.collab import by_last_of_user
+from headstart.training.settings import Preset
 
 __all__ = ["RATINGS"]
 
 RATED = ("ml-100k", "ml-latest-small-2016")
 CHOSEN = ("ml-100k last",)
+FACTS = {
+    "ml-100k": {"items": "ml-100k-items", "users": "ml-100k-users"},
+    "ml-latest-small-2016": {"items": "ml-latest-small-2016-items"},
+}
+"""Tables of facts: titles, years and genres of films, ages and jobs of users."""
 MOST = 10
 
 
@@ -48,19 +54,23 @@ def rows_of(name: str, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return table.filter(~test), table.filter(test)
 
 
-def data_of(train: pl.DataFrame, seed: int) -> RatingsData:
-    """Return data that train on all rows."""
-    return RatingsData.from_table(train, "user", "item", "rating", split=splits.train_on_all, seed=seed)
+def data_of(train: pl.DataFrame, seed: int, facts: Mapping[str, str] | None = None) -> RatingsData:
+    """Return data that train on all rows; ``facts`` names tables of items and users."""
+    tables: dict[str, Any] = {part: datasets.get(table) for part, table in (facts or {}).items()}
+    return RatingsData.from_table(train, "user", "item", "rating", split=splits.train_on_all, seed=seed, **tables)
 
 
-def headstart(name: str, seed: int, setting: Setting) -> Record:
-    """Train the default model by its plan, and predict the test rows."""
+def headstart(
+    name: str, seed: int, setting: Setting, *, preset: Preset = "default", with_facts: bool = False
+) -> Record:
+    """Train the default model by a preset, and predict the test rows."""
     del setting
     train, test = rows_of(name, seed)
 
     def fit() -> CollabLearner:
-        learner = CollabLearner(data_of(train, seed), seed=seed, progress="none")
-        learner.fit_plan()
+        data = data_of(train, seed, FACTS[name] if with_facts else None)
+        learner = CollabLearner(data, seed=seed, progress="none")
+        learner.fit_preset(preset)
         return learner
 
     learner, cpu = cpu_of(fit)
@@ -106,9 +116,18 @@ def peer(name: str, seed: int, setting: Setting, *, model: str) -> Record:
 
 RATINGS = Kind(
     title="Ratings",
-    sets={"ml-100k": SuiteSet(development=True, splits=5), "ml-latest-small-2016": SuiteSet(), CHOSEN[0]: SuiteSet()},
+    sets={
+        "ml-100k": SuiteSet(development=True, splits=5),
+        "ml-latest-small-2016": SuiteSet(),
+        CHOSEN[0]: SuiteSet(development=True),
+    },
     models={
         "headstart": SuiteModel(headstart, RATED),
+        "headstart_facts": SuiteModel(functools.partial(headstart, with_facts=True), RATED),
+        "headstart_best": SuiteModel(functools.partial(headstart, preset="best"), RATED, default=False),
+        "headstart_best_facts": SuiteModel(
+            functools.partial(headstart, preset="best", with_facts=True), RATED, default=False
+        ),
         "myfm": SuiteModel(functools.partial(peer, model="myfm"), RATED, elsewhere=True),
         "myfm_plain": SuiteModel(functools.partial(peer, model="myfm_plain"), RATED, elsewhere=True),
         "headstart_ials": SuiteModel(functools.partial(ranker, kind=IALS), CHOSEN),
@@ -120,5 +139,6 @@ RATINGS = Kind(
         The first four of the five folds of ml-100k were in view while headstart's model was chosen; the parameters
         of headstart's iALS and EASE were chosen on training rows of ml-100k last. myfm: a Bayesian factorisation
         machine of rank 10 with implicit blocks on both sides, 200 samples; myfm_plain: without these blocks. ials:
-        the library implicit, 64 factors, regularisation 10, alpha 1. All see user, item and rating alone.""",
+        the library implicit, 64 factors, regularisation 10, alpha 1. All see user, item and rating alone, but
+        headstart's facts, which are the tables of films and users besides.""",
 )
