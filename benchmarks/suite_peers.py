@@ -3,8 +3,8 @@
 Called as ``python suite_peers.py MODEL TRAIN TEST TARGET SEED DRAWS``, with two Parquet files; prints a line of JSON:
 ``prediction`` (numbers, or the probability of each class, sorted by name), ``classes``, and ``cpu``, CPU seconds of the
 fit, of the tuning too. Text and booleans enter as categories, text of which most rows have their own value not at all.
-Dates, written as text or not, enter as what a user would make of them: days since 1970, year, month, day, day of the week
-and of the year. What is tuned is then tuned on the latest training rows, otherwise on random ones.
+Dates, also those written as text, enter as what a user would make of them: days since 1970, year, month, day, day of
+the week and of the year. What is tuned is then tuned on the latest training rows, otherwise on random ones.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from headstart.frames.splits import (
     Splitter,
     by_column,
     by_condition,
+    by_default,
     by_groups,
     by_indices,
     by_last,
@@ -317,3 +318,24 @@ def test_fractional_numbers_are_stratified_by_tenths() -> None:
 def test_what_cannot_be_stratified_is_said(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_by_default_the_latest_rows_of_a_table_with_dates_validate_and_random_ones_of_any_other() -> None:
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 4, 9), eager=True).shuffle(seed=1)
+    frame = pl.DataFrame({"x": range(100), "day": days})
+    split = by_default(0.3)(frame)
+    assert sides(by_default(0.3), frame) == sides(by_time("day", fraction=0.3), frame)
+    assert split.note == (
+        "validation rows are the latest by 'day': 30 of 100, from 2020-03-11 on; split=, or --time and --valid-where on the"
+        " command line, choose others"
+    )
+    without = frame.drop("day")
+    assert sides(by_default(0.3, seed=4), without) == sides(by_random(0.3, seed=4), without)
+    assert by_default()(without).note == ""
+    # Dates that leave less than half of the rows to train on, or none, are passed over.
+    odd = frame.with_columns(
+        same=pl.lit(datetime.date(2020, 1, 1)),
+        late=pl.when(pl.col("x") < 40).then(datetime.date(2020, 1, 1)).otherwise(datetime.date(2020, 1, 2)),
+    )
+    assert by_default()(odd.select("x", "same", "late")).note == ""
+    assert "by 'day'" in by_default()(odd.select("x", "same", "late", "day")).note

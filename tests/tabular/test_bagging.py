@@ -71,22 +71,37 @@ def test_refit_trains_on_all_rows_for_as_long_and_keeps_the_metrics() -> None:
     kept = next(epoch for epoch in first if epoch["kept"])
     assert len(again) == kept["epoch"] + 1 and "valid_loss" not in again[0]
     assert learner.figures["log_loss"] == kept["log_loss"] and learner.temperature == kept["temperature"]
-    assert learner.validate()["log_loss"] < learner.figures["log_loss"]  # it has trained on these rows now
+    assert learner.data.valid is None and learner.data.train.rows == 600
 
 
-def test_all_rows_are_those_of_both_parts() -> None:
-    data = learner_of(weight=None).data
-    whole = bagging.all_rows(data)
-    assert whole.train.rows == 600 and whole.valid is None
-    assert torch.equal(whole.train.inputs[1][480:], data.valid.inputs[1])
+def test_the_latest_rows_train_too_where_nobody_chose_them() -> None:
+    """The codec is learnt anew: the month of the latest rows is no longer unknown."""
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 12, 30), eager=True)
+    rows = table(len(days)).drop("busy").with_columns(date=days)
+    by_default = TabularLearner(TabularData.from_table(rows, "sales"), hidden=[16], progress="none")
+    assert by_default.data.latest
+    before, plan = by_default.codec, Plan(lr=0.003, epochs=2)
+    history = by_default.fit_preset(plan=plan)
+    assert [epoch["fit"] for epoch in history][:2] == [0, 0] and history[-1]["fit"] == 1
+    assert by_default.data.valid is None and by_default.data.train.rows == len(days)
+    assert by_default.codec == by_default.data.codec != before
+    assert by_default.figures["rmse"] in [epoch.get("rmse") for epoch in history]
+    assert by_default.predict(rows[-1:])["prediction"].is_finite().all()
+    chosen = TabularData.from_table(rows, "sales", split=splits.by_time("date", fraction=0.2))
+    learner = TabularLearner(chosen, hidden=[16], progress="none")
+    assert not chosen.latest and {epoch["fit"] for epoch in learner.fit_preset(plan=plan)} == {0}
+    learner = TabularLearner(TabularData.from_table(rows, "sales"), hidden=[16], progress="none")
+    assert {epoch["fit"] for epoch in learner.fit_preset(plan=plan, refit=False)} == {0}
 
 
-def test_weights_of_rows_stay_and_those_of_validation_rows_are_one() -> None:
+def test_all_rows_are_those_of_both_tables_and_keep_their_weights() -> None:
     rows = table().with_columns(weight=pl.Series(np.linspace(0.5, 1.5, 600))).drop("busy")
-    data = TabularData.from_table(rows, "sales", weight="weight")
-    whole = bagging.all_rows(data)
-    assert whole.train.weight is not None and data.train.weight is not None
-    assert torch.equal(whole.train.weight[:480], data.train.weight) and (whole.train.weight[480:] == 1).all()
+    data = TabularData.from_table(rows[:400], "sales", valid=rows[400:], weight="weight")
+    assert data.on_all_rows is not None
+    whole = data.on_all_rows()
+    assert whole.train.rows == 600 and whole.valid is None and whole.train.weight is not None
+    ratio = whole.train.weight[500] / whole.train.weight[100]
+    assert float(ratio) == pytest.approx(rows["weight"][500] / rows["weight"][100], rel=1e-5)
 
 
 def test_without_validation_rows_the_length_is_found_on_training_rows() -> None:

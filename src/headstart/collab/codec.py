@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart.collab.catalogue import Catalogue
 from headstart.collab.seen import Seen
+from headstart.collab.traits import Traits
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.codec import Encoded
@@ -41,6 +42,8 @@ class RatingsCodec:
         target: the rating; None if rows only say that a user has chosen an item.
         item_facts: titles and other facts on the items.
         user_facts: facts on the users.
+        item_traits: what several items have in common by the facts on them; None: nothing is learnt of it.
+        user_traits: what several users have in common.
         seen: the pairs of the training rows, which are not recommended again; None until `RatingsData` adds them. Two
             codecs are equal whatever their pairs, since these do not change what an id means.
         csv: how the training rows' CSV file was read, as far as it was given, for later files.
@@ -53,6 +56,8 @@ class RatingsCodec:
     target: Number | None
     item_facts: Catalogue = field(default_factory=Catalogue)
     user_facts: Catalogue = field(default_factory=Catalogue)
+    item_traits: Traits | None = None
+    user_traits: Traits | None = None
     seen: Seen | None = field(default=None, compare=False, repr=False)
     csv: CsvOptions | None = field(default=None, compare=False)
 
@@ -103,7 +108,12 @@ class RatingsCodec:
         return read_table(table, name, readings=self.readings, csv=self.csv, columns=columns)
 
     def with_facts(
-        self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None
+        self,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+        *,
+        title: str | None = None,
+        traits: bool = True,
     ) -> RatingsCodec:
         """Return the codec with facts on its items and users.
 
@@ -111,15 +121,18 @@ class RatingsCodec:
             items: facts on items, with a column named as the codec's ``item``; None: there are none.
             users: facts on users, with a column named as the codec's ``user``; None: there are none.
             title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
+            traits: learn from what several items or users have in common by these facts.
 
         Raises:
             DataError: a table lacks a column, or has one that facts may not have.
         """
+        item_facts = Catalogue.fit(items, self.item, self.items, "items", title)
+        user_facts = Catalogue.fit(users, self.user, self.users, "users")
         return dataclasses.replace(
-            self,
-            item_facts=Catalogue.fit(items, self.item, self.items, "items", title),
-            user_facts=Catalogue.fit(users, self.user, self.users, "users"),
-        )
+            self, item_facts=item_facts, user_facts=user_facts,
+            item_traits=Traits.fit(item_facts) if traits else None,
+            user_traits=Traits.fit(user_facts) if traits else None,
+        )  # fmt: skip
 
     def with_seen(self, newer: Seen) -> RatingsCodec:
         """Return the codec with further training pairs; the newer rating of a pair counts."""

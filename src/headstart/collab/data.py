@@ -56,6 +56,7 @@ class RatingsSettings(DataSettings):
         items: table of facts on items (titles, genres), or a path to one, with a column named as that of items.
         users: table of facts on users (ages, jobs), or a path to one, with a column named as that of users.
         title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
+        traits: also learn from what several items or users have in common by these tables: a genre, a job, an age.
         y_range: lowest and highest possible rating, between which all predictions lie, such as ``1,5``; None: the
             lowest and the highest training rating.
         negatives: learn to rank: number of random items that each chosen one is compared with. 0: learn the ratings
@@ -68,6 +69,7 @@ class RatingsSettings(DataSettings):
     items: Table | None = None
     users: Table | None = None
     title: str | None = None
+    traits: bool = True
     y_range: tuple[float, float] | None = None
     negatives: Annotated[int | None, Range(low=0)] = None
     unknown: Annotated[float, Range(low=0, below=1)] = 0.01
@@ -86,6 +88,7 @@ class RatingsDataOptions(DataOptions, total=False):
     items: Table | None
     users: Table | None
     title: str | None
+    traits: bool
     y_range: tuple[float, float] | None
     negatives: int | None
     unknown: float
@@ -161,7 +164,8 @@ class RatingsData(Data):
             known = replace(known, csv=later_options(settings.csv))
             items = _facts(settings.items, item, "items", known, notes)
             users = _facts(settings.users, user, "users", known, notes)
-            fitted = share(known.with_facts(items, users, title=settings.title), RatingsCodec, engine)
+            fitted = known.with_facts(items, users, title=settings.title, traits=settings.traits)
+            fitted = share(fitted, RatingsCodec, engine)
             return fitted, encode(fitted, train)
 
         def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
 from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
@@ -42,9 +44,9 @@ class TabularJob(Job):
                 "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
             ),
             CommandOption(
-                "refit", bool, False,
+                "refit", bool | None, None,
                 "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
-                " of before.",
+                " of before. None: where the validation rows are the latest because no others were asked for.",
                 TRAINING,
             ),
         )  # fmt: skip
@@ -52,15 +54,17 @@ class TabularJob(Job):
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by a preset."""
         options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
-        plan = self.plan(learner, given)
+        plan, data = self.plan(learner, given), learner.data
         learner.fit_preset(plan=plan, **options)
         check_finite(learner, plan)
+        if learner.data is not data and data.engine.is_main:
+            typer.echo(f"trained again on all {learner.data.train.rows:,} rows, for as many epochs", err=True)
 
-    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
         """Return the metrics of the mean, a linear model and LightGBM."""
         from headstart.tabular.baselines import baselines
 
-        return baselines(learner.data, learner.metrics)
+        return baselines(data, learner.metrics)
 
     def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
         """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
@@ -82,7 +86,7 @@ class CollabJob(Job):
     """Ratings and choices: several methods, some of which are solved and not trained."""
 
     def own_options(self) -> tuple[CommandOption, ...]:
-        """Return ``--method``, ``--valid-last``, and the options of the solved methods."""
+        """Return ``--method``, ``--valid-last``, how much time to take, and the options of the solved methods."""
         from headstart.collab.methods import METHODS
         from headstart.collab.rankers import EASE, IALS
         from headstart.core.values import Range, options_of
@@ -91,6 +95,15 @@ class CollabJob(Job):
         method = CommandOption(
             "method", Literal[tuple(METHODS)] | None, None,
             f"way to learn. {known}. None: ratings with --rating, ials without.", NETWORK,
+        )  # fmt: skip
+        preset = CommandOption(
+            "preset", Literal["fast", "default", "best"], "default",
+            'how much time to take for ratings: ``"fast"``, a third of the epochs; ``"best"``, six models, averaged.',
+            TRAINING,
+        )  # fmt: skip
+        minutes = CommandOption(
+            "minutes", Annotated[float | None, Range(above=0)], None,
+            "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
         )  # fmt: skip
         last = CommandOption(
             "valid_last", Annotated[int | None, Range(low=1)], None,
@@ -103,7 +116,7 @@ class CollabJob(Job):
             for option in options_in(options_of(learner.design_type), NETWORK)
             if option.name not in self._trained
         ]
-        return (last, method, *solved)
+        return (last, method, preset, minutes, *solved)
 
     @property
     def _trained(self) -> set[str]:
@@ -128,7 +141,7 @@ class CollabJob(Job):
         if not method.trained:
             return {field.name for field in dataclasses.fields(method.learner.design_type)}
         plan = {field.name for field in dataclasses.fields(Plan)}
-        return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
+        return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown", "preset", "minutes"}
 
     def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
@@ -163,9 +176,11 @@ class CollabJob(Job):
         return method(data, **self.chosen(given, method.learner.design_type))
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
-        """Train the learner, unless it is solved."""
+        """Train the learner by a preset, unless it is solved."""
         if "train" in APPLICATIONS[learner.application].does:
-            super().fit(learner, given)
+            plan = self.plan(learner, given)
+            learner.fit_preset(plan=plan, **{name: given[name] for name in ("preset", "minutes") if name in given})
+            check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner; a ranker, which knows no processes, on the main one alone."""

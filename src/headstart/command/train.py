@@ -273,7 +273,7 @@ class Job:
         """Save the learner, which is called on every process and writes on the main one."""
         learner.save(out)
 
-    def baselines(self, learner: Any) -> dict[str, dict[str, float]]:
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
         """Return the metrics of simple models on the same validation rows, by model; empty: there are none."""
         return {}
 
@@ -290,8 +290,9 @@ def check_finite(learner: Any, plan: Plan) -> None:
 
 def _planned(option: CommandOption) -> CommandOption:
     """Return a field of the plan, whose default depends on the data."""
-    usual = option.default if isinstance(option.default, str) else "by the data"
-    return dataclasses.replace(option, type=option.type | None, default=None, help=f"{option.help} None: {usual}.")
+    usual = option.default if option.name == "keep" else "by the data"
+    text = option.help.partition(" None: ")[0].rstrip(";.")
+    return dataclasses.replace(option, type=option.type | None, default=None, help=f"{text}. None: {usual}.")
 
 
 def run(job: Job, source: Any, out: Path, given: Mapping[str, Any], *, device: str, as_json: bool) -> None:
@@ -313,7 +314,7 @@ def run(job: Job, source: Any, out: Path, given: Mapping[str, Any], *, device: s
     job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
-        then, beside = job.next_command(learner, out), job.baselines(learner)
+        then, beside = job.next_command(learner, out), job.baselines(data, learner)
         report(learner, out, seconds, then=then, baselines=beside, as_json=as_json)
 
 

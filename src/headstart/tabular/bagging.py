@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.core.engine import seed_of
-from headstart.core.errors import ConfigError
+from headstart.core.errors import ConfigError, HeadstartWarning
 from headstart.tabular.data import TabularData
 from headstart.training.application_learner import ApplicationLearner
 from headstart.training.callbacks import Callback, Deadline
@@ -19,7 +20,7 @@ from headstart.training.ensemble import Ensemble
 from headstart.training.loaders import TensorLoader
 from headstart.training.settings import Plan
 
-__all__ = ["FOLDS", "all_rows", "fit_bag", "fit_on_all_rows", "length_without_validation"]
+__all__ = ["FOLDS", "fit_bag", "fit_on_all_rows", "length_without_validation"]
 
 Make: TypeAlias = Callable[[TabularData, int], ApplicationLearner]
 """``make(data, number)``: returns a fresh learner of one network on other rows, with a seed of its own."""
@@ -100,10 +101,11 @@ def length_without_validation(
 def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: list[int]) -> None:
     """Train the learner's networks anew on all rows, those of validation too, for as many epochs as they took before.
 
-    The temperature and the figures remain those that the validation rows gave before they were trained on.
+    The codec is learnt anew, too, so that it knows the values and the time of the validation rows. The temperature and
+    the figures remain those that these rows gave before they were trained on.
 
     Args:
-        learner: a trained learner with validation rows.
+        learner: a trained learner with validation rows; it then has data without.
         make: makes the learner of one network.
         plan: the plan by which they were trained.
         kept: number of epochs of each network.
@@ -111,33 +113,22 @@ def fit_on_all_rows(learner: ApplicationLearner, make: Make, plan: Plan, kept: l
     Raises:
         ConfigError: there are no validation rows, so that all rows have been trained on already.
     """
-    data: TabularData = learner.data
-    if data.valid is None:
+    make_whole = learner.data.on_all_rows
+    if make_whole is None:
         raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
-    whole = all_rows(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HeadstartWarning)  # the same rows have warned already
+        whole: TabularData = make_whole()
     models: list[nn.Module] = []
     for number, epochs in enumerate(kept):
         member = make(whole, number)
-        history = member.fit_plan(
-            dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
-        )  # fmt: skip
+        history = member.fit_plan(dataclasses.replace(plan, epochs=epochs, patience=None, keep="last"))
         models.append(member.model)
         learner.history += [{**figures, "fit": learner.fits} for figures in history]
         learner.fits += 1
+    learner.codec, learner.target = whole.codec, whole.codec.target
+    learner.data = whole
     _take(learner, models)
-
-
-def all_rows(data: TabularData) -> TabularData:
-    """Return data whose training rows are all rows, and which have no validation rows."""
-    train, valid = data.train, data.valid
-    assert valid is not None and train.target is not None and valid.target is not None
-    weight = None if train.weight is None else torch.cat([train.weight, train.weight.new_ones(valid.rows)])
-    joined = TensorLoader(
-        [torch.cat(pair) for pair in zip(train.inputs, valid.inputs, strict=True)],
-        torch.cat([train.target, valid.target]), weight, batch_size=train.batch_size, shuffle=True, seed=train.seed,
-        engine=train.engine,
-    )  # fmt: skip
-    return dataclasses.replace(data, train=joined, valid=None, valid_rows=None, notes=(), repeated=0)
 
 
 def _folds(data: TabularData, folds: int, seed: int) -> Iterator[TabularData]:
@@ -149,7 +140,7 @@ def _folds(data: TabularData, folds: int, seed: int) -> Iterator[TabularData]:
         rest = torch.ones(train.rows, dtype=torch.bool).index_fill_(0, held, False).nonzero().squeeze(1)
         yield dataclasses.replace(
             data, train=_part(train, rest, shuffle=True), valid=_part(train, held, shuffle=False), valid_rows=None,
-            notes=(), repeated=0,
+            notes=(), repeated=0, latest=False, on_all_rows=None,
         )  # fmt: skip
 
 

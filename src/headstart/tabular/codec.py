@@ -257,8 +257,8 @@ class TableCodec:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the model sees, each part of a date by itself, without those made of targets."""
-        own = self.continuous[: self._own]
-        return tuple(dict.fromkeys(column.name for column in (*self.categorical, *own)))
+        categorical = [column.name for column in self.categorical]
+        return tuple(dict.fromkeys([*categorical, *(column.name for column in self.continuous[: self._own])]))
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -507,9 +507,9 @@ class TableCodec:
         places = range(len(columns.continuous))
         many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
         for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:
-            each = Neighbours.fit(numbers, targets, pair)
+            near = Neighbours.fit(numbers, targets, pair)
             place = " and ".join(self.continuous[index].name for index in pair)
-            made.append((each, [f"{value} near by {place} ({size})" for size in each.sizes for value in values]))
+            made.append((near, [f"{value} near by {place} ({size})" for size in near.sizes for value in values]))
         varied = [index for index in range(len(columns.categorical)) if self.cardinalities[index] > FEW_CATEGORIES]
         if varied:
             means = CategoryMeans.fit(ids, targets, varied, self.cardinalities)

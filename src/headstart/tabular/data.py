@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
@@ -20,7 +21,7 @@ from headstart.frames.csv import later_options
 from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
-from headstart.frames.splits import Splitter, by_default
+from headstart.frames.splits import Splitter, by_default, train_on_all
 from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
@@ -128,6 +129,9 @@ class TabularData(Data):
             filled, rows that also train.
         repeated: number of validation rows that equal a training row in all columns that are used and in the target.
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
+        latest: whether the validation rows are the latest, because nobody chose others: a model for the time after them
+            should have trained on them, too.
+        on_all_rows: makes data of which all rows train, by a codec that has seen all; None without validation rows.
     """
 
     train: TensorLoader
@@ -135,6 +139,8 @@ class TabularData(Data):
     codec: TableCodec
     repeated: int = 0
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)
+    latest: bool = False
+    on_all_rows: Callable[[], TabularData] | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -164,7 +170,7 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings = TabularSettings.of(options, "TabularData.from_table")
+        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
         targets = _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
@@ -241,10 +247,14 @@ class TabularData(Data):
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
+        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
-            rows=rows,
+            rows=rows, latest=split is None and bool(rows.note),
+            on_all_rows=partial(
+                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+            ),
         )  # fmt: skip
 
     def looked(self) -> Looked:

@@ -6,7 +6,7 @@ import copyreg
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, Unpack
+from typing import Any, Self, TypeAlias, Unpack
 
 import polars as pl
 import torch
@@ -31,12 +31,9 @@ from headstart.training.history import History
 from headstart.training.learner import FitOptions
 from headstart.training.loaders import TensorLoader
 from headstart.training.optim import Rates
-from headstart.training.settings import Plan, Training
+from headstart.training.settings import Plan, Preset, Training
 
-__all__ = ["NetworkFactory", "Preset", "TabularLearner"]
-
-Preset: TypeAlias = Literal["fast", "default", "best"]
-"""How much time a fit may take: see `TabularLearner.fit_preset`."""
+__all__ = ["NetworkFactory", "TabularLearner"]
 
 NetworkFactory: TypeAlias = Callable[[TableCodec, TabularDesign, int], nn.Module]
 """``factory(codec, design, seed)``: makes a network of a user's own, called as ``network(ids, numbers)``."""
@@ -136,7 +133,7 @@ class TabularLearner(ApplicationLearner):
         *,
         plan: Plan | None = None,
         minutes: float | None = None,
-        refit: bool = False,
+        refit: bool | None = None,
     ) -> History:
         """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
 
@@ -146,7 +143,8 @@ class TabularLearner(ApplicationLearner):
             plan: plan of each network; None: the suggested one.
             minutes: time limit; the model is then the best one so far. None: none.
             refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
-                those of before.
+                those of before; the learner's data then have no validation rows. None: where the validation rows are
+                the latest and nobody chose them (`TabularData.latest`), since the time after them is predicted.
 
         Returns:
             The figures of the epochs of all networks.
@@ -158,8 +156,9 @@ class TabularLearner(ApplicationLearner):
         preset, started = checked("preset", Preset, preset), len(self.history)
         if refit and self._own_data().valid is None:
             raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
+        refit = self._own_data().latest if refit is None else refit
         plan = self.plan() if plan is None else plan
-        deadline = None if minutes is None else Deadline(minutes)
+        deadline = None if minutes is None else Deadline(minutes / 2 if refit else minutes)
         plan = plan.shortened() if preset == "fast" else plan
         callbacks: list[Callback] = [] if deadline is None else [deadline]
         if preset == "best":
@@ -267,8 +266,8 @@ class TabularLearner(ApplicationLearner):
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
-            rows had missing numbers.
+            column, then the numbers in their own unit, limited to those of the training rows and with missing ones
+            filled, then ``<column>_na`` where training rows had missing numbers.
         """
         return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 

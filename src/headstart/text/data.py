@@ -21,7 +21,6 @@ from headstart.frames.folders import LabelFolder
 from headstart.frames.labels import split_labels
 from headstart.frames.readings import ReadAsText, Reading
 from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
-from headstart.targets.classes import Label, Labels
 from headstart.targets.fit import (
     OF_THE_TARGET,
     TargetOptions,
@@ -68,7 +67,7 @@ class TextSettings(TargetSettings, CorpusSettings):
             direction are used.
         separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
             class, and a list of them several.
-        linear: for classes, solve a linear path of words, pairs and pieces of words, which the network starts from.
+        linear: solve a linear path of words, pairs and pieces of words, which the network starts from.
         word_vectors: pretrained vectors of words for the linear path: ``"auto"``: those of the data set
             ``word-vectors`` if it has been fetched; ``"none"``; or a folder like that of the data set.
     """
@@ -166,13 +165,12 @@ class TextData(CorpusData):
                 nonlocal held_out
                 vectors = usual_vectors(settings.word_vectors, notes)
                 weight = row_weights(train, encoded, None, settings.class_weight, target)
-                assert isinstance(target, Label | Labels)
                 path, held_out = fit_linear(texts, target, encoded, weight, vectors)
                 return replace(codec, linear=path)
 
             learnt, corpus = fit_codec(
                 [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
-                engine=engine, complete=with_linear if settings.linear and target.classes else None,
+                engine=engine, complete=with_linear if settings.linear else None,
             )  # fmt: skip
             if held_out is not None:
                 held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)

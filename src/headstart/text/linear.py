@@ -8,10 +8,8 @@ that the network sees how far they can be trusted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from headstart.targets.target import Target
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, join_sparse, word_grams
 from headstart.text.tokens import Tokenized
 from headstart.text.word_vectors import WordVectors, mean_of_words
+from headstart.training.convex import minimise
 
 __all__ = ["LinearPath", "fit_linear"]
 
@@ -42,9 +41,6 @@ MOST_WEIGHTS = 1 << 24
 
 VECTOR_SCALE = 0.1
 """Size of the numbers of a text's mean word vector, beside n-grams with rows of length 1."""
-
-ITERATIONS = 40
-"""Largest number of steps of L-BFGS for each strength."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +173,11 @@ class _Problem:
 
     def solve(self) -> tuple[float, Tensor, Tensor]:
         """Return the best strength, the weights of the model of all rows, and the outputs for held-out rows."""
-        _minimise([self.biases], self._constant)
+        minimise([self.biases], self._constant)
         self.factors[: self.width] = self._factors()
         best: tuple[float, float, Tensor, Tensor] | None = None
         for strength in STRENGTHS:
-            outputs = _minimise([self.weights, self.biases], partial(self._penalised, strength))
+            outputs = minimise([self.weights, self.biases], partial(self._penalised, strength))
             held_out = outputs[torch.arange(self.rows), self.folds]
             loss = self._loss(held_out, self.whole)
             if best is not None and loss >= best[0]:
@@ -231,37 +227,6 @@ class _Problem:
         totals = _times(present, (slopes / deviation).flatten(1)).view(self.width, FOLDS + 1, -1)
         counts = _times(present, self.used).unsqueeze(2)  # (n-grams, folds, 1)
         return (totals.abs() / (counts + 1)).sqrt().flatten(1)
-
-
-def _minimise(parameters: list[Tensor], evaluate: Callable[[], tuple[Tensor, list[Tensor], Tensor]]) -> Tensor:
-    """Minimise a convex function by L-BFGS.
-
-    **Source:** Nocedal and Wright, "Numerical Optimization" (2006), section 7.2.
-
-    Args:
-        parameters: where to begin; they are changed in place.
-        evaluate: returns the function's value, its gradient by each parameter, and something besides.
-
-    Returns:
-        What ``evaluate`` returns besides, at the minimum.
-    """
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer: Any = torch.optim.LBFGS(
-        parameters, max_iter=ITERATIONS, history_size=6, tolerance_grad=1e-6, tolerance_change=1e-5,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
-
-    def closure() -> Tensor:
-        loss, gradients, _ = evaluate()
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        return loss
-
-    optimizer.step(closure)
-    for parameter in parameters:
-        parameter.grad = None
-    return evaluate()[2]
 
 
 # ---- inside

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from headstart.text.tokens import Tokenized
 
-__all__ = ["Grams", "Listed", "Sparse", "character_grams", "hash_words", "join_sparse", "word_grams"]
+__all__ = ["Grams", "Listed", "Sparse", "character_grams", "columns_of", "hash_words", "join_sparse", "word_grams"]
 
 Hashes: TypeAlias = NDArray[np.int64]
 
@@ -111,7 +111,7 @@ class Grams:
             listed: their n-grams.
             texts: number of texts.
         """
-        column_of = self._columns(listed.hashes)
+        column_of = columns_of(self.hashes.numpy(), listed.hashes)
         width, idf = max(1, len(self)), self.idf.numpy()
         parts: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         for rows, index, times in listed.pieces:
@@ -130,14 +130,6 @@ class Grams:
         norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=texts))
         starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=texts))])
         return Sparse(keys % width, (values / norms[rows]).astype(np.float32), starts)
-
-    def _columns(self, hashes: Hashes) -> NDArray[np.int64]:
-        """Return the column of each hash, int64; -1 if it is not known."""
-        known = self.hashes.numpy()
-        if not len(known):
-            return np.full(len(hashes), -1)
-        column = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return np.where(known[column] == hashes, column, -1)
 
 
 def word_grams(texts: Tokenized) -> Listed:
@@ -190,6 +182,14 @@ def hash_words(words: Sequence[str]) -> Hashes:
     sums = np.add.reduceat(np.append(codes * powers[place], np.uint64(0)), starts)
     sums[lengths == 0] = 0  # there reduceat gives the next word's first character
     return _mixed(sums).view(np.int64)
+
+
+def columns_of(known: NDArray[np.int64], hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the index of each hash among the known ones, which rise; -1 if it is not one of them."""
+    if not len(known):
+        return np.full(len(hashes), -1)
+    column = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return np.where(known[column] == hashes, column, -1)
 
 
 def join_sparse(first: Sparse, second: Sparse, width: int) -> Sparse:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headstart import datasets
 from headstart.core.errors import ArtifactError
-from headstart.text.ngrams import Sparse, hash_words
+from headstart.text.ngrams import Sparse, columns_of, hash_words
 from headstart.text.tokens import Tokenized
 
 __all__ = ["WordVectors", "mean_of_words", "read_vectors", "usual_vectors"]
@@ -67,14 +67,6 @@ def mean_of_words(hashes: NDArray[np.int64], weights: NDArray[np.float32], texts
     total = np.bincount(row, weights=value, minlength=len(texts.lengths))
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(texts.lengths)))])
     return Sparse(column, (value / total[row]).astype(np.float32), starts)
-
-
-def columns_of(known: NDArray[np.int64], hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the index of each hash among the known ones, which rise; -1 if it is not one of them."""
-    if not len(known):
-        return np.full(len(hashes), -1)
-    column = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return np.where(known[column] == hashes, column, -1)
 
 
 def usual_vectors(chosen: str | Path, notes: list[str]) -> WordVectors | None:

@@ -22,6 +22,7 @@ __all__ = [
     "LearnerOptions",
     "Momenta",
     "Plan",
+    "Preset",
     "ScheduleName",
     "Training",
     "TrainingOptions",
@@ -34,6 +35,9 @@ Keep: TypeAlias = Literal["best", "last"]
 
 ScheduleName: TypeAlias = Literal["one_cycle", "constant"]
 """The schedules that a plan can have."""
+
+Preset: TypeAlias = Literal["fast", "default", "best"]
+"""How much time a training takes: the `fit_preset` of each application says what each means."""
 
 Momenta: TypeAlias = tuple[float, float, float]
 
@@ -89,8 +93,9 @@ class Plan(Value):
         depth: factor by which the rate of each parameter group exceeds that of the group before it, towards the input
             side; 1: all groups have the same rate.
         warm_up: fraction of one cycle in which the rate increases.
-        keep: which weights the model has after the fit: those of the ``"best"`` epoch, by the first metric of the
-            validation rows, or of the ``"last"``; always the last if there are no validation rows.
+        keep: which weights the model has after the fit: those of the ``"best"`` epoch of the validation rows, by the
+            first metric, or for classes by the log loss unless metrics are given; or those of the ``"last"``, always if
+            there are no validation rows.
     """
 
     lr: Annotated[float, Range(above=0)]

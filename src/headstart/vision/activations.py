@@ -59,6 +59,9 @@ class Activations:
         seed: seed of the changes.
         engine: device, precision and processes.
         progress: what is shown while they are computed.
+
+    Attributes:
+        width: number of activations of an image.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Activations:
             "stages": list(self._backbone.widths), "grids": list(grids), "weights": self._weights,
             "precision": engine.precision, "arithmetic": engine.arithmetic, "version": VERSION,
         }  # fmt: skip
-        self._root, self._width = cache, pooled_width(self._backbone.widths, grids)
+        self._root, self.width = cache, pooled_width(self._backbone.widths, grids)
         self._stores: dict[int, RowStore] = {}
 
     @property
@@ -172,7 +175,7 @@ class Activations:
         stored = self._stored[rows]
         if not copies.any():
             return torch.from_numpy(self._store(0).take(stored))
-        values = np.empty((len(rows), self._width), dtype=np.float32)
+        values = np.empty((len(rows), self.width), dtype=np.float32)
         for copy in np.unique(copies):
             values[copies == copy] = self._store(int(copy)).take(stored[copies == copy])
         return torch.from_numpy(values)
@@ -204,7 +207,7 @@ class Activations:
                 changes = {"augment": asdict(self._augment), "seed": self._seed, "copy": copy}
             self._stores[copy] = RowStore(
                 self._root, "activations", {**self._depends_on, "changes": changes},
-                rows=len(self._first), shape=(self._width,), dtype="float32",
+                rows=len(self._first), shape=(self.width,), dtype="float32",
             )  # fmt: skip
         return self._stores[copy]
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from headstart.vision.codec import ImageCodec
 from headstart.vision.data import ImageData, OnError
 from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
 from headstart.vision.inference import Predictor, checked_views, labelled_loader, one_image
+from headstart.vision.linear import MOST_NUMBERS, solve_linear
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.models.backbone import Backbone, native_size
 from headstart.vision.models.network import ImageModel, head_dropouts
@@ -151,7 +153,8 @@ class ImageLearner(ApplicationLearner):
     def precompute(self, copies: int = 1) -> None:
         """Compute the backbone's activations once, and train the head from them; the backbone is frozen.
 
-        They are kept in the cache: computing them again, also by another learner, takes them from there.
+        Unless the design has ``linear=False``, the linear path of the head is solved for them, too. They are kept in
+        the cache: computing them again, also by another learner, takes them from there.
 
         Args:
             copies: number of copies of each training image: the first as it is, the others changed by the data's
@@ -186,6 +189,8 @@ class ImageLearner(ApplicationLearner):
         activations.compute(data.split.train, copies)
         activations.compute(data.split.valid, 1)
         self.freeze()
+        if self.design.linear is not False:
+            self._solve_linear(activations, data)
 
         def loader(images: Any, copies: int) -> ActivationLoader:
             return ActivationLoader(
@@ -378,6 +383,21 @@ class ImageLearner(ApplicationLearner):
         data = super()._own_data()
         assert isinstance(data, ImageData)
         return data.as_images()
+
+    def _solve_linear(self, activations: Activations, data: ImageData) -> None:
+        """Give the head the linear path that suits the activations of the training images as they are."""
+        rows, target = data.train.row_numbers, data.train.target
+        assert target is not None
+        solved: list[Any] | None = None
+        if self.engine.is_main:
+            most = max(1, MOST_NUMBERS // activations.width)
+            chosen = np.arange(len(rows)) if len(rows) <= most else np.linspace(0, len(rows) - 1, most).astype(np.int64)
+            values = activations.take(rows[chosen], np.zeros(len(chosen), dtype=np.int64))
+            found = solve_linear(values, self.codec.target, target[torch.from_numpy(chosen)].cpu())
+            solved = [part.tolist() for part in found]
+        weight, bias = (torch.tensor(part) for part in self.engine.from_main(solved))
+        self.model.head.set_linear(weight, bias)
+        self.design = replace(self.design, linear=True)
 
     def _activations_of(self, data: ImageData) -> Activations:
         """Return the activations of the backbone as it is now; changed copies as in training, or by `side_on`."""

@@ -34,10 +34,10 @@ class TabularModel(nn.Module):
     biases and a head of its own, and each has its own loss. The prediction is the mean of their outputs.
 
     **Source:** ``input_scale``: Holzmüller, Grinsztajn and Steinwart, "Better by Default: Strong Pre-Tuned MLPs and
-    Boosted Trees on Tabular Data" (2024), section 3.2; members: Gorishniy et al., "TabM: Advancing Tabular Deep Learning
-    with Parameter-Efficient Ensembling" (2024), section 3. We differ in what saves time: the first layer's product is
-    computed once, and the members differ after it, by signs drawn at random; the outputs of a layer are multiplied, its
-    inputs are not; and there are fewer members.
+    Boosted Trees on Tabular Data" (2024), section 3.2; members: Gorishniy et al., "TabM: Advancing Tabular Deep
+    Learning with Parameter-Efficient Ensembling" (2024), section 3. We differ in what saves time: the first layer's
+    product is computed once, and the members differ after it, by signs drawn at random; the outputs of a layer are
+    multiplied, its inputs are not; and there are fewer members.
 
     **Shape:**
     - Input: ids, int32 or int64, ``(rows, categorical columns)``; numbers, float32, ``(rows, continuous columns)``
