@@ -56,7 +56,8 @@ class TextLearner(ClassifierLearner, EncoderLearner):
     def settled(self, design: Any, data: Any) -> Any:
         """Return the design with all sizes, and with the network's part beside the linear path."""
         apart = self._start is not None if design.apart is None else design.apart
-        return replace(super().settled(design, data), apart=apart)
+        settled: Any = super().settled(design, data)
+        return replace(settled, apart=apart)
 
     def make_model(self, seed: int) -> nn.Module:
         """Return a fresh network of the design."""
