@@ -23,7 +23,7 @@ DROPOUT = 0.5
 """Default dropout before each linear layer of the head."""
 
 LINEAR_SHARE = 2 / 3
-"""Share of a linear path in the outputs: on photos it was more often right than the other layers, elsewhere as often."""
+"""Share of a linear path in the outputs: it is more often right than the other layers on photos, as often elsewhere."""
 
 MOST_CELLS = 16
 """Largest number of cells along each side of a stage's grid: most stages have no more positions."""
