@@ -340,7 +340,9 @@ def language_model_learner(engine: Engine) -> LanguageModelLearner:
 
 def text_learner(engine: Engine) -> TextLearner:
     table = pl.DataFrame({"text": SENTENCES, "label": ["neg" if n % 3 else "pos" for n in range(len(SENTENCES))]})
-    data = TextData.from_table(table, "text", "label", valid=table, min_freq=1, batch_size=8, engine=engine)
+    data = TextData.from_table(
+        table, "text", "label", valid=table, min_freq=1, batch_size=8, word_vectors="none", engine=engine
+    )
     return TextLearner(
         data, embedding_size=16, hidden=16, layers=1, dropout=0.01, head_hidden=0, alpha=0.0, beta=0.0, progress="none"
     )

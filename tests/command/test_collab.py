@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import toys
+from headstart import load
 from headstart.command.main import main
 
 ITEMS = pl.DataFrame({"item": [number * 10 for number in range(15)], "title": [f"Film {n:02}" for n in range(15)]})
@@ -118,6 +119,7 @@ def test_a_mistake_is_one_line_and_code_2(
             (
                 "--sweeps 3", "--alpha 9", "--warm-up .5", "--keep last", "--depth 2", "--factors 9", "--epochs 2",
                 "--lr .1", "--batch-size 8", "--negatives 5", "--unknown .1", "--clip 1", "--no-implicit",
+                "--preset best", "--minutes 3",
             ),
             "ease",
         ),
@@ -136,6 +138,19 @@ def test_an_option_without_effect_is_a_mistake(
         assert (code, out) == (2, "")
         assert err == f"error: {flag} has no effect with --method {method}: leave it out\n"
     assert not (tmp_path / "model").exists()
+
+
+def test_the_best_preset_averages_six_models(run: Any, table: Path, tmp_path: Path) -> None:
+    common = ("train", "collab", table, *NAMES, "--rating", "stars", "--preset", "best", "--epochs", 2, "--json")
+    code, out, err = run(*common, "--out", tmp_path / "best")
+    assert code == 0, err
+    record = json.loads(out.splitlines()[-1])
+    assert len(record["epochs"]) == 12
+    assert load(tmp_path / "best").design.ensemble == 6
+    metrics = load(tmp_path / "best").figures
+    assert metrics["rmse"] == record["metrics"]["rmse"]
+    code, _, err = run(*common, "--minutes", 1e-9, "--out", tmp_path / "short")
+    assert code == 0 and load(tmp_path / "short").design.ensemble == 1, err
 
 
 def test_options_of_the_method_and_the_seed_are_used(run: Any, table: Path, tmp_path: Path) -> None:

@@ -303,3 +303,22 @@ def test_without_it_a_network_is_what_it_was() -> None:
     assert data.codec.linear is None and len(next(data.train.batches(0)).inputs) == 2
     learner = TextLearner(data, embedding_size=8, hidden=8, layers=1, progress="none")
     assert bool(learner.model.head[-1].weight.any()) and len(data.codec.encode_one("a")) == 2
+
+
+def test_a_network_that_trains_apart_is_added_in_evaluation(tmp_path: Path) -> None:
+    rows = sentences(60)
+    learner = TextLearner(
+        data_of(rows, split=train_on_all), embedding_size=8, hidden=8, layers=1, apart=True, progress="none"
+    )
+    tokens, lengths, path = learner.codec.encode_words([rows["text"][0].split()])
+    model = learner.model.eval()
+    alone, together = model(tokens, lengths)[0], model(tokens, lengths, path)[0]
+    torch.testing.assert_close(together, path + 0.7 * alone)
+    assert bool(alone.any())
+    model.train()
+    model.encoder.eval()
+    model.head.eval()
+    torch.testing.assert_close(model(tokens, lengths, path)[0], model(tokens, lengths)[0])
+    model.eval()
+    again = headstart.load(learner.save(tmp_path / "model"), device="cpu")
+    assert again.design.apart and torch.equal(again.probabilities(rows), learner.probabilities(rows))

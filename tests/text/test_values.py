@@ -75,7 +75,7 @@ def test_sizes_are_settled_by_the_device_and_dropout_by_the_amount_of_text() -> 
 
 def test_python_s_default_network_is_the_command_s() -> None:
     learner = TextLearner(texts(), progress="none")
-    assert learner.design == TextDesign(embedding_size=64, hidden=96, layers=2, dropout=0.6)
+    assert learner.design == TextDesign(embedding_size=64, hidden=96, layers=2, dropout=0.6, apart=False)
     assert learner.model.encoder.dropouts == CLASSIFIER_DROPOUTS.times(0.6)
     assert learner.model.encoder.embedding.embedding_dim == 64 and len(learner.model.encoder.layers) == 2
     writer = LanguageModelLearner(streams(), progress="none")

@@ -65,7 +65,7 @@ def test_training_the_head_either_way_gives_the_same(folder: Path, tmp_path: Pat
     """From images the frozen backbone gives in training what it gives in evaluation."""
     each = []
     for precompute in (1, 0):
-        learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=precompute, dropout=0.0)
+        learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=precompute, dropout=0.0, linear=False)
         learner.freeze()
         learner.fit(0.01, 2)
         each.append(learner.predict_with_targets()[0])
@@ -481,7 +481,7 @@ def test_label_smoothing_and_all_of_training_survive_saving(folder: Path, tmp_pa
     loaded = headstart.load(tmp_path / "model", device="cpu")
     loaded.data, loaded.progress = data, "none"
     assert loaded.training == learner.training and loaded.design == learner.design
-    assert loaded.design.fixed_norms is True and loaded.design.dropout == (0.25, 0.5)
+    assert loaded.design.fixed_norms is True and loaded.design.dropout == (0.5, 0.5)
     for each in (learner, loaded):
         each.precompute()
         each.fit(0.01, 2)
@@ -506,7 +506,7 @@ def test_without_validation_rows_all_images_train(folder: Path, tmp_path: Path) 
 
 def test_the_plan_trains_the_head(folder: Path, tmp_path: Path) -> None:
     learner = toys.make_learner(toys.make_data(folder, tmp_path), precompute=1)
-    assert (learner.plan().lr, learner.plan().epochs, learner.plan().keep) == (3e-3, 10, "best")
+    assert (learner.plan().lr, learner.plan().epochs, learner.plan().keep) == (1e-3, 10, "best")
     assert len(learner.fit_one_cycle()) == 10
 
 
@@ -531,7 +531,11 @@ def test_activations_of_other_weights_are_refused(folder: Path, tmp_path: Path) 
 def test_a_checkpoint_of_activations_is_not_resumed_from_images(folder: Path, tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path, augment=Augment(flip=1.0))
     toys.make_learner(data, precompute=2).fit(0.01, 1, checkpoint=tmp_path / "checkpoint")
+    learner = toys.make_learner(data, precompute=2)
+    learner.from_images()
     with pytest.raises(ArtifactError, match="data.inputs was 'activations', is 'images'"):
+        learner.fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
+    with pytest.raises(ArtifactError, match="design.linear was True, is None"):
         toys.make_learner(data).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)
     with pytest.raises(ArtifactError, match="data.copies was 2, is 3"):
         toys.make_learner(data, precompute=3).fit(0.01, 1, checkpoint=tmp_path / "checkpoint", resume=True)

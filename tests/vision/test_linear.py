@@ -82,6 +82,11 @@ def test_precomputing_solves_it_and_it_is_saved(tmp_path: Path) -> None:
     again = load(learner.save(tmp_path / "saved"))
     images = sorted(str(path) for path in folder.rglob("*.png"))[:4]
     assert again.predict(images).equals(learner.predict(images))
+    solved = head.linear_weight.clone()
+    learner.precompute(1)  # a trained learner's predictions do not change
+    assert torch.equal(learner.model.head.linear_weight, solved)
+    told = toys.make_learner(data, precompute=1, linear=True)
+    assert torch.equal(told.model.head.linear_weight, solved)
     without = toys.make_learner(data, precompute=1, linear=False)
     assert without.design.linear is False and without.model.head.linear_weight is None
     assert toys.make_learner(data).design.linear is None

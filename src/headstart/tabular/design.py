@@ -32,8 +32,8 @@ NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
 class TabularDesign(Value):
     """The network of a table: embeddings of categories, an embedding of each number, and a multilayer perceptron.
 
-    The defaults are the lesson's network but for how numbers enter and where batch norm stands, by the figures of
-    docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
+    The defaults are the lesson's network but for how numbers enter, a learnt factor on each input and no batch norm, by
+    the figures of docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
 
     Attributes:
         hidden: width of each hidden layer.

@@ -154,6 +154,8 @@ class TextDesign(EncoderDesign):
         head_hidden: width of the head's hidden layer; 0: none.
         bptt: tokens per window in which a text is read.
         max_length: number of tokens at the end of a text that gradients go through.
+        apart: train the network without the outputs of the linear path, which are added in evaluation; False: it learns
+            what they miss. None: True from a language model, which knows much that they do not.
     """
 
     dropouts: Dropouts = CLASSIFIER_DROPOUTS
@@ -161,6 +163,7 @@ class TextDesign(EncoderDesign):
     head_hidden: Annotated[int, Range(low=0)] = 50
     bptt: Annotated[int, Range(low=1)] = 72
     max_length: Annotated[int, Range(low=1)] = 1440
+    apart: bool | None = None
 
     small_sizes: ClassVar[tuple[int, int, int]] = (64, 96, 2)
 
@@ -174,9 +177,9 @@ class TextDesign(EncoderDesign):
         with seeded(seed):
             network = TextClassifier(
                 self.encoder(codec), codec.label.outputs, hidden=self.head_hidden, bptt=self.bptt,
-                max_length=self.max_length,
+                max_length=self.max_length, apart=bool(self.apart),
             )  # fmt: skip
-        if codec.linear is not None:
+        if codec.linear is not None and not self.apart:
             network.start_at_zero()
         return network
 
@@ -262,3 +265,4 @@ class TextOptions(RecurrentOptions, total=False):
     head_hidden: int
     bptt: int
     max_length: int
+    apart: bool | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -51,6 +52,12 @@ class TextLearner(ClassifierLearner, EncoderLearner):
         **options: Unpack[TextOptions],
     ) -> None:
         super().__init__(data, language_model=language_model, design=design, training=training, **options)
+
+    def settled(self, design: Any, data: Any) -> Any:
+        """Return the design with all sizes, and with the network's part beside the linear path."""
+        apart = self._start is not None if design.apart is None else design.apart
+        settled: Any = super().settled(design, data)
+        return replace(settled, apart=apart)
 
     def make_model(self, seed: int) -> nn.Module:
         """Return a fresh network of the design."""

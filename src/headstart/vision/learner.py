@@ -129,7 +129,7 @@ class ImageLearner(ApplicationLearner):
     @classmethod
     def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:
         """Return how long and how fast to train the head."""
-        return Plan(lr=3e-3, epochs=10)
+        return Plan(lr=1e-3, epochs=10)
 
     @classmethod
     def usual_copies(cls, data: ImageData, weights: Weights = "pretrained", *, fine_tune: bool = False) -> int:
@@ -153,8 +153,9 @@ class ImageLearner(ApplicationLearner):
     def precompute(self, copies: int = 1) -> None:
         """Compute the backbone's activations once, and train the head from them; the backbone is frozen.
 
-        Unless the design has ``linear=False``, the linear path of the head is solved for them, too. They are kept in
-        the cache: computing them again, also by another learner, takes them from there.
+        Unless the design has ``linear=False``, the linear path of the head is solved for them, the first time: later
+        calls leave it as it is. They are kept in the cache: computing them again, also by another learner, takes them
+        from there.
 
         Args:
             copies: number of copies of each training image: the first as it is, the others changed by the data's
@@ -189,7 +190,7 @@ class ImageLearner(ApplicationLearner):
         activations.compute(data.split.train, copies)
         activations.compute(data.split.valid, 1)
         self.freeze()
-        if self.design.linear is not False:
+        if self.design.linear is not False and not self.model.head.has_linear:
             self._solve_linear(activations, data)
 
         def loader(images: Any, copies: int) -> ActivationLoader:

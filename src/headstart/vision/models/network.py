@@ -190,6 +190,11 @@ class Head(nn.Module):
         outputs: Tensor = self.layers(pooled)
         return outputs
 
+    @property
+    def has_linear(self) -> bool:
+        """Whether there is a linear path, and it has been solved."""
+        return self.linear_weight is not None and bool(self.linear_weight.any())
+
     def set_linear(self, weight: Tensor, bias: Tensor) -> None:
         """Set the linear path: a weight ``(outputs, features)`` and a bias ``(outputs,)``."""
         device = next(self.parameters()).device
