@@ -23,7 +23,8 @@ from headstart.core.artefact import record_sha256
 from headstart.core.values import options_of
 from headstart.frames import splits
 from headstart.tabular import LESSON_NETWORK, MEMBERS_NETWORK, TableCodec, TabularDesign, suggested_epochs
-from headstart.tabular.data import TabularDataOptions, TabularSettings, suggested_batch_size, suggested_plan
+from headstart.tabular.data import TabularDataOptions, TabularSettings
+from headstart.tabular.plan import suggested_batch_size, suggested_plan
 from headstart.training.settings import Plan
 
 

@@ -117,7 +117,7 @@ def test_hashes_are_the_same_everywhere() -> None:
 
 def test_the_solution_is_that_of_a_convex_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "STRENGTHS", (4.0,))
-    monkeypatch.setattr(linear, "ITERATIONS", 500)
+    monkeypatch.setattr("headstart.training.convex.ITERATIONS", 500)
     monkeypatch.setattr(linear._Problem, "_factors", lambda problem: torch.ones_like(problem.factors[: problem.width]))
     rows = sentences(200)
     path, held_out, encoded = fitted(rows)

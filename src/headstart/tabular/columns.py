@@ -10,7 +10,8 @@
    differs from value to value far more than from range to range.
 6. Anything else (lists, times of day, durations) is left out.
 
-All counts are those of the training rows. `TableCodec` keeps the reason for each column, and ``headstart info`` prints
+Whether a column of text holds numbers or dates at all is settled before, by `headstart.frames.readings`. All counts
+are those of the training rows. `TableCodec` keeps the reason for each column, and ``headstart info`` prints
 it.
 """
 

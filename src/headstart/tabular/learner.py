@@ -19,9 +19,10 @@ from headstart.core.values import Json, checked
 from headstart.frames.door import Table, read_table, row_in, to_source, usable_rows
 from headstart.tabular.bagging import fit_bag, fit_on_all_rows, length_without_validation
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import FEWEST_ROWS, TabularData, suggested_plan, table_loader
+from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
+from headstart.tabular.plan import FEWEST_ROWS, suggested_plan
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Better, Metric, MetricFunction
 from headstart.training.application_learner import ApplicationLearner
@@ -107,7 +108,7 @@ class TabularLearner(ApplicationLearner):
     def suggest(cls, data: TabularData, design: TabularDesign | None = None) -> Plan:
         """Return how long and how fast to train on these data.
 
-        See `suggested_plan`; by the figures of docs/tables.md.
+        See `headstart.tabular.plan`.
 
         Args:
             data: the rows.

@@ -1,4 +1,7 @@
-"""Temperature scaling: one number that makes the probabilities of a trained classifier as certain as it is right."""
+"""Temperature scaling: one number that makes the probabilities of a trained classifier as certain as it is right.
+
+`headstart.training.evaluation` fits it on the validation rows after each epoch, and divides outputs by it.
+"""
 
 from __future__ import annotations
 

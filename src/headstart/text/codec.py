@@ -50,7 +50,7 @@ class EncodedTexts:
 
 @dataclass(frozen=True)
 class TextCodec:
-    """Texts to ids, labels to targets, and predictions back to labels. `headstart.text.fit.fit_codec` makes it.
+    """Texts to ids, labels to targets, and predictions back to labels. `headstart.text.corpus_data.fit_codec` makes it.
 
     Attributes:
         columns: the columns of text, in reading order.
