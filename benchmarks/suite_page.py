@@ -197,4 +197,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def wrapped(text: str) -> str:
     """Return a paragraph in lines of at most 120 characters."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
