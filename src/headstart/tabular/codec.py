@@ -23,7 +23,7 @@ from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
 from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, SEASONAL_PARTS, date_parts, date_parts_of
+from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, RARE_PARTS, SEASONAL_PARTS, date_parts, date_parts_of
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
 from headstart.tabular.target_features import (
@@ -45,9 +45,12 @@ PAIRS = 1
 FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
+ONE_YEAR = 365
+"""Days that training rows must span for a date to say more than weekday and hour: in less time what comes back each year
+cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Rows of less than a year")."""
+
 TWO_YEARS = 730
-"""Days that training rows must span for a date to say more than weekday and hour: before, what comes back each year
-cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Seasons need two years")."""
+"""Days that training rows must span for weeks and days of months to be parts, too."""
 
 FEWEST_DAYS = 30
 """Different days from which on numbers that grow with them do so by no accident."""
@@ -55,8 +58,8 @@ FEWEST_DAYS = 30
 SOME_ROWS = 1_000
 """Rows that are looked at before all are, for numbers that grow with the days."""
 
-NO_SEASON = "training rows of less than two years cannot tell a season from a trend"
-"""Why parts of dates are left out."""
+NO_SEASON = "training rows of less than a year cannot tell a season from a trend"
+"""Why nearly all parts of dates are left out."""
 
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
@@ -237,7 +240,7 @@ class TableCodec:
             DataError: infinite numbers, or values that are not what their column is taken for.
         """
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
-        columns, seasons = _without_seasons(rows, columns)
+        columns, unclear = _without_seasons(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
             CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
@@ -245,8 +248,8 @@ class TableCodec:
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
         for name in _parts_of(rows.dates):
-            if name in seasons:
-                left_out[name] = NO_SEASON
+            if name in unclear:
+                left_out[name] = unclear[name]
             elif read[name].n_unique() < 2:
                 left_out[name] = f"the same value ({read[name][0]}) in all training rows"
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
@@ -592,22 +595,29 @@ def _parts_of(dates: Sequence[DateColumn]) -> tuple[str, ...]:
     )
 
 
-def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[SortedColumns, set[str]]:
-    """Leave out what only tells the time, where the training rows span less than two years.
+def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[SortedColumns, dict[str, str]]:
+    """Leave out what tells nothing but the time, where the training rows span too little of it.
 
-    That is all parts of such dates but weekday and hour, and numbers that are the date once more: a time in seconds,
-    2016.5 for the second of July. Numbers that the user names as continuous stay, and so does all where no other
-    column would be left.
+    In less than a year that is all parts of a date but weekday and hour, and numbers that are the date once more: a
+    time in seconds, 2016.5 for the second of July. Numbers that the user names as continuous stay, and so does all
+    where no other column would be left. In less than two years it is weeks and days of months.
 
     Args:
         rows: training rows with the parts of their dates.
         columns: which of their columns are what.
 
     Returns:
-        The columns without those numbers, and the names of the parts.
+        The columns without those numbers; and the parts, each with the reason.
     """
-    short = [date.name for date in rows.dates if not _spans_years(rows.columns[f"{date.name}.elapsed"])]
-    seasons = {f"{name}.{part}" for name in short for part in SEASONAL_PARTS}
+    spans = {date.name: _days_between(rows.columns[f"{date.name}.elapsed"]) for date in rows.dates}
+    rare = {
+        f"{name}.{part}": "training rows of less than two years have too few of each"
+        for name, days in spans.items()
+        if days < TWO_YEARS
+        for part in RARE_PARTS
+    }
+    short = [name for name, days in spans.items() if days < ONE_YEAR]
+    seasons = {f"{name}.{part}": NO_SEASON for name in short for part in SEASONAL_PARTS}
     again = {
         number: f"its numbers grow with the days of {name!r}, and {NO_SEASON}"
         for name in short
@@ -621,7 +631,7 @@ def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[Sorted
         left_out={**columns.left_out, **again},
     )
     others = [name for name in _parts_of(rows.dates) if name not in seasons and rows.columns[name].n_unique() > 1]
-    return (kept, seasons) if kept.categorical or kept.continuous or others else (columns, set())
+    return (kept, {**rare, **seasons}) if kept.categorical or kept.continuous or others else (columns, rare)
 
 
 def _grows_with(series: pl.Series, elapsed: pl.Series) -> bool:
@@ -643,10 +653,10 @@ def _in_one_order(values: NDArray[np.float64], days: NDArray[np.float64]) -> boo
     return not later[np.diff(values[order]) == 0].any() and bool((later >= 0).all() or (later <= 0).all())
 
 
-def _spans_years(elapsed: pl.Series) -> bool:
-    """Return whether days span two years, so that what comes back each year can be told from what happened once."""
+def _days_between(elapsed: pl.Series) -> int:
+    """Return the days from the first to the last; 0 if there are none."""
     first, last = elapsed.min(), elapsed.max()
-    return isinstance(first, int) and isinstance(last, int) and last - first >= TWO_YEARS
+    return last - first if isinstance(first, int) and isinstance(last, int) else 0
 
 
 def _value_names(target: AnyTarget) -> tuple[str, ...]:
