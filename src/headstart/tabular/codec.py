@@ -23,7 +23,14 @@ from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
 from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, RARE_PARTS, SEASONAL_PARTS, date_parts, date_parts_of
+from headstart.tabular.dates import (
+    CATEGORICAL_PARTS,
+    CONTINUOUS_PARTS,
+    RARE_PARTS,
+    SEASONAL_PARTS,
+    date_parts,
+    date_parts_of,
+)
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
 from headstart.tabular.target_features import (
@@ -46,8 +53,9 @@ FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
 ONE_YEAR = 365
-"""Days that training rows must span for a date to say more than weekday and hour: in less time what comes back each year
-cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Rows of less than a year")."""
+"""Days that training rows must span for a date to say more than weekday and hour: in less time what comes back each
+year cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Rows of less than a
+year")."""
 
 TWO_YEARS = 730
 """Days that training rows must span for weeks and days of months to be parts, too."""
