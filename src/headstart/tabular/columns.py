@@ -38,8 +38,8 @@ MOST_NAMES = 50_000
 
 MOST_FEW = 24
 """Whole numbers with so many values or fewer are categories, too: a customer's calls to the service, a house's rooms.
-Losses of telecom, ames, caravan, visits, loans and deliveries became 0.907, 0.967, 0.982, 0.992, 0.999 and 1.007 times as
-large (split 0, three seeds)."""
+Losses of telecom, ames, caravan, visits, loans and deliveries became 0.907, 0.967, 0.982, 0.992, 0.999 and 1.007 times
+as large (split 0, three seeds)."""
 
 YEARS = range(1800, 2201)
 """Whole numbers that are all in this range are taken for years."""
