@@ -18,6 +18,9 @@ from headstart.core.errors import ConfigError
 
 __all__ = ["check"]
 
+SHOWN_COLUMNS = 20
+"""Columns that a message lists."""
+
 WIDTH = 80
 """Characters per line where there is no terminal."""
 
@@ -54,11 +57,17 @@ def check(
     the target away, rare classes, labels that are probably wrong, and how training and validation rows differ.
     """
     from headstart.core.engine import Engine
+    from headstart.frames.door import read_table
     from headstart.frames.folders import is_folder
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html {html} must end in .html")
     application = _application(source, text=text, path=path, user=user, item=item)
+    if application == "tabular" and not target:
+        columns = ", ".join(map(repr, read_table(source).columns[:SHOWN_COLUMNS]))
+        raise ConfigError(
+            f"give --target, the column to predict, or for ratings --user and --item; {source.name} has {columns}"
+        )
     given: dict[str, Any] = {
         "where": where, "time": time, "valid_from": valid_from, "valid_fraction": valid_fraction,
         "valid_where": valid_where,
@@ -123,8 +132,6 @@ def _columns(
     if application == "collab":
         return {"user": user, "item": item, "rating": target[0] if target else None}
     if application == "tabular":
-        if not target:
-            raise ConfigError("give --target, the column to predict; for ratings --user and --item")
         return {"target": target, "exclude": exclude, "numbers": numbers}
     if numbers:
         raise ConfigError(f"--numbers is for tables, and this is for train {APPLICATIONS[application].name}")

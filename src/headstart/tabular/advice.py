@@ -9,6 +9,7 @@ import polars as pl
 
 from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
+from headstart.frames.dates import forms_of
 from headstart.frames.door import sql_name
 from headstart.tabular.columns import SortedColumns
 
@@ -42,7 +43,7 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     lines = []
     for name, reason in columns.left_out.items():
         if reason != "excluded" and name not in elsewhere:
-            advice = _number_advice(train[name]) or f"exclude=[{name!r}] if that is right"
+            advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():
         advice = "" if reason == "named categorical" else _number_advice(train[name])
@@ -72,7 +73,7 @@ def total_rows(parts: Sequence[pl.DataFrame]) -> str | None:
     if not count:
         return None
     rows = "1 row looks like a total" if count == 1 else f"{count:,} rows look like totals"
-    return f"{rows} of the others, which models should not learn from; to leave out such rows: where= (--where) {shown}"
+    return f"{rows} of the others, from which nothing is to be learnt: delete such rows, or where= (--where) {shown}"
 
 
 def check_target(series: pl.Series) -> None:
@@ -101,6 +102,23 @@ def _number_advice(series: pl.Series) -> str:
     shown = f"; {other[0]!r} is not, and would be missing" if len(other) else f", such as {texts[0]!r}"
     option = f"numbers=[{series.name!r}] reads them as numbers"
     return f"{read:,} of {len(texts):,} values are numbers{shown}: {option}"
+
+
+def _date_advice(series: pl.Series) -> str:
+    """Return what to do about text of which nearly all values are dates; empty if it is not."""
+    if series.dtype != pl.String:
+        return ""
+    texts = series.drop_nulls().head(ROWS)
+    digits = texts.str.contains(r"\d")
+    if not digits.any() or digits.mean() < NEARLY or not forms_of(texts.filter(digits)):  # type: ignore[operator]
+        return ""
+    others = texts.filter(~digits)
+    if not len(others):
+        return ""
+    return (
+        f"{len(texts) - len(others):,} of {len(texts):,} values are dates, but {others[0]!r} is not: delete such rows,"
+        f" or take it as missing: csv=CsvOptions(null_values=[{others[0]!r}, 'NA', 'N/A'])"
+    )
 
 
 def leak_notes(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str], *, classes: bool) -> list[str]:
