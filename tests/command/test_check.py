@@ -75,7 +75,7 @@ def test_texts_and_ratings_and_mistakes(sales: Path) -> None:
     code, out, err = run("check", sales.parent / "r.csv", "--user", "u", "--item", "i", "--target", "r")
     assert code == 0 and "category: user" in out, err
     for arguments, said in (
-        ([sales], "give --target, the column to predict; for ratings --user and --item"),
+        ([sales], "give --target, the column to predict, or for ratings --user and --item; sales.csv has 'shop', 'price', 'sales'"),
         ([sales, "--target", "salse"], "did you mean 'sales'"),
         ([sales, "--user", "shop"], "ratings need --user and --item"),
         ([sales, "--text", "text", "--target", "sales", "--exclude", "shop"], "--exclude is for tables"),
@@ -96,10 +96,12 @@ def test_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise DataError("there is no network")
 
     monkeypatch.setattr("headstart.vision.checking.load_backbone", no_weights)
+    (folder / "red" / "cut.JPG").write_bytes(b"\xff\xd8\xff\xe0cut")
     code, out, err = run("check", folder, "--json")
     assert code == 0 and "labels are not checked without a pretrained backbone: there is no network" in err, err
     report = json.loads(out.splitlines()[-1])
     assert report["train"] + report["valid"] == 61 and report["suspects"] == []
+    assert any("1 of 62 files cannot be decoded" in finding["text"] for finding in report["findings"])
     [pair] = [pair for pair in report["duplicates"] if pair["kind"] == "equal"]
     assert pair["labels_differ"]
     monkeypatch.setattr("headstart.vision.checking.load_backbone", lambda *_: "random")
@@ -115,3 +117,16 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     code, out, err = run("check", tmp_path / "mails", "--json")
     assert code == 0, err
     assert [row["class"] for row in json.loads(out.splitlines()[-1])["classes"]] in (["pos", "neg"], ["neg", "pos"])
+
+
+def test_a_target_with_a_comma_and_amounts(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = "".join(f'"${row % 9},{row:03}.50",{row % 7 + row / 10}\n' for row in range(60))
+    path.write_text('"price, USD", size\n' + rows, encoding="utf-8")
+    code, _, err = run("check", path, "--target", "price, USD", "--no-labels")
+    assert code == 2 and "--numbers '\"price, USD\"' reads them as numbers; --target-kind label" in err
+    code, out, err = run("check", path, "--target", "price, USD", "--numbers", '"price, USD"', "--no-labels")
+    assert code == 0, err
+    assert "0.5 .. 8053.5" in " ".join(out.split()) or "price, USD  Float64" in out
+    code, _, err = run("check", path, "--text", " size", "--numbers", "size")
+    assert code == 2 and "--numbers is for tables, and this is for train text" in err

@@ -173,3 +173,24 @@ def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path
         code, out, err = run("recommend", tmp_path / "model", "--user", "u77", "-n", 2)
     assert code == 0 and len(pl.read_csv(out.encode())) == 2
     assert err == "warning: there is no user 'u77' in the training rows: these are what suits most users\n"
+
+
+@pytest.mark.filterwarnings("always::headstart.core.errors.HeadstartWarning")
+@pytest.mark.parametrize("separator", ["::", "\t"])
+def test_a_dump_without_a_header_is_predicted_as_it_was_trained(run: Any, separator: str, tmp_path: Path) -> None:
+    rows = [(user, item, (user * item) % 5 + 1, 978300000 + user) for user in range(1, 13) for item in range(1, 11)]
+    lines = [separator.join(map(str, row)) for row in rows]
+    dump, headed = tmp_path / "ratings.dat", tmp_path / "ratings.csv"
+    dump.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    headed.write_text(
+        "person,film,stars,at\n" + "".join(",".join(map(str, row)) + "\n" for row in rows), encoding="utf-8"
+    )
+    columns = ("--user", "person", "--item", "film", "--rating", "stars")
+    code, _, err = run("train", "collab", dump, *columns, "--epochs", 1, "--factors", 4, "--out", tmp_path / "model")
+    assert code == 0, err
+    code, out, err = run("predict", tmp_path / "model", dump)
+    assert code == 0, err
+    answers = pl.read_csv(out.encode())
+    assert answers.columns == ["person", "film", "stars", "column_4", "prediction"]
+    other = pl.read_csv(run("predict", tmp_path / "model", headed)[1].encode())
+    assert answers["prediction"].equals(other["prediction"]) and len(answers) == 120

@@ -14,7 +14,7 @@ import pytest
 from headstart.applications import APPLICATIONS
 from headstart.command.jobs import job_of
 from headstart.command.main import as_command, main
-from headstart.command.options import CommandOption, options_in, read_options, source_of
+from headstart.command.options import CommandOption, names, options_in, read_options, source_of
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range, Value, options_of
 from headstart.frames.csv import CsvOptions
@@ -214,6 +214,36 @@ def test_what_python_advises_is_said_in_the_command_s_words() -> None:
     assert as_command(text) == (
         "read with ';'; --csv-separator ';' --csv-null-values NA,? --csv-names ..., or --csv-decimal ','"
     )
+
+
+@pytest.mark.parametrize(
+    ("python", "command"),
+    [
+        ("numbers=['Revenue'] reads them", "--numbers Revenue reads them"),
+        ("exclude=['Order Date'] if so", "--exclude 'Order Date' if so"),
+        ("exclude=['price, USD']", """--exclude '"price, USD"'"""),
+        ("exclude=[' a']", "--exclude ' a'"),
+        ("target_kind='label'; on_error='skip'", "--target-kind label; --on-error skip"),
+    ],
+)
+def test_advised_arguments_are_options(python: str, command: str) -> None:
+    assert as_command(python) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (" größe", [" größe"]),
+        ('" größe" , Kunde ', [" größe", "Kunde"]),
+        ('"price, USD"', ["price, USD"]),
+        ('"5"" pipe",b', ['5" pipe', "b"]),
+        ("a, b,,c", ["a", "b", "c"]),
+        ("", []),
+        ("  ", []),
+    ],
+)
+def test_names_keep_the_blanks_that_are_theirs(text: str, read: list[str]) -> None:
+    assert names(text) == read
 
 
 def test_the_source_may_be_a_database() -> None:

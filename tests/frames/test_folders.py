@@ -41,7 +41,7 @@ def test_hidden_files_are_skipped_and_counted_and_capitals_of_endings_do_not_mat
     table, notes = labelled_files(tmp_path, TEXTS, "texts")
     assert labels(table) == {"pos", "neg"} and "split" not in table.columns
     assert notes == [
-        "1 files whose endings are not those of texts were left out",
+        "1 file whose ending is not among those of texts was left out",
         "5 hidden files and folders were skipped, such as .DS_Store",
     ]
 

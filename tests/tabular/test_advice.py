@@ -12,8 +12,10 @@ import polars as pl
 import pytest
 
 import headstart
-from headstart import DataError, HeadstartWarning, TabularData, TabularLearner
+from headstart import DataError, HeadstartWarning, TabularData, TabularLearner, splits
 from headstart.frames.amounts import AmountForm, amounts_in, form_of_amounts
+from headstart.tabular.advice import total_rows, unused_columns
+from headstart.tabular.columns import SortedColumns
 
 RANDOM = np.random.default_rng(0)
 ROWS = 400
@@ -192,3 +194,31 @@ def test_a_row_of_pandas_is_predicted_as_its_dictionary() -> None:
 
 def test_what_data_print_is_short() -> None:
     assert len(repr(TabularData.from_table(TABLE, "y"))) < 200
+
+
+@pytest.mark.parametrize("word", ["Total", "Summe", " Grand Total: "])
+def test_a_row_of_totals_is_told_and_dates_beside_it(word: str, tmp_path: Path) -> None:
+    lines = ["day,units,price"]
+    lines += [f"11/{13 + row % 15}/2024,{row % 7},{row}.5" for row in range(200)]
+    path = tmp_path / "export.csv"
+    path.write_text("\n".join([*lines, f"{word},,19999.5", ""]), encoding="utf-8")
+    with pytest.warns(HeadstartWarning) as warned:
+        TabularData.from_table(path, "price", split=splits.train_on_all, exclude=["units"], categorical=["day"])
+    assert [str(one.message) for one in warned] == [
+        "1 row looks like a total of the others, from which nothing is to be learnt: delete such rows, or where="
+        f" (--where) day <> '{word}'"
+    ]
+    line = unused_columns(
+        pl.DataFrame({"day": [*(f"11/{13 + row % 15}/2024" for row in range(200)), word]}),
+        SortedColumns({}, {}, {}, {"day": "reason"}),
+    )
+    assert line == [
+        f"column 'day' is not used: reason; 200 of 201 values are dates, but {word!r} is not: delete such rows, or take"
+        f" it as missing: csv=CsvOptions(null_values=[{word!r}, 'NA', 'N/A'])"
+    ]
+
+
+def test_a_row_named_total_with_its_values_is_a_row() -> None:
+    frame = pl.DataFrame({"team": ["Total", "a", "b"], "x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0], "z": [1, None, 2]})
+    assert total_rows([frame]) is None
+    assert total_rows([frame.with_columns(x=pl.lit(None), y=None)]) is not None

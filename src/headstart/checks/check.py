@@ -292,7 +292,7 @@ def _suspects(frame: pl.DataFrame, looked: Looked, seed: int) -> tuple[pl.DataFr
     suspicion = suspicious_rows(features, target, target.encode(sample), seed=seed)
     order = suspicion.ranked(min(MOST_SUSPECTS, max(10, round(SUSPECT_SHARE * len(sample)))))
     table = _suspect_table(sample, rows, order, suspicion, looked)
-    if suspicion.doubtful is None:
+    if not suspicion.doubtful:
         return table, []
     share = suspicion.doubtful / len(sample)
     said = f"{suspicion.doubtful:,} labels ({share:.1%}) are probably wrong, or hard: look at the suspects"

@@ -92,6 +92,11 @@ class RatingsCodec:
         return None if self.target is None else self.target.columns[0]
 
     @property
+    def first_columns(self) -> tuple[str, ...]:
+        """The names of the first columns of a file without a header: user, item and, if there are any, ratings."""
+        return tuple(column for column in (self.user, self.item, self.rating) if column is not None)
+
+    @property
     def readings(self) -> dict[str, Reading]:
         """How each column of a table of text is read: an id ``007`` stays ``007`` if training rows have it so."""
         ratings = {} if self.target is None else self.target.readings
@@ -104,8 +109,7 @@ class RatingsCodec:
             table: a table, or a path; the first columns of a file without a header are user, item and rating.
             name: name of the table in messages.
         """
-        columns = [column for column in (self.user, self.item, self.rating) if column is not None]
-        return read_table(table, name, readings=self.readings, csv=self.csv, columns=columns)
+        return read_table(table, name, readings=self.readings, csv=self.csv, columns=self.first_columns)
 
     def with_facts(
         self,

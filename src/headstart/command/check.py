@@ -18,6 +18,9 @@ from headstart.core.errors import ConfigError
 
 __all__ = ["check"]
 
+SHOWN_COLUMNS = 20
+"""Columns that a message lists."""
+
 WIDTH = 80
 """Characters per line where there is no terminal."""
 
@@ -30,6 +33,9 @@ def check(
     user: Annotated[str | None, typer.Option(metavar="COL", help="Column of users, of ratings.")] = None,
     item: Annotated[str | None, typer.Option(metavar="COL", help="Column of items, of ratings.")] = None,
     exclude: Annotated[str, typer.Option(metavar="A,...", help="Columns of a table not to use.")] = "",
+    numbers: Annotated[
+        str, typer.Option(metavar="A,...", help='Columns of text that are numbers, such as "$1,234" or "12 %".')
+    ] = "",
     where: Annotated[str | None, typer.Option(metavar="SQL", help="Condition on the rows, as for train.")] = None,
     time: Annotated[str | None, typer.Option(metavar="COL", help="Column of times: the latest rows validate.")] = None,
     valid_from: Annotated[
@@ -51,16 +57,22 @@ def check(
     the target away, rare classes, labels that are probably wrong, and how training and validation rows differ.
     """
     from headstart.core.engine import Engine
+    from headstart.frames.door import read_table
     from headstart.frames.folders import is_folder
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html {html} must end in .html")
     application = _application(source, text=text, path=path, user=user, item=item)
+    if application == "tabular" and not target:
+        columns = ", ".join(map(repr, read_table(source).columns[:SHOWN_COLUMNS]))
+        raise ConfigError(
+            f"give --target, the column to predict, or for ratings --user and --item; {source.name} has {columns}"
+        )
     given: dict[str, Any] = {
         "where": where, "time": time, "valid_from": valid_from, "valid_fraction": valid_fraction,
         "valid_where": valid_where,
     }  # fmt: skip
-    given |= _columns(application, names(target), names(text), path, user, item, names(exclude))
+    given |= _columns(application, _target(target), names(text), path, user, item, names(exclude), names(numbers))
     given = {name: value for name, value in given.items() if value is not None and value != []}
     if not is_folder(source) and not {"time", "valid_from", "valid_fraction", "valid_where"} & set(given):
         given["valid_fraction"] = 0
@@ -73,6 +85,15 @@ def check(
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else WIDTH
     typer.echo(report.text(width, colours=terminal), nl=False)
+
+
+def _target(text: str) -> list[str]:
+    """Return the columns of ``--target``, read as ``train`` reads them: ``price, USD`` is one name."""
+    if not text:
+        return []
+    option = next(option for option in job_of("tabular").options if option.name == "target")
+    columns = option.parsed(text)
+    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _application(source: Path, **columns: str | None) -> str:
@@ -105,15 +126,16 @@ def _of_folder(source: Path) -> str:
 
 def _columns(
     application: str, target: list[str], text: list[str], path: str | None, user: str | None,
-    item: str | None, exclude: list[str],
+    item: str | None, exclude: list[str], numbers: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the named columns as the arguments of an application's data."""
     if application == "collab":
         return {"user": user, "item": item, "rating": target[0] if target else None}
     if application == "tabular":
-        if not target:
-            raise ConfigError("give --target, the column to predict; for ratings --user and --item")
-        return {"target": target, "exclude": exclude}
+        return {"target": target, "exclude": exclude, "numbers": numbers}
+    if numbers:
+        raise ConfigError(f"--numbers is for tables, and this is for train {APPLICATIONS[application].name}")
     if exclude:
         raise ConfigError(f"--exclude is for tables, and this is for train {APPLICATIONS[application].name}")
-    return {"target": target or None, "text": text or None, "path": path}
+    skip = {"on_error": "skip"} if application == "vision" else {}  # a look shows broken files, and goes on
+    return {"target": target or None, "text": text or None, "path": path, **skip}

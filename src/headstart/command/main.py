@@ -7,6 +7,7 @@ standard output is one JSON object, and everything else goes to standard error.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -159,8 +160,15 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
     typer.echo(f"warning: {as_command(str(message))}", err=True)
 
 
+ADVISED = ("numbers", "exclude", "target_kind", "on_error")
+"""Arguments that messages advise by name, and that the command has as options."""
+
+
 def as_command(text: str) -> str:
-    """Return a message with Python's ``csv=CsvOptions(separator=';')`` as the command's ``--csv-separator ';'``."""
+    """Return a message with Python's arguments as the command's options.
+
+    ``csv=CsvOptions(separator=';')`` becomes ``--csv-separator ';'``, ``numbers=['price']`` ``--numbers price``.
+    """
 
     def flags(call: re.Match[str]) -> str:
         given = re.findall(r"(\w+)=('[^']*'|\[[^]]*\]|[^,]+)", call[1])
@@ -170,7 +178,16 @@ def as_command(text: str) -> str:
         )
         return " ".join(f"--csv-{name.replace('_', '-')} {value or repr('')}" for name, value in values)
 
-    return re.sub(r"csv=CsvOptions\(((?:'[^']*'|[^)'])*)\)", flags, text)
+    def flag(option: re.Match[str]) -> str:
+        values = re.findall(r"'([^']*)'", option[2])
+        quoted = (f'"{value}"' if "," in value or value != value.strip() else value for value in values)
+        value = values[0] if len(values) == 1 else ",".join(quoted)
+        if len(values) == 1 and "," in value and option[2][0] == "[":
+            value = f'"{value}"'
+        return f"--{option[1].replace('_', '-')} {shlex.quote(value)}"
+
+    text = re.sub(r"csv=CsvOptions\(((?:'[^']*'|[^)'])*)\)", flags, text)
+    return re.sub(rf"\b({'|'.join(ADVISED)})=(\['[^]]*'\]|'[^']*')", flag, text)
 
 
 if __name__ == "__main__":

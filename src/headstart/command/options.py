@@ -21,7 +21,6 @@ a value among several              its name in lower case: ``--optimizer sgd``
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import inspect
 import re
@@ -245,9 +244,16 @@ def read_options(options: Iterable[CommandOption], arguments: Mapping[str, Any])
 
 
 def names(text: str) -> list[str]:
-    """Return names with commas between them as a list; a name with a comma has quotation marks: ``"price, USD",id``."""
-    parts = next(csv.reader([text], skipinitialspace=True), [])
-    return [name.strip() for name in parts if name.strip()]
+    """Return names with commas between them as a list.
+
+    A name with a comma, or with blanks at an end in a list, has quotation marks: ``"price, USD"," id"``. A single name
+    is taken as it is.
+    """
+    if not re.search('[,"]', text):
+        return [text] if text.strip() else []
+    parts = re.findall(r'\s*("(?:[^"]|"")*"|[^,]+)\s*(?:,|$)', text)
+    found = (part[1:-1].replace('""', '"') if part[:1] == part[-1:] == '"' else part.strip() for part in parts)
+    return [name for name in found if name.strip()]
 
 
 # ---- types

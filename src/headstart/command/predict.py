@@ -176,7 +176,8 @@ def _rows(learner: Any, source: Any) -> Opened:
 
     if is_folder(source) and "read" in APPLICATIONS[learner.application].does:
         return open_table(learner.rows_of(source), "input", readings=learner.codec.readings)
-    return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv)
+    columns = learner.codec.first_columns if "recommend" in APPLICATIONS[learner.application].does else ()
+    return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv, columns=columns)
 
 
 def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> pl.DataFrame:

@@ -74,7 +74,8 @@ class Walk:
         """
         notes = []
         if self.others:
-            notes.append(f"{self.others:,} files whose endings are not those of {kind} were left out")
+            files = "1 file whose ending is" if self.others == 1 else f"{self.others:,} files whose endings are"
+            notes.append(f"{files} not among those of {kind} {'was' if self.others == 1 else 'were'} left out")
         if self.hidden:
             notes.append(f"{len(self.hidden):,} hidden files and folders were skipped, such as {self.hidden[0]}")
         if self.links:

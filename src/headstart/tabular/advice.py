@@ -9,15 +9,21 @@ import polars as pl
 
 from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
+from headstart.frames.dates import forms_of
+from headstart.frames.door import sql_name
 from headstart.tabular.columns import SortedColumns
 
-__all__ = ["check_target", "leak_notes", "row_number_notes", "unused_columns"]
+__all__ = ["check_target", "leak_notes", "row_number_notes", "total_rows", "unused_columns"]
 
 NEARLY = 0.9
 """Share of the values of a text column that are numbers, from which on it is taken for a column of numbers."""
 
 ROWS = 5_000
 """Training rows in which leaks are looked for."""
+
+TOTALS = ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme", "zwischensumme",
+          "insgesamt", "somme", "total général", "totale", "totaal")  # fmt: skip
+"""Words in a row of totals, in lower case."""
 
 FEWEST = 30
 """Fewest rows from which a perfect order is no accident."""
@@ -40,13 +46,37 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     for name, reason in columns.left_out.items():
         varies = train[name].dtype == pl.Object or train[name].n_unique() > 1
         if reason != "excluded" and name not in elsewhere and varies:
-            advice = _number_advice(train[name]) or f"exclude=[{name!r}] if that is right"
+            advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():
         advice = "" if reason == "named categorical" else _number_advice(train[name])
         if advice:
             lines.append(f"column {name!r} is taken as categories, but {advice}")
     return lines
+
+
+def total_rows(parts: Sequence[pl.DataFrame]) -> str | None:
+    """Return a warning of rows that look like totals of the others, as exports of spreadsheets end with.
+
+    Such a row has ``Total`` or the like in a column of text, and no value in at least half of the others.
+
+    Args:
+        parts: the training rows and the validation rows, if there are any.
+    """
+    count, shown = 0, ""
+    for part in parts:
+        texts = [name for name, dtype in part.schema.items() if dtype == pl.String]
+        missing = pl.sum_horizontal(pl.all().is_null())
+        for name in texts:
+            total = pl.col(name).str.strip_chars(" :").str.to_lowercase().is_in(TOTALS)
+            rows = part.filter(total & (2 * missing >= part.width - 1) & (missing > 0))
+            if len(rows):
+                count += len(rows)
+                shown = shown or f"{sql_name(name)} <> '{rows[name][0]}'"
+    if not count:
+        return None
+    rows = "1 row looks like a total" if count == 1 else f"{count:,} rows look like totals"
+    return f"{rows} of the others, from which nothing is to be learnt: delete such rows, or where= (--where) {shown}"
 
 
 def check_target(series: pl.Series) -> None:
@@ -75,6 +105,23 @@ def _number_advice(series: pl.Series) -> str:
     shown = f"; {other[0]!r} is not, and would be missing" if len(other) else f", such as {texts[0]!r}"
     option = f"numbers=[{series.name!r}] reads them as numbers"
     return f"{read:,} of {len(texts):,} values are numbers{shown}: {option}"
+
+
+def _date_advice(series: pl.Series) -> str:
+    """Return what to do about text of which nearly all values are dates; empty if it is not."""
+    if series.dtype != pl.String:
+        return ""
+    texts = series.drop_nulls().head(ROWS)
+    digits = texts.str.contains(r"\d")
+    if not digits.any() or digits.mean() < NEARLY or not forms_of(texts.filter(digits)):  # type: ignore[operator]
+        return ""
+    others = texts.filter(~digits)
+    if not len(others):
+        return ""
+    return (
+        f"{len(texts) - len(others):,} of {len(texts):,} values are dates, but {others[0]!r} is not: delete such rows,"
+        f" or take it as missing: csv=CsvOptions(null_values=[{others[0]!r}, 'NA', 'N/A'])"
+    )
 
 
 def leak_notes(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[str], *, classes: bool) -> list[str]:

@@ -22,7 +22,7 @@ from headstart.frames.dates import as_moments
 from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default, train_on_all
-from headstart.tabular.advice import check_target, leak_notes, row_number_notes, unused_columns
+from headstart.tabular.advice import check_target, leak_notes, row_number_notes, total_rows, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
@@ -198,6 +198,9 @@ class TabularData(Data):
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
             _warn_of_unused(train, columns, targets, recipe, settings.where)
+            totals = total_rows([train])
+            if totals:
+                warnings.warn(totals, HeadstartWarning, stacklevel=2)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
