@@ -75,8 +75,8 @@ def total_rows(parts: Sequence[pl.DataFrame]) -> str | None:
                 shown = shown or f"{sql_name(name)} <> '{rows[name][0]}'"
     if not count:
         return None
-    rows = "1 row looks like a total" if count == 1 else f"{count:,} rows look like totals"
-    return f"{rows} of the others, from which nothing is to be learnt: delete such rows, or where= (--where) {shown}"
+    found = "1 row looks like a total" if count == 1 else f"{count:,} rows look like totals"
+    return f"{found} of the others, from which nothing is to be learnt: delete such rows, or where= (--where) {shown}"
 
 
 def check_target(series: pl.Series) -> None:
