@@ -75,7 +75,10 @@ def test_texts_and_ratings_and_mistakes(sales: Path) -> None:
     code, out, err = run("check", sales.parent / "r.csv", "--user", "u", "--item", "i", "--target", "r")
     assert code == 0 and "category: user" in out, err
     for arguments, said in (
-        ([sales], "give --target, the column to predict, or for ratings --user and --item; sales.csv has 'shop', 'price', 'sales'"),
+        (
+            [sales],
+            "give --target, the column to predict, or for ratings --user and --item; sales.csv has 'shop', 'price', 'sales'",
+        ),
         ([sales, "--target", "salse"], "did you mean 'sales'"),
         ([sales, "--user", "shop"], "ratings need --user and --item"),
         ([sales, "--text", "text", "--target", "sales", "--exclude", "shop"], "--exclude is for tables"),
