@@ -62,8 +62,9 @@ def summary_of(kinds: Iterable[tuple[Kind, Runs]]) -> str:
                 found = {model: relative(runs, names, model, kind.yardstick) for model in kind.models}
                 cells = {
                     model: f"{statistics.geometric_mean(ratios.values()):.3f}, worst {max(ratios.values()):.3f}"
+                    + ("" if len(ratios) == len(names) else f" ({len(ratios)} sets)")
                     for model, ratios in found.items()
-                    if len(ratios) == len(names)
+                    if ratios
                 }
                 what = f"{kind.title.lower()}, {len(names)} sets{mark}: loss relative to {kind.yardstick}'s"
                 rows.append([what, *two_sides(cells)])
@@ -196,4 +197,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def wrapped(text: str) -> str:
     """Return a paragraph in lines of at most 120 characters."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)

@@ -139,6 +139,6 @@ RATINGS = Kind(
         The first four of the five folds of ml-100k were in view while headstart's model was chosen; the parameters
         of headstart's iALS and EASE were chosen on training rows of ml-100k last. myfm: a Bayesian factorisation
         machine of rank 10 with implicit blocks on both sides, 200 samples; myfm_plain: without these blocks. ials:
-        the library implicit, 64 factors, regularisation 10, alpha 1. All see user, item and rating alone, but
-        headstart's facts, which are the tables of films and users besides.""",
+        the library implicit, 64 factors, regularisation 10, alpha 1. All see user, item and
+        rating alone, except headstart_facts, which also sees the tables of films and users.""",
 )

@@ -220,7 +220,7 @@ def measure_defaults(asked: argparse.Namespace, precision: Precision) -> Figures
         learner.fit_plan()
         found[name] = {key: learner.figures[key] for key in ("accuracy", "log_loss")}
         train, valid, known, true = plain_activations(learner)
-        for strength in GRID:
+        for strength in (*GRID, 0.03):
             model = LogisticRegression(C=strength, max_iter=300).fit(train, known)
             peer = {"accuracy": float(model.score(valid, true)), "log_loss": log_loss(true, model.predict_proba(valid))}
             found[f"{name}, logistic regression, C {strength:g}"] = peer

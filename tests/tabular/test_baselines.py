@@ -50,6 +50,21 @@ def test_classes_have_their_shares_and_logistic_regression() -> None:
     assert found["logistic regression"]["accuracy"] > linear.score(rows[300:].select("heat"), rows[300:]["busy"])
 
 
+@pytest.mark.parametrize("column", ["heat", "shop"])
+def test_numbers_alone_and_categories_alone_are_enough(column: str) -> None:
+    rows = table()
+    data = TabularData.from_table(rows.select(column, "sales"), "sales", split=splits.by_last(0.25))
+    found = baselines.baselines(data, (rmse,))
+    assert found["ridge regression"]["rmse"] < found["mean"]["rmse"]
+
+
+def test_drawn_rows_of_one_class_leave_the_shares_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "MOST_ROWS", 5)
+    rows = table().drop("sales").with_columns(busy=pl.Series(["busy"] + ["quiet"] * 399))
+    data = TabularData.from_table(rows, "busy", split=splits.by_last(0.25))
+    assert list(baselines.baselines(data, (log_loss,))) == ["class shares"]
+
+
 def test_other_targets_and_no_validation_rows_have_none() -> None:
     rows = table()
     data = TabularData.from_table(rows.drop("busy"), "sales", split=splits.train_on_all)

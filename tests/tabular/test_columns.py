@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -39,8 +39,9 @@ def sort(values: pl.Series, **named: Any) -> SortedColumns:
         (column(["a", "b"], pl.Categorical), "categorical", "text with 2 values"),
         (column(["a", "b"], pl.Enum(["b", "a", "c"])), "categorical", "text with 2 values"),
         (column([True, False, None]), "categorical", "true or false"),
-        (column([1, 2, 3, 4]), "continuous", "whole numbers with 4 values"),
-        (column([1, 2, 3, -4]), "continuous", "whole numbers with 4 values"),
+        (column([1, -2]), "continuous", "whole numbers with 2 values"),
+        (column(range(25)), "continuous", "whole numbers with 25 values"),
+        (column(range(2011, 2015)), "continuous", "whole numbers with 4 values"),
         (column(range(ROWS)), "continuous", "whole numbers with 400 values (each row its own)"),
         (column([2**64 - 1, 2**64 - 2], pl.UInt64), "continuous", "whole numbers with 2 values"),
         (column([0.5, 1.5]), "continuous", "floating-point numbers"),
@@ -61,7 +62,7 @@ def sort(values: pl.Series, **named: Any) -> SortedColumns:
         (column([datetime.time(5)]), "left_out", "holds Time; convert it to use it"),
         (column([datetime.timedelta(5)]), "left_out", "holds Duration(time_unit='us'); convert it to use it"),
         (column([b"a", b"b"]), "left_out", "holds Binary; convert it to use it"),
-        (column([object()], pl.Object), "left_out", "holds Object; convert it to use it"),
+        (column([object()], pl.Object), "left_out", "holds values of the type object; convert it to use it"),
     ],
 )  # fmt: skip
 def test_a_column_is_placed_by_its_values_and_the_reason_kept(values: pl.Series, place: str, reason: str) -> None:
@@ -69,6 +70,16 @@ def test_a_column_is_placed_by_its_values_and_the_reason_kept(values: pl.Series,
     assert getattr(found, place)["x"] == reason
     places = [found.categorical, found.continuous, found.dates, found.left_out]
     assert sum("x" in one for one in places) == 1
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [1, 2, 3, None], range(-8, 8), [1990, 2000, 10_000]])
+def test_few_whole_numbers_are_categories_beside(values: Iterable[int | None]) -> None:
+    found = sort(column(values))
+    known = len({value for value in values if value is not None})
+    assert found.continuous["x"] == f"whole numbers with {known} values"
+    assert found.categorical["x"] == f"whole numbers with {known} values, few enough to learn each"
+    rare = sort_columns(pl.DataFrame({"x": [*range(24), *range(24)]}))
+    assert not rare.categorical, "two rows of each say too little"
 
 
 def test_few_rows_with_few_texts_are_categorical() -> None:

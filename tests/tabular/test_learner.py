@@ -239,10 +239,23 @@ def test_dates_become_their_parts_and_the_latest_rows_validate() -> None:
     )
     learner = make_learner(table=table, split=splits.by_time("day", fraction=0.2))
     learner.fit(0.01, 1)
-    assert "day.month" in [column.name for column in learner.codec.categorical]
+    assert "day.day_of_week" in [column.name for column in learner.codec.categorical]
     row = table.row(7, named=True)
     assert learner.predict(row)["prediction"] == pytest.approx(learner.predict(table[7:8])["prediction"][0], rel=1e-5)
     assert learner.predict({**row, "day": "2020-01-08"}) == learner.predict(row)
+
+
+def test_a_number_that_is_the_date_once_more_is_left_out_with_a_note() -> None:
+    table = TABLE.head(300).with_columns(
+        day=pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 10, 26), eager=True), seconds=pl.int_range(300) * 86400
+    )
+    data = make_data(table=table)
+    assert "seconds" not in data.codec.columns
+    assert [note for note in data.notes if "not used" in note] == [
+        "column 'seconds' is not used: its numbers grow with the days of 'day', and training rows of less than a year"
+        " cannot tell a season from a trend; continuous=['seconds'] uses it"
+    ]
+    assert "seconds" in make_data(table=table, continuous=["seconds"]).codec.columns
 
 
 def test_pandas_goes_in_as_well_as_polars() -> None:

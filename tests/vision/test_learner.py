@@ -512,7 +512,7 @@ def test_the_plan_trains_the_head(folder: Path, tmp_path: Path) -> None:
 
 def test_activations_of_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path)
-    learner, other = toys.make_learner(data, precompute=1), toys.make_learner(data, precompute=1)
+    learner, other = (toys.make_learner(data, precompute=1, linear=False) for _ in range(2))
     other.unfreeze()
     other.fit(1e-3, 1)
     other.save(tmp_path / "tuned")

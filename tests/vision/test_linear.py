@@ -30,6 +30,7 @@ def test_it_is_logistic_regression_at_the_best_strength(monkeypatch: pytest.Monk
     activations, classes = rows()
     target = Label.fit(pl.DataFrame({"label": ["abc"[index] for index in classes.tolist()]}), "label")
     monkeypatch.setattr(linear, "STRENGTHS", (0.03,))
+    monkeypatch.setattr(Label, "temperature", lambda *_: 1.0)
     weight, bias = linear.solve_linear(activations.clone(), target, classes)
     kept = np.delete(activations.numpy(), 4, axis=1)
     mean, deviation = kept.mean(0), kept.std(0)
@@ -48,6 +49,17 @@ def test_the_strength_is_chosen_on_held_out_images() -> None:
     assert noise.abs().sum() < 0.1 * chosen.abs().sum()
 
 
+def test_its_outputs_are_as_large_as_held_out_images_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At so strong a penalty the plain solution knows the classes, but is far too unsure of them."""
+    activations, classes = rows()
+    target = Label.fit(pl.DataFrame({"label": ["abc"[index] for index in classes.tolist()]}), "label")
+    monkeypatch.setattr(linear, "STRENGTHS", (0.01,))
+    weight, bias = linear.solve_linear(activations.clone(), target, classes)
+    outputs = F.linear(activations, weight, bias)
+    assert 0.6 < target.temperature(outputs, classes) < 1.2
+    assert F.cross_entropy(outputs, classes) < 0.8
+
+
 def test_several_labels_per_image_are_solved_too() -> None:
     activations, classes = rows()
     table = pl.DataFrame({"labels": [["x"] if index else ["x", "y"] for index in classes.tolist()]})
@@ -64,7 +76,7 @@ def test_the_head_is_the_mean_of_both_and_trains_its_layers_alone() -> None:
     model, pooled = ImageModel(torch.nn.Identity(), head), torch.randn(8, 6)
     model.eval()
     straight = F.linear(pooled, head.linear_weight, head.linear_bias)
-    torch.testing.assert_close(model(pooled), (head.layers(pooled) + straight) / 2)
+    torch.testing.assert_close(model(pooled), (head.layers(pooled) + 2 * straight) / 3)
     torch.manual_seed(1)
     trained = model.train()(pooled)
     torch.manual_seed(1)

@@ -35,6 +35,8 @@ ORDER = 0.9995
 def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Collection[str] = ()) -> list[str]:
     """Return a line for each column that is left out although nobody excluded it, and for text that is nearly numbers.
 
+    A column with the same value in all rows is no loss, and gets no line.
+
     Args:
         train: training rows.
         columns: what their columns are taken as.
@@ -42,7 +44,8 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     """
     lines = []
     for name, reason in columns.left_out.items():
-        if reason != "excluded" and name not in elsewhere:
+        varies = train[name].dtype == pl.Object or train[name].n_unique() > 1
+        if reason != "excluded" and name not in elsewhere and varies:
             advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():

@@ -71,6 +71,8 @@ def _outputs(data: TabularData, seed: int) -> Iterator[tuple[str, Tensor]]:
         rows = np.sort(np.random.default_rng(seed).choice(train.rows, MOST_ROWS, replace=False))
     target = train.target.cpu().numpy()[rows]
     weight = None if train.weight is None else train.weight.cpu().numpy()[rows]
+    if classes and len(np.unique(target)) < 2:
+        return  # there is nothing to tell apart
     seen, new = _arrays(train), _arrays(valid)
     seen = (seen[0][rows], seen[1][rows])
     if find_spec("sklearn") is not None:
@@ -93,10 +95,9 @@ def _linear(
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.preprocessing import OneHotEncoder
 
-    categories = slice(0, seen[0].shape[1])
-    columns = ColumnTransformer(
-        [("categories", OneHotEncoder(handle_unknown="ignore"), categories)], remainder="passthrough"
-    )
+    categories = seen[0].shape[1]
+    each = [("categories", OneHotEncoder(handle_unknown="ignore"), slice(0, categories))] if categories else []
+    columns = ColumnTransformer(each, remainder="passthrough")
     joined = [np.column_stack([ids, numbers.clip(-5, 5)]) for ids, numbers in (seen, new)]
     model = LogisticRegression(max_iter=200) if classes else Ridge()
     model.fit(columns.fit_transform(joined[0]), target if classes else target[:, 0], sample_weight=weight)

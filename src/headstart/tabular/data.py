@@ -211,6 +211,11 @@ class TabularData(Data):
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
+            found.extend(
+                f"column {name!r} is not used: {fresh.left_out[name]}; continuous=[{name!r}] uses it"
+                for name in columns.continuous
+                if name in fresh.left_out
+            )
             learnt = share(fresh, TableCodec, engine)
             return learnt, learnt.encode(complete, with_target=True, training=True)
 

@@ -12,7 +12,7 @@ from headstart.frames.categories import is_missing
 from headstart.frames.dates import ISO, OWN_CLOCK, DateForm, as_moments, check_clock, on_one_clock
 from headstart.frames.missing_texts import MISSING_TEXTS
 
-__all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "date_parts", "date_parts_of"]
+__all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "RARE_PARTS", "SEASONAL_PARTS", "date_parts", "date_parts_of"]
 
 CATEGORICAL_PARTS = ("month", "week", "day", "day_of_week", "hour")
 """Parts that repeat: each value gets an embedding. ``hour`` for columns with a time of day only."""
@@ -20,6 +20,12 @@ CATEGORICAL_PARTS = ("month", "week", "day", "day_of_week", "hour")
 CONTINUOUS_PARTS = ("day_of_year", "elapsed")
 """Parts that are numbers. ``elapsed``, days since 1970-01-01, stands for the year too: a year yet to come would be an
 unknown category, but days beyond the training rows' count as the last of them."""
+
+RARE_PARTS = ("week", "day")
+"""Parts of which a year has few rows of each value."""
+
+SEASONAL_PARTS = ("month", *RARE_PARTS, "day_of_year", "elapsed")
+"""Parts that say when in the year, in the month or in all time a day is; in less than a year all say the same."""
 
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 

@@ -29,9 +29,9 @@ __all__ = ["LinearPath", "fit_linear"]
 FOLDS = 5
 """Parts of the training texts, each of which is held out once."""
 
-STRENGTHS = (0.5, 2.0, 8.0, 32.0)
-"""How closely training texts are fitted: factors of the loss against half the square of the weights (scikit-learn's
-``C``), tried in this order until the loss on held-out texts rises."""
+STRENGTHS = (0.5, 2.0, 8.0, 32.0, 128.0)
+"""How closely training texts are fitted by n-grams: factors of the loss against half the square of the weights
+(scikit-learn's ``C``), tried in this order until the loss on held-out texts rises."""
 
 MOST_TOKENS = 8_000_000
 """Largest number of tokens that is learnt from: of more text an even sample."""
@@ -40,7 +40,13 @@ MOST_WEIGHTS = 1 << 24
 """Largest number of weights of all folds together, which bounds memory to about a gigabyte."""
 
 VECTOR_SCALE = 0.1
-"""Size of the numbers of a text's mean word vector, beside n-grams with rows of length 1."""
+"""Size of the numbers of a single word's vector, beside n-grams with rows of length 1. The mean of many words has
+smaller ones: divided by their spread across texts instead, the noise of long texts, whose means are all alike, would
+weigh as much as what a few words of a short text say."""
+
+VECTOR_STRENGTH = 32.0
+"""How closely training texts are fitted by their mean vectors: the same however closely they are by n-grams, of which
+there are the more that matter, the longer and the more numerous the texts are."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class LinearPath:
         vector_words: int64 ``(words,)``: hashes of the words that have a vector.
         vector_weights: float32 ``(words,)``: weight of each in the mean of a text.
         vector_scores: float32 ``(words, outputs)``: what each adds to the outputs.
-        strength: how closely the training texts were fitted.
+        strength: how closely the training texts were fitted by their n-grams.
         digest: of all the numbers, for comparisons.
     """
 
@@ -90,8 +96,9 @@ def fit_linear(
     """Solve the linear path for training texts.
 
     The loss is the target's own, with half the squared weights as a penalty. The penalty of an n-gram is the weaker,
-    the more the target differs between texts with and without it. How strong the penalties are in all is chosen by the
-    loss on held-out texts: each fifth of the texts once, texts of the same words together.
+    the more the target differs between texts with and without it. How strong the penalties of n-grams are in all is
+    chosen by the loss on held-out texts: each fifth of the texts once, texts of the same words together; that of the
+    mean vectors is fixed.
 
     **Source:** Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification" (2012), who
     scale n-grams by their log-count ratio; here by the square root of a ratio that any target has.
@@ -214,9 +221,10 @@ class _Problem:
         loss, slopes = self._slopes(outputs)
         flat = slopes.flatten(1)
         gradient = torch.cat([_times(self.across, flat), self.means.T @ flat]).mul_(self.factors)
-        penalty = 1 / (strength * self.rows)
-        loss = loss + 0.5 * penalty * self.weights.square().sum()
-        return loss, [gradient.add_(self.weights, alpha=penalty), slopes.sum(0)], outputs
+        penalised = self.weights / (strength * self.rows)
+        penalised[self.width :] *= strength / VECTOR_STRENGTH
+        loss = loss + 0.5 * (penalised * self.weights).sum()
+        return loss, [gradient.add_(penalised), slopes.sum(0)], outputs
 
     def _factors(self) -> Tensor:
         """Return the square root of how much each n-gram's rows differ in the target from the others."""
@@ -259,12 +267,13 @@ def _transposed(matrix: Sparse, width: int) -> Sparse:
 
 
 def _vectors_of(texts: Tokenized, vectors: WordVectors | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the standardised mean vectors of texts, and the factor and the offset that standardise them."""
+    """Return the scaled mean vectors of texts around 0, and the factor and the offset that make them so."""
     if vectors is None:
         return torch.zeros(len(texts.lengths), 0), torch.zeros(0), torch.zeros(0)
-    means = _times(mean_of_words(vectors.hashes, vectors.weights, texts), torch.from_numpy(vectors.vectors))
+    of_words = torch.from_numpy(vectors.vectors)
+    means = _times(mean_of_words(vectors.hashes, vectors.weights, texts), of_words)
     offset = means.mean(0)
-    scale = VECTOR_SCALE / means.std(0, correction=0).clamp_min(1e-3)
+    scale = VECTOR_SCALE / of_words.std(0, correction=0).clamp_min(1e-3)
     return (means - offset) * scale, scale, offset
 
 

@@ -32,8 +32,8 @@ class ImageDesign(Value):
         hidden: width of each of the head's hidden layers; may be empty.
         dropout: probability of dropping a unit before each linear layer of the head: one number, or one per layer; 0:
             no dropout. None: 0.5.
-        linear: average the head's outputs with those of a linear model of precomputed activations, whose penalty is
-            chosen on held-out images. None: yes once activations are precomputed.
+        linear: average the outputs of the layers with those of a linear model of precomputed activations, whose
+            penalty is chosen on held-out images. None: yes once activations are precomputed.
     """
 
     backbone: str = DEFAULT

@@ -22,6 +22,9 @@ __all__ = ["Head", "ImageModel", "concat_pool", "head_dropouts", "pool_stages", 
 DROPOUT = 0.5
 """Default dropout before each linear layer of the head."""
 
+LINEAR_SHARE = 2 / 3
+"""Share of a linear path in the outputs: it is more often right than the other layers on photos, as often elsewhere."""
+
 MOST_CELLS = 16
 """Largest number of cells along each side of a stage's grid: most stages have no more positions."""
 
@@ -123,7 +126,7 @@ class Head(nn.Module):
     **Shape:** ``(batch, features)`` to ``(batch, outputs)``.
 
     Beside the layers there may be a linear path from the activations to the outputs, which is solved and not trained:
-    the outputs are then the mean of both.
+    the outputs are then a weighted mean of both.
 
     >>> Head(16, 3, hidden=[8])(torch.randn(2, 16)).shape
     torch.Size([2, 3])
@@ -179,11 +182,11 @@ class Head(nn.Module):
         self.register_buffer("linear_bias", torch.zeros(outputs) if linear else None)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return the outputs of pooled activations: those of the layers, or their mean with those of a linear path."""
+        """Return the outputs of pooled activations: those of the layers, or their mean with a linear path's."""
         outputs = self.of_layers(pooled)
         if self.linear_weight is None:
             return outputs
-        return (outputs + F.linear(pooled, self.linear_weight, self.linear_bias)) / 2
+        return torch.lerp(outputs, F.linear(pooled, self.linear_weight, self.linear_bias), LINEAR_SHARE)
 
     def of_layers(self, pooled: Tensor) -> Tensor:
         """Return the outputs of the layers alone."""
