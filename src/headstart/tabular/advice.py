@@ -55,28 +55,26 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     return lines
 
 
-def total_rows(parts: Sequence[pl.DataFrame]) -> str | None:
+def total_rows(train: pl.DataFrame) -> str | None:
     """Return a warning of rows that look like totals of the others, as exports of spreadsheets end with.
 
     Such a row has ``Total`` or the like in a column of text, and no value in at least half of the others.
 
     Args:
-        parts: the training rows and the validation rows, if there are any.
+        train: training rows.
     """
-    count, shown = 0, ""
-    for part in parts:
-        texts = [name for name, dtype in part.schema.items() if dtype == pl.String]
-        missing = pl.sum_horizontal(pl.all().is_null())
-        for name in texts:
-            total = pl.col(name).str.strip_chars(" :").str.to_lowercase().is_in(TOTALS)
-            rows = part.filter(total & (2 * missing >= part.width - 1) & (missing > 0))
-            if len(rows):
-                count += len(rows)
-                shown = shown or f"{sql_name(name)} <> '{rows[name][0]}'"
-    if not count:
+    half_missing = 2 * pl.sum_horizontal(pl.all().is_null()) >= max(2, train.width - 1)
+    texts = [name for name, dtype in train.schema.items() if dtype == pl.String]
+    words = (pl.col(name).str.strip_chars(" :").str.to_lowercase().is_in(TOTALS) for name in texts)
+    totals = train.filter(pl.any_horizontal(False, *words) & half_missing)
+    if not len(totals):
         return None
-    found = "1 row looks like a total" if count == 1 else f"{count:,} rows look like totals"
-    return f"{found} of the others, from which nothing is to be learnt: delete such rows, or where= (--where) {shown}"
+    what = "1 row looks like a total" if len(totals) == 1 else f"{len(totals):,} rows look like totals"
+    column = next(name for name in texts if (totals[0, name] or "").strip(" :").lower() in TOTALS)
+    return (
+        f"{what} of the others, from which nothing is to be learnt: delete such rows, or where= (--where)"
+        f" {sql_name(column)} <> '{totals[0, column]}'"
+    )
 
 
 def check_target(series: pl.Series) -> None:
@@ -113,7 +111,7 @@ def _date_advice(series: pl.Series) -> str:
         return ""
     texts = series.drop_nulls().head(ROWS)
     digits = texts.str.contains(r"\d")
-    if not digits.any() or digits.mean() < NEARLY or not forms_of(texts.filter(digits)):  # type: ignore[operator]
+    if not digits.any() or digits.sum() < NEARLY * len(texts) or not forms_of(texts.filter(digits)):
         return ""
     others = texts.filter(~digits)
     if not len(others):

@@ -198,7 +198,7 @@ class TabularData(Data):
             )  # fmt: skip
             _warn_of_uncertain_dates(opened.readings, columns)
             _warn_of_unused(train, columns, targets, recipe, settings.where)
-            totals = total_rows([train])
+            totals = total_rows(train)
             if totals:
                 warnings.warn(totals, HeadstartWarning, stacklevel=2)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
