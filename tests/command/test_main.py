@@ -258,12 +258,10 @@ def test_the_command_itself_ends_a_mistake_so(folder: Path) -> None:
     assert done.stderr == "error: table: there is no file none.csv\n"
 
 
-def test_a_random_split_of_dates_warns_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_the_latest_rows_validate_and_it_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:
     done = run("train", "tabular", folder / "sales.csv", "--target", "sales", "--epochs", 1, "--out", tmp_path / "m")
     assert done.returncode == 0
-    assert [
-        line for line in done.stderr.splitlines() if line.startswith("warning: a random split of a table with a date")
-    ]
+    assert len([line for line in done.stderr.splitlines() if "validation rows are the latest by 'day'" in line]) == 1
 
 
 @pytest.mark.parametrize("moment", [signal.SIGKILL, signal.SIGINT])

@@ -74,14 +74,14 @@ def test_a_column_that_is_nearly_numbers_is_told_with_the_way_out(odd: str, tmp_
 
 def test_every_column_that_leaves_has_its_line_once() -> None:
     table = TABLE.with_columns(
-        id=pl.Series([f"n{row}" for row in range(ROWS)]), tags=pl.Series([[1]] * ROWS), one=pl.lit(1),
+        id=pl.Series([f"n{row}" for row in range(ROWS)]), tags=pl.Series([[row] for row in range(ROWS)]), one=pl.lit(1),
         none=pl.lit(None, dtype=pl.Float64), skipped=pl.Series([f"s{row}" for row in range(ROWS)]),
     )  # fmt: skip
     with pytest.warns(HeadstartWarning) as caught:
         data = TabularData.from_table(table, "y", exclude=["skipped"])
     lines = str(caught[0].message).split("\n")
-    assert len(caught) == 1 and len(lines) == 4
-    for name, line in zip(("id", "tags", "one", "none"), lines, strict=True):
+    assert len(caught) == 1 and len(lines) == 3
+    for name, line in zip(("id", "tags", "none"), lines, strict=True):
         assert line.startswith(f"column '{name}' is not used: {data.codec.left_out[name]}; exclude=['{name}']")
 
 

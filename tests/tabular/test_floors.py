@@ -60,6 +60,6 @@ def test_gaps_and_strangers_in_real_data_crash_nothing() -> None:
     learner = TabularLearner(data, hidden=[32], progress="none")
     history = learner.fit_one_cycle(0.02, 10)
     assert history[-1]["accuracy"] > 0.5  # the commonest of 16 carriers has .17 of the flights
-    with pytest.warns(HeadstartWarning, match="3,000 in 'dest'"):
+    with pytest.warns(HeadstartWarning, match="column 'dest': none of the 3,000 rows has a value seen in training"):
         answers = learner.predict(table.with_columns(dest=pl.lit("MARS"), temp=pl.lit(None, dtype=pl.Float32)))
     assert answers["prediction"].null_count() == 0

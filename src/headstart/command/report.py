@@ -42,7 +42,8 @@ def report(
     """
     history: Any = learner.history if "train" in APPLICATIONS[learner.application].does else []
     metrics = metrics_in(learner.figures if history else learner.metrics)
-    kept = history.kept() if history else None
+    measured = type(history)(epoch for epoch in history if "valid_loss" in epoch) or history  # not the training anew
+    kept = measured.kept() if measured else None
     if as_json:
         epochs = [finite(epoch) for epoch in history]
         record = {"metrics": metrics, "epochs": epochs, "kept": kept, "seconds": round(seconds, 3), "out": str(out)}
@@ -54,8 +55,8 @@ def report(
         shown = "  ".join(f"{metric} {value:.4g}" for metric, value in figures.items())
         typer.echo(f"on the same rows, {name}: {shown}", err=True)
     if kept is not None:
-        why = f"the best by {learner.first_figure()}" if "kept" in history[kept - 1] else "the last"
-        typer.echo(f"kept epoch {kept} of {len(history)}, {why}", err=True)
+        why = f"the best by {learner.first_figure()}" if "kept" in measured[kept - 1] else "the last"
+        typer.echo(f"kept epoch {kept} of {len(measured)}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 
 

@@ -44,8 +44,8 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     """
     lines = []
     for name, reason in columns.left_out.items():
-        varies = train[name].dtype == pl.Object or train[name].n_unique() > 1
-        if reason != "excluded" and name not in elsewhere and varies:
+        constant = train[name].dtype != pl.Object and train[name].drop_nulls().n_unique() == 1
+        if reason != "excluded" and name not in elsewhere and not constant:
             advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
     for name, reason in columns.categorical.items():
