@@ -55,7 +55,11 @@ def report(
         shown = "  ".join(f"{metric} {value:.4g}" for metric, value in figures.items())
         typer.echo(f"on the same rows, {name}: {shown}", err=True)
     if kept is not None:
-        why = f"the best by {learner.first_figure()}" if "kept" in measured[kept - 1] else "the last"
+        why = (
+            f"the best by {learner.first_figure(validated='valid_loss' in measured[kept - 1])}"
+            if "kept" in measured[kept - 1]
+            else "the last"
+        )
         typer.echo(f"kept epoch {kept} of {len(measured)}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 

@@ -466,13 +466,18 @@ class Learner:
         }
         return {**directions, "valid_loss": "lower", "train_loss": "lower"}
 
-    def first_figure(self) -> str:
+    def first_figure(self, *, validated: bool | None = None) -> str:
         """Return the name of the figure by which the best epoch is chosen.
 
         It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
         less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
+
+        Args:
+            validated: whether there are validation rows; None: as the learner's data have them.
         """
-        if self.data is None or self.data.valid is None:
+        if validated is None:
+            validated = self.data is not None and self.data.valid is not None
+        if not validated:
             return "train_loss"
         by_default = self._metrics_given is None and self.target is not None and bool(self.target.classes)
         return log_loss.name if by_default else next(iter(self.better()))
