@@ -254,12 +254,12 @@ class CollabLearner(ApplicationLearner, Recommender):
         }
         return {**known, "train_loss": "lower"}
 
-    def first_figure(self) -> str:
+    def first_figure(self, *, validated: bool | None = None) -> str:
         """Return the figure by which the best epoch is chosen: ``rmse`` or ``ndcg_10``, else a loss."""
         if self.design.ranks and self.data is not None and self.data.valid_pairs is not None:
             usable = bool(usable_pairs(self, self.data.valid_pairs).any())
             return next(iter(self.better())) if usable else "train_loss"
-        return super().first_figure()
+        return super().first_figure(validated=validated)
 
     def _row_loss(self) -> Loss:
         if self.loss is None and self.design.ranking_loss is not None:
