@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench fuzz clean
 
 install: $(STAMP)
 
@@ -27,6 +27,9 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks.run
+
+fuzz: install
+	PYTHONPATH=tests $(BIN)/python -m fuzz.door 20000
 
 clean:
 	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

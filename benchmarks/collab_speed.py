@@ -3,11 +3,12 @@
     python -m benchmarks.collab_speed [--rounds 5] [--peer PYTHON] [--json FILE]
 
 Protocol. Training: the 80,000 ratings of ml-100k's random four fifths, 50 factors, plain dot product and bias, a
-sigmoid for the range, AdamW; batch 64 and 2,048. One measurement is one epoch: for headstart a whole ``fit_one_cycle``
-of one epoch without validation, for fastai its training part alone. headstart and the bare loop take turns in one
-process (A B A B ...), fastai, in a process of its own with the interpreter given by --peer (where fastai 2 is
-installed), takes its turn between them; a ratio is the median over the rounds. The bare loop is what a good user of
-torch would write: four `nn.Embedding`, torch's fused AdamW at a fixed rate, an order and an `index_select` per tensor.
+sigmoid for the range; torch's fused AdamW and an allocator that keeps freed memory on all sides; batch 64 and 2,048.
+One measurement is the CPU time of one epoch: for headstart a whole ``fit_one_cycle`` of one epoch without validation,
+for fastai its training part alone. headstart and the bare loop take turns in one process (A B A B ...), fastai, in a
+process of its own with the interpreter given by --peer (where fastai 2 is installed), takes its turn between them; a
+ratio is the median over the rounds. The bare loop is what a good user of torch would write: four `nn.Embedding`, fused
+AdamW at a fixed rate, an order and an `index_select` per tensor.
 
 Recommending: `recommend_all(10)` for the 6,040 users of ml-1m, seen items excluded, by a plain model of one epoch (what
 is measured does not depend on how well it was trained).
@@ -34,25 +35,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.workers import ROOT
 from headstart import CollabLearner, RatingsData, datasets
 
 GOALS = {"of_bare": 0.9, "of_fastai_64": 6.0, "of_fastai_2048": 5.0, "recommend_users": 5000.0}
 
 PEER = """
-import sys, time, torch
+import functools, sys, time, torch
+from benchmarks.protocol import keep_freed_memory
 torch.set_num_threads(1)
+keep_freed_memory()
 import pandas as pd
 from fastai.collab import CollabDataLoaders, collab_learner
 from fastai.callback.core import Callback
+from fastai.optimizer import OptimWrapper
 path, batch_size = sys.argv[1], int(sys.argv[2])
 frame = pd.read_csv(path)[["user", "item", "rating"]]
 loaders = CollabDataLoaders.from_df(frame, valid_pct=0.2, seed=0, bs=batch_size, device=torch.device("cpu"))
-learner = collab_learner(loaders, n_factors=50, y_range=(0.5, 5.5), metrics=[])
+fused = functools.partial(OptimWrapper, opt=torch.optim.AdamW, fused=True)
+learner = collab_learner(loaders, n_factors=50, y_range=(0.5, 5.5), metrics=[], opt_func=fused)
 rows = len(loaders.train_ds)
 
 class Timer(Callback):
-    def before_train(self): self.start = time.perf_counter()
-    def after_train(self): self.seconds = time.perf_counter() - self.start
+    def before_train(self): self.start = time.process_time()
+    def after_train(self): self.seconds = time.process_time() - self.start
 
 timer = Timer()
 for line in sys.stdin:
@@ -85,7 +91,7 @@ def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, fused=True)
 
     def epoch() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         order = torch.randperm(len(users))
         for start in range(0, len(users), batch_size):
             rows = order[start : start + batch_size]
@@ -94,7 +100,7 @@ def bare_epoch(data: RatingsData, batch_size: int) -> Callable[[], float]:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        return len(users) / (time.perf_counter() - started)
+        return len(users) / (time.process_time() - started)
 
     return epoch
 
@@ -104,17 +110,18 @@ def headstart_epoch(data: RatingsData) -> Callable[[], float]:
     learner.data = replace(data, valid=None, valid_pairs=None)
 
     def epoch() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         learner.fit_one_cycle(5e-3, 1)
-        return len(learner.seen) / (time.perf_counter() - started)
+        return len(learner.seen) / (time.process_time() - started)
 
     return epoch
 
 
 def fastai_epoch(python: str, path: Path, batch_size: int) -> Callable[[], float]:
     process = subprocess.Popen(
-        [python, "-c", PEER, str(path), str(batch_size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [python, "-c", PEER, str(path), str(batch_size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT,
+    )  # fmt: skip
 
     def epoch() -> float:
         assert process.stdin is not None and process.stdout is not None
@@ -160,9 +167,9 @@ def measure_recommending(rounds: int) -> dict[str, Any]:
     learner.fit_one_cycle(5e-3, 1)
     users, rates = len(data.codec.users) - 1, []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         assert len(learner.recommend_all(10)) == 10 * users
-        rates.append(users / (time.perf_counter() - started))
+        rates.append(users / (time.process_time() - started))
     return {"users_per_second": round(statistics.median(rates)), "spread": [round(min(rates)), round(max(rates))]}
 
 

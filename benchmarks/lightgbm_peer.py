@@ -3,8 +3,9 @@
 It gets the columns that headstart's codec makes (ids as categories, numbers, indicators of gaps). Sets of parameters
 are drawn, for numbers the loss too (squared or Huber's); the inner split chooses among them and says after how many
 trees to stop. Then it is fitted to all training rows, with a tenth more trees, and judged by the outer split, for three
-seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [TASK ...]``. On
-Rossmann's whole table, of 800,000 rows, the trees are fewer and learn faster.
+seeds. One thread: ``OMP_NUM_THREADS=1 taskset -c 1 python -m benchmarks.lightgbm_peer [--draws N] [--ensemble K] [TASK
+...]``. On Rossmann's whole table, of 800,000 rows, the trees are fewer and learn faster. With ``--ensemble K`` the mean
+of K boosters with seeds of their own predicts, as beside `benchmarks.tabular_quality --ensemble K`.
 """
 
 from __future__ import annotations
@@ -72,17 +73,18 @@ def train(data: TabularData, options: dict[str, Any], trees: int, *, stop: bool)
     return lightgbm.train({**fixed, **options}, rows, trees, valid_sets=judges, callbacks=callbacks)
 
 
-def judge(booster: lightgbm.Booster, data: TabularData, metric: str) -> float:
-    """The metric over the validation rows, on the target's own scale."""
+def judge(boosters: Sequence[lightgbm.Booster], data: TabularData, metric: str) -> float:
+    """The metric of the boosters' mean prediction over the validation rows, on the target's own scale."""
     _, (features, target) = sides(data)
-    found = torch.from_numpy(np.asarray(booster.predict(features), dtype=np.float64))
+    predictions = [np.asarray(booster.predict(features), dtype=np.float64) for booster in boosters]
+    found = torch.from_numpy(np.mean(predictions, axis=0))
     read = data.codec.target
     if isinstance(read, Number):
         return METRICS[metric](read.prediction(found[:, None]), read.original(torch.from_numpy(target)[:, None]))
     return METRICS[metric](torch.stack([1 - found, found], 1), torch.from_numpy(target).long())
 
 
-def measure(name: str, task: QualityTask, draws: int) -> None:
+def measure(name: str, task: QualityTask, draws: int, members: int) -> None:
     """Tunes on the inner split of the first seed, then fits and judges for every seed."""
     random, inner, started = np.random.default_rng(0), task.inner_data(0), time.process_time()
     best: tuple[float, dict[str, Any], int] | None = None
@@ -91,11 +93,9 @@ def measure(name: str, task: QualityTask, draws: int) -> None:
     for _ in range(draws):
         options = parameters(random, number=isinstance(inner.codec.target, Number), rates=rates)
         booster = train(inner, {**options, "seed": 0}, most, stop=True)
-        print(
-            f"{name}: drew {options}: {judge(booster, inner, task.metric):.4f}, {booster.best_iteration} trees",
-            flush=True,
-        )
-        score = judge(booster, inner, task.metric) * (-1 if task.higher_is_better else 1)
+        judged = judge([booster], inner, task.metric)
+        print(f"{name}: drew {options}: {judged:.4f}, {booster.best_iteration} trees", flush=True)
+        score = judged * (-1 if task.higher_is_better else 1)
         if best is None or score < best[0]:
             best = (score, options, booster.best_iteration)
     assert best is not None
@@ -104,9 +104,10 @@ def measure(name: str, task: QualityTask, draws: int) -> None:
     found, seconds = [], []
     for seed in SEEDS:
         outer, begun = task.outer_data(seed), time.process_time()
-        booster = train(outer, {**options, "seed": seed}, round(trees * 1.1), stop=False)
+        numbers = range(members * seed, members * (seed + 1))
+        boosters = [train(outer, {**options, "seed": number}, round(trees * 1.1), stop=False) for number in numbers]
         seconds.append(time.process_time() - begun)
-        found.append(judge(booster, outer, task.metric))
+        found.append(judge(boosters, outer, task.metric))
     spread = f"{statistics.mean(found):.4f} +- {statistics.stdev(found):.4f}"
     print(
         f"{name}: {task.metric} {spread} {[round(x, 4) for x in found]}, {statistics.median(seconds):.0f} s", flush=True
@@ -117,10 +118,11 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all if none is named")
-    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=20, help="draws of parameters (%(default)s)")
+    parser.add_argument("--ensemble", type=int, default=1, help="boosters to average (%(default)s)")
     asked = parser.parse_args()
     for name in asked.tasks or list(TASKS):
-        measure(name, TASKS[name], asked.draws)
+        measure(name, TASKS[name], asked.draws, asked.ensemble)
 
 
 if __name__ == "__main__":

@@ -69,23 +69,19 @@ def _rossmann_100_features() -> pl.DataFrame:
 
 
 def _rossmann(protocol: str) -> QualityTask:
-    """The example's own tables, columns and days that judge; the inner split's days are as many.
-
-    But without the shops' levels: they are made for one split, and would tell of the inner one's rows.
-    """
+    """The example's own tables, columns and days that judge; the inner split's days are as many."""
     judged = rossmann.PROTOCOLS[protocol]
-    numbers = [name for name in judged.continuous if name not in rossmann.LEVELS]
     inner = {"A": "Date >= '2014-03-20' AND Date <= '2014-05-06'", "B": "Date >= '2015-05-09'"}[protocol]
     return QualityTask(
         lambda: rossmann.joined(datasets.get("rossmann")).filter(pl.col("Sales") > 0).select(
-            *judged.categorical, *numbers, "Date", "Sales"
+            *judged.categorical, *judged.continuous, "Date", "Sales"
         ),
         "Sales",
         "rmspe",
         outer=lambda seed: splits.by_condition(judged.validates),
         inner=lambda seed: splits.by_condition(inner),
         options={
-            "log_target": True, "categorical": judged.categorical, "continuous": numbers,
+            "log_target": True, "categorical": judged.categorical, "continuous": judged.continuous,
             "exclude": ["Date"], "batch_size": 512,
         },
     )  # fmt: skip
@@ -141,4 +137,4 @@ TASKS = {
     "rossmann A": _rossmann("A"),
     "rossmann B": _rossmann("B"),
 }
-"""By name. Those of Rossmann's at full size are `examples/rossmann.py`'s, A's without the shops' levels."""
+"""By name. Those of Rossmann's at full size are `examples/rossmann.py`'s."""

@@ -54,7 +54,7 @@ class TouchedEmbeddings(PackedEmbeddings):
 
 def make_model(cardinalities: Sequence[int], numbers: Tensor) -> TabularModel:
     bins = [bin_edges(column) for column in numbers.T]
-    return TabularModel(cardinalities, numbers.shape[1], 1, bins=bins, dropout=0.1)
+    return TabularModel(cardinalities, numbers.shape[1], 1, hidden=(200, 100), bins=bins, dropout=0.1)
 
 
 def make_step(model: Callable[[Tensor, Tensor], Tensor], *optimizers: torch.optim.Optimizer) -> Step:

@@ -48,6 +48,8 @@ VARIANTS = {
     "default": Variant(),
     "the lesson's": Variant(LESSON_NETWORK),
     "the lesson's, norm first": Variant({"numeric_embedding": None}),
+    "batch norm": Variant({"batch_norm": True}),
+    "no factors on inputs": Variant({"input_scale": False}),
     "periodic numbers": Variant({"numeric_embedding": "periodic"}),
     "weight decay 0.1": Variant({"weight_decay": 0.1}),
     "hidden 256 and 128": Variant({"hidden": (256, 128)}),
@@ -88,15 +90,15 @@ class StepClock(Callback):
 def measure(
     task: QualityTask, variant: Variant, seed: int, *, inner: bool = True, epochs: int | None = None
 ) -> tuple[float, float]:
-    """Return the metric of the last epoch, and rows per second while training."""
+    """Return the metric of the epoch that was kept, and rows per second while training."""
     data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
     options = cast("TabularOptions", {**variant.options, "seed": seed, "progress": "none"})
     learner = TabularLearner(data, **options)
-    plan = learner.plan()
-    epochs = plan.epochs if epochs is None else epochs
+    plan = learner.plan() if epochs is None else learner.plan().lasting(epochs)
     clock = StepClock()
-    history = learner.fit_one_cycle(variant.lr or plan.lr, epochs, callbacks=[clock], keep="last")
-    return history[-1][task.metric], getattr(data.train, "rows", 0) * epochs / clock.seconds
+    history = learner.fit_plan(plan, lr=variant.lr, callbacks=[clock])
+    figure = learner.figures[task.metric]
+    return figure, getattr(data.train, "rows", 0) * len(history) / clock.seconds
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     python -m scripts.make_language_model --out START                # some ten minutes of one thread, once
     python -m benchmarks.text_quality --start START [--backward-start START] [--only snippets|clothing] [--splits 5]
 
-Protocols, one thread, bf16 where the processor has it, the same settings for every split:
+The networks alone, without the linear path (`benchmarks.text_default` measures the default). Protocols, one thread,
+bf16 where the processor has it, the same settings for every split:
 
 snippets   movie-snippets without the sentences of score 0. Split s: numpy's RandomState(s).permutation, the first 20 %
            are tested, nothing of them is seen before. The language model starts from the one given, which has read
@@ -20,9 +21,7 @@ clothing   clothing-reviews without those of rating 3, the text alone; positive 
 tested instead, and the others train.
 
 The seconds of each split are its own CPU time; the starting model's cost is to be added to each.
-Reference figures, measured on such a machine: snippets TF-IDF and logistic regression .786 +- .005, with character
-n-grams .800 +- .010, sentence encoder and logistic regression .782, fastai's AWD-LSTM from scratch .770; clothing AUC
-and balanced accuracy: TF-IDF .970 / .880, fastai from scratch .964 / .848.
+TF-IDF with logistic regression on such splits: ``python -m benchmarks.suite --kind text --model tfidf``.
 """
 
 from __future__ import annotations
@@ -105,7 +104,8 @@ def classifier(
 ) -> TextLearner:
     data = TextData.from_table(
         table, "text", "label", split=by_indices(judged), language_model=language_model, min_freq=2,
-        class_weight=settings["class_weight"], batch_size=settings["batch"], seed=seed, engine=Engine("cpu"),
+        class_weight=settings["class_weight"], linear=False, batch_size=settings["batch"], seed=seed,
+        engine=Engine("cpu"),
     )  # fmt: skip
     sizes: dict[str, Any] = settings["sizes"] if language_model is None else {}
     learner = TextLearner(

@@ -3,11 +3,13 @@
     python -m benchmarks.text_speed [--rounds 3] [--only tokens|small|lesson|generation] [--no-peer] [--json FILE]
 
 Protocol. One thread, CPU time; the sides take turns (A B A B ...), a ratio is the median over the rounds. fastai v2
-runs in ``.venv-bench`` (see benchmarks/peer.py), as installed: without headstart's setting of the allocator.
+runs in ``.venv-bench`` (see benchmarks/peer.py), with torch's fused Adam, twice: ``fastai`` with the setting of the
+allocator that headstart makes by itself, ``fastai_as_installed`` without.
 
 tokens      the 22,641 texts of clothing-reviews, from a list of texts to ids with a new vocabulary: headstart's
-            `count_tokens`, `Vocabulary.of_counts`, `corpus`; fastai's `tokenize_df` (spaCy) and `Numericalize`, as
-            `TextBlock.from_df` does it, in one process.
+            `count_tokens`, `Vocabulary.of_counts`, `corpus`; fastai's `tokenize_df` and `Numericalize`, as
+            `TextBlock.from_df` does it, in one process: ``fastai`` with its quickest tokenizer, which cuts at blanks
+            after its rules (`BaseTokenizer`), ``fastai_default`` with its default, spaCy's.
 small       a training step of AWD-LSTM 128/256/2, 64 x 72 tokens, vocabulary 10,000, fp32: forward, loss, activation
             penalties, backward, clipping, Adam. fastai: `AWD_LSTM`, `RNNRegularizer`'s terms, `CrossEntropyLossFlat`.
             plain: `nn.Embedding`, `nn.LSTM` layers, tied `nn.Linear`, `F.cross_entropy`, no dropout, in the same
@@ -43,17 +45,18 @@ from headstart.text.tokens import SPECIALS
 
 WORDS, BATCH, TIME = 10_000, 64, 72
 SIZES = {"small": (128, 256, 2), "lesson": (400, 1152, 3)}
-GOALS = {"tokens_of_fastai": 12.0, "small_of_fastai": 1.4, "lesson_of_fastai": 1.15, "of_plain": 0.9}
+GOALS = {"small_of_fastai": 1.1, "lesson_of_fastai": 1.05, "of_plain": 0.9}
 
 PEER_TOKENS = """
 import sys, time
 import pandas as pd
-from fastai.text.core import WordTokenizer, tokenize_df
+from fastai.text.core import BaseTokenizer, WordTokenizer, tokenize_df
 from fastai.text.data import Numericalize, make_vocab
 texts = pd.read_parquet(sys.argv[1], columns=["text"])
+tokenizer = {"spacy": WordTokenizer, "blanks": BaseTokenizer}[sys.argv[2]]
 for line in sys.stdin:
     start = time.process_time()
-    found, counts = tokenize_df(texts, "text", n_workers=0, tok=WordTokenizer())
+    found, counts = tokenize_df(texts, "text", n_workers=0, tok=tokenizer())
     numericalize = Numericalize(vocab=make_vocab(counts))
     ids = [numericalize(tokens) for tokens in found["text"]]
     print(time.process_time() - start, flush=True)
@@ -61,13 +64,16 @@ for line in sys.stdin:
 
 PEER_STEP = """
 import sys, time, torch
+from benchmarks.protocol import keep_freed_memory
 torch.set_num_threads(1)
+if sys.argv[7] == "kept":
+    keep_freed_memory()
 from fastai.text.all import AWD_LSTM, awd_lstm_lm_config, get_language_model, CrossEntropyLossFlat
 width, hidden, layers = map(int, sys.argv[1:4])
 words, batch, length = map(int, sys.argv[4:7])
 config = awd_lstm_lm_config | {"emb_sz": width, "n_hid": hidden, "n_layers": layers}
 model = get_language_model(AWD_LSTM, words, config=config).train()
-optimizer = torch.optim.Adam(model.parameters(), betas=(0.7, 0.99))
+optimizer = torch.optim.Adam(model.parameters(), betas=(0.7, 0.99), fused=True)
 tokens, loss_function = torch.randint(0, words, (batch, length)), CrossEntropyLossFlat()
 for line in sys.stdin:
     start = time.process_time()
@@ -214,15 +220,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "tokens":
             sides = {"headstart": our_tokens()}
             if python is not None:
-                sides["fastai"] = peer(python, PEER_TOKENS, datasets.get("clothing-reviews"))
-            figures[name] = in_turn(sides, 1 if python is not None else asked.rounds)
+                reviews = datasets.get("clothing-reviews")
+                sides["fastai"] = peer(python, PEER_TOKENS, reviews, "blanks")
+                sides["fastai_default"] = peer(python, PEER_TOKENS, reviews, "spacy")
+            figures[name] = in_turn(sides, asked.rounds)
         elif name == "generation":
             figures[name] = measure_generation()
         else:
             size = SIZES[name]
             sides = {"headstart": our_step(*size), "plain": plain_step(*size)}
             if python is not None:
-                sides["fastai"] = peer(python, PEER_STEP, *size, WORDS, BATCH, TIME)
+                sides["fastai"] = peer(python, PEER_STEP, *size, WORDS, BATCH, TIME, "kept")
+                sides["fastai_as_installed"] = peer(python, PEER_STEP, *size, WORDS, BATCH, TIME, "as installed")
             figures[name] = in_turn(sides, asked.rounds)
             figures[name]["tokens_per_second"] = round(BATCH * TIME / figures[name]["headstart_seconds"])
         print(name, json.dumps(figures[name]), flush=True)

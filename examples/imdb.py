@@ -11,7 +11,7 @@ classifier       on the 25,000 training reviews, validated on the 25,000 test re
 ensemble         forward and backward together, once both were trained
 
 Full size needs a GPU. ``--minutes M`` ends a run after the epoch that passes M minutes; run it again to go on: all
-state is in the folder's checkpoints. ``--fast`` takes a few hundred reviews and tiny models, in seconds, to see that
+state is in the folder's checkpoints. ``--fast`` takes some dozens of reviews and tiny models, in seconds, to see that
 everything works.
 """
 
@@ -31,7 +31,7 @@ from headstart.training.callbacks import Deadline
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The lesson on IMDB.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--fast", action="store_true", help="a few hundred reviews, tiny models")
+    parser.add_argument("--fast", action="store_true", help="some dozens of reviews, tiny models")
     parser.add_argument("--backward", action="store_true", help="read each review from its end")
     parser.add_argument("--only", choices=["language-model", "classifier", "ensemble"])
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after the epoch that passes this time")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reviews = pl.read_parquet(datasets.get("imdb"))
     if options.fast:
         reviews = pl.concat(
-            [reviews.filter(pl.col("split") == split).sample(60, seed=1) for split in ("train", "test", "unsup")]
+            [reviews.filter(pl.col("split") == split).sample(25, seed=1) for split in ("train", "test", "unsup")]
         )
     where = options.out / ("backward" if options.backward else "forward")
     engine = Engine(options.device)

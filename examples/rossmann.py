@@ -9,8 +9,8 @@ states, the weather by state, the search trend by state and week).
 
 **Protocol A** is that of fast.ai's lesson: days with sales, the logarithm as target, seven weeks in the middle of the
 history as validation, all other rows (later ones too) as training. It uses the weather and the search interest of the
-day, as the lesson does, and what the lesson does not: how well the shop did in the weeks before and after, by the rows
-that train (`with_levels`).
+day, as the lesson does. With ``--levels`` it sees what the lesson does not: how well the shop did in the weeks
+before and after, by the rows that train (`with_levels`); these columns were taken because of the weeks that validate.
 
 **Protocol B** predicts 2015-06-20 to 2015-07-31 from what lies before. Left out is what nobody knows six weeks ahead:
 the number of customers, the weather of the day, the search trend. What stays is planned or on the calendar: promotions,
@@ -24,7 +24,7 @@ import argparse
 import datetime
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ NETWORK: dict[str, Any] = {
     "hidden": (256, 128), "dropout": 0.05, "weight_decay": 0.1, "embedding_sizes": {"Store": 100},
 }  # fmt: skip
 """Chosen, like the columns, on other weeks of protocol A's training rows, though trials on the judged weeks were seen
-as well, by which the levels came in (docs/tables.md). The days of its history are few, so that more than three or four
+as well (docs/tables.md). The days of its history are few, so that more than three or four
 epochs learn them by heart; the mean of several short-trained models is better."""
 
 DATE_PARTS = ("year", "month", "week", "day", "day_of_year", "days_left_in_month")
@@ -100,6 +100,10 @@ class Protocol:
     categorical: tuple[str, ...]
     continuous: tuple[str, ...]
 
+    def with_levels(self) -> Protocol:
+        """Return the same protocol with the shops' levels before and after its days (`with_levels`)."""
+        return replace(self, continuous=(*self.continuous, *LEVELS))
+
     @property
     def columns(self) -> list[str]:
         """All that the model sees, and what the split and the target need."""
@@ -126,7 +130,7 @@ class Protocol:
 PROTOCOLS = {
     "A": Protocol(
         "2014-08-01", "2014-09-17", (*KNOWN_CATEGORIES, "Events"),
-        (*KNOWN_NUMBERS, "days_left_in_month", *WEATHER, *TREND, *LEVELS),
+        (*KNOWN_NUMBERS, "days_left_in_month", *WEATHER, *TREND),
     ),
     "B": Protocol("2015-06-20", "2015-07-31", (*KNOWN_CATEGORIES, "week", "day"), KNOWN_NUMBERS),
 }  # fmt: skip
@@ -254,18 +258,25 @@ def main() -> None:
     """Trains by a protocol and says how far off it is (RMSPE: 0.10 is ten percent)."""
     parser = argparse.ArgumentParser(description="Rossmann's sales, the lesson's whole way")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="A")
+    parser.add_argument("--levels", action="store_true", help="with the shops' levels around the weeks that validate")
     parser.add_argument("--fast", action="store_true", help="a few shops and one epoch, to see that all works")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=None, help="of one cycle; 3 if nothing is said, with --fast 1")
     parser.add_argument("--ensemble", type=int, default=None, help="models to average; 8, with --fast 1")
     parser.add_argument(
-        "--out", type=Path, default=None, help="a folder for the model (of A: it predicts what with_levels gives)"
+        "--out",
+        type=Path,
+        default=None,
+        help="a folder for the model (with --levels it predicts what with_levels gives)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     started = time.perf_counter()
     frame = joined(datasets.get("rossmann"), stores=12 if options.fast else None)
-    data = PROTOCOLS[options.protocol].data(frame, batch_size=64 if options.fast else 512, seed=options.seed)
+    protocol = PROTOCOLS[options.protocol]
+    if options.levels:
+        protocol = protocol.with_levels()
+    data = protocol.data(frame, batch_size=64 if options.fast else 512, seed=options.seed)
     prepared = time.perf_counter() - started
     print(f"{data.train.rows:,} rows train, {data.valid.rows:,} validate; prepared in {prepared:.1f} s", flush=True)
     epochs = options.epochs or (1 if options.fast else 3)
@@ -284,7 +295,8 @@ def main() -> None:
     if options.json:
         metrics = {name: value for name, value in history[-1].items() if name not in ("epoch", "fit", "seconds")}
         said = {
-            "protocol": options.protocol, "seed": options.seed, "epochs": epochs, "train_rows": data.train.rows,
+            "protocol": options.protocol, "levels": options.levels, "seed": options.seed, "epochs": epochs,
+            "train_rows": data.train.rows,
             "valid_rows": data.valid.rows, "metrics": metrics, "rmspe_as_the_lesson": lesson, "prepared": prepared,
             "seconds": seconds,
         }  # fmt: skip

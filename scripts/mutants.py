@@ -93,7 +93,7 @@ MUTANTS = (
         'learner.fits = int(record["fits"])', "learner.fits = 0", LAWS,
     ),
     Mutant(
-        "a loaded learner trains with the default training", "training/application.py",
+        "a loaded learner trains with the default training", "training/application_learner.py",
         "learner = cls(codec, design=design, training=training, engine=engine)",
         "learner = cls(codec, design=design, engine=engine)", LAWS,
     ),
@@ -137,6 +137,55 @@ MUTANTS = (
     Mutant(
         "sampled softmax: the correction has the opposite sign", "text/models/awd_lstm.py",
         "self.bias[chosen] - (1 - missed).log()", "self.bias[chosen] + (1 - missed).log()", ("tests/text/test_model.py",),
+    ),
+    Mutant(
+        "activations: each process looks at what is missing when it comes", "vision/activations.py",
+        "missing, first = np.unique(stored[~seen[sharing].all(0)], return_index=True)",
+        "missing, first = np.unique(stored[self._store(copy).done[stored] == 0], return_index=True)",
+        ("tests/distributed/test_activations.py",),
+    ),
+    Mutant(
+        "activations: all processes are taken to share a folder", "vision/activations.py",
+        "sharing = _sharing(self._root, self._engine)", "sharing = list(range(self._engine.world_size))",
+        ("tests/distributed/test_activations.py",),
+    ),
+    Mutant(
+        "activations: what is not computed is taken", "vision/store.py", "if not there.all():", "if False:",
+        ("tests/vision/test_learner.py",),
+    ),
+    Mutant(
+        "rows are marked before they are on the disk", "vision/marks.py", "        values.flush()", "        pass",
+        ("tests/vision/test_learner.py",),
+    ),
+    Mutant(
+        "copies are drawn for each batch", "vision/loaders.py", "if self._chosen[0] != epoch:", "if True:",
+        ("tests/vision/test_learner.py",),
+    ),
+    Mutant(
+        "views differ between one image and many", "vision/inference.py",
+        "drawn = torch.cat([self._drawn(view) for view in range(1, self.tta)])",
+        "drawn = draw(self.tta - 1, self.seed, VIEWS)", ("tests/vision/test_learner.py",),
+    ),
+    Mutant(
+        "quantiles: levels are copied to the device in each step", "targets/quantiles.py",
+        "return torch.stack([values.new_full((), level) for level in self.quantiles])",
+        "return values.new_tensor(self.quantiles)", ("tests/contract/test_devices.py",),
+    ),
+    Mutant(
+        "rankings: items are drawn on the host", "collab/loaders.py",
+        "generator=drawing, device=items.device", "generator=drawing", ("tests/contract/test_devices.py",),
+    ),
+    Mutant(
+        "sampled softmax: words are made distinct on a GPU", "text/models/awd_lstm.py",
+        'distinct=target.device.type == "cpu"', "distinct=True", ("tests/contract/test_devices.py",),
+    ),
+    Mutant(
+        "sampled softmax: repeated words count again", "text/models/awd_lstm.py",
+        "bias = bias.masked_fill(repeated, -torch.inf)", "pass", ("tests/text/test_model.py",),
+    ),
+    Mutant(
+        "fp16: slopes are not protected", "text/models/softmax.py", "HALF_SCALE = 64.0", "HALF_SCALE = 1.0",
+        ("tests/text/test_model.py",),
     ),
 )  # fmt: skip
 

@@ -1006,7 +1006,7 @@ def text_subwords(folder: Path) -> Json:
 def text_data(label: str = "label", **options: Any) -> TextData:
     """The same sentences with their labels."""
     frame = sentences().select("text", label)
-    chosen = {"batch_size": 16, "workers": 1, "engine": cpu(), **options}
+    chosen = {"batch_size": 16, "workers": 1, "word_vectors": "none", "engine": cpu(), **options}
     if "language_model" not in chosen:
         chosen["min_freq"] = 1
     return TextData.from_table(frame[:130], "text", label, valid=frame[130:], **chosen)
@@ -1074,7 +1074,7 @@ def text_transformer(folder: Path) -> Json:
     encoder = named_set("sentence-encoder")
     tokenizer = beside("read_tokenizer")(encoder)
     data = TextData.from_table(
-        sentences(48), "text", "label", tokenizer=tokenizer, batch_size=8, workers=1, engine=cpu()
+        sentences(48), "text", "label", tokenizer=tokenizer, batch_size=8, workers=1, word_vectors="none", engine=cpu()
     )
     learner = beside("TransformerLearner")(data, encoder, progress="none")
     learner.freeze()
@@ -1095,7 +1095,13 @@ def text_snippets(folder: Path) -> Json:
     learner.fit_one_cycle(0.01, 2)
     said = [learner.generate("the film", 20, temperature=0.7, seed=0)]
     data = TextData.from_table(
-        half, "text", "label", language_model=learner.save(folder / "language-model"), workers=1, engine=cpu()
+        half,
+        "text",
+        "label",
+        language_model=learner.save(folder / "language-model"),
+        workers=1,
+        word_vectors="none",
+        engine=cpu(),
     )
     classifier = TextLearner(data, dropout=0.5, progress="none")
     classifier.fine_tune(0.02, 1)

@@ -18,11 +18,13 @@ from headstart.core.errors import DataError
 from headstart.core.values import Range, Value
 from headstart.frames.assemble import DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, check_columns, read_table, to_source
+from headstart.frames.readings import ReadAsNumber, Reading
 from headstart.frames.splits import Splitter, by_random
 from headstart.targets.fit import fit_target
 from headstart.targets.target import AnyTarget
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data, TensorLoader
 from headstart.training.settings import LearnerOptions, Plan, Training
 
@@ -33,6 +35,11 @@ class LineCodec:
 
     columns: tuple[str, ...]
     target: AnyTarget
+    csv: CsvOptions | None = None
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        return {**dict.fromkeys(self.columns, ReadAsNumber()), **self.target.readings}
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, target: str) -> LineCodec:
@@ -109,9 +116,12 @@ class LineData(Data):
 
         def fit(train: pl.DataFrame) -> tuple[LineCodec, Encoded[tuple[Tensor, ...]]]:
             fitted = share(LineCodec.fit(train, target), LineCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+            return fitted, encode(fitted, train)
 
-        parts = assemble(rows, fit, codec=codec)
+        def encode(known: LineCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
+            return known.encode(part, with_target=True)
+
+        parts = assemble(rows, fit, encode, codec=codec)
         loaders = [
             None if part is None else TensorLoader(
                 part.inputs, part.target, batch_size=settings.batch_size or 16, shuffle=part is parts.train,
@@ -150,11 +160,11 @@ class LineLearner(ApplicationLearner):
         return Plan(lr=0.1, epochs=8)
 
     def predict(self, rows: Table) -> Any:
-        frame = read_table(rows)
+        frame = read_table(rows, readings=self.codec.readings)
         loader = TensorLoader(self.codec.encode(frame).inputs, batch_size=4096, shuffle=False, engine=self.engine)
         return to_source(self.codec.decode(self.predict_batches(loader)), rows)
 
     def evaluate(self, table: Table) -> dict[str, float]:
-        encoded = self.codec.encode(read_table(table), with_target=True)
+        encoded = self.codec.encode(read_table(table, readings=self.codec.readings), with_target=True)
         loader = TensorLoader(encoded.inputs, encoded.target, batch_size=4096, shuffle=False, engine=self.engine)
         return self.validate(loader)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import toys
 import vision_toys
 from headstart.applications import APPLICATIONS
 from headstart.command.jobs import job_of
@@ -44,8 +45,9 @@ def test_the_readme_s_own_model_trains(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_readme_s_first_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Some 6 seconds, since it is the real thing, but for two of its three epochs: what a newcomer pastes first."""
+    """What a newcomer pastes first: one epoch on a tenth of the flights."""
     monkeypatch.chdir(tmp_path)
+    toys.every_nth_row(monkeypatch, tmp_path, "flights", 10)
     exec(block("flight = {").replace("fit_one_cycle()", "fit_one_cycle(5e-3, 1)"), {})
     printed = capsys.readouterr().out
     assert re.fullmatch(r"\{'prediction': -?\d+\.\d+\}\n", printed)
@@ -54,13 +56,13 @@ def test_the_readme_s_first_example_runs(
 
 @pytest.mark.slow
 def test_the_readme_s_saved_values_and_own_network_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some 4 seconds: one epoch of two, and January alone."""
+    """One epoch of two, and January alone."""
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {}
     code = block('again = load("january")').replace("fit_one_cycle(5e-3, 2, ", "fit_one_cycle(5e-3, 1, ")
     exec(code.replace("2013-03-01", "2013-01-10"), space)
     assert (space["again"].design, space["again"].training) == (space["learner"].design, space["learner"].training)
-    assert repr(space["learner"].plan()).startswith("Plan(lr=0.01, epochs=10, ")
+    assert repr(space["learner"].plan()).startswith("Plan(lr=0.003, epochs=19, ")
     exec(block("network=lambda").replace("2013-02-01", "2013-01-10"), space)
     assert "Linear" in repr(space["learner"])
 
@@ -78,12 +80,13 @@ def test_the_readme_s_ratings_example_runs(
 
 @pytest.mark.slow
 def test_the_readme_s_images_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some 8 seconds: 24 small images through a real backbone, both ways."""
+    """16 small images through a real backbone, both ways; one epoch of three at the end, and a small size."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("headstart.vision.store.usual_cache", lambda: tmp_path / "cache")
-    vision_toys.make_folder(tmp_path / "photos")
+    vision_toys.make_folder(tmp_path / "photos", 9)
     (tmp_path / "photos" / "red" / "red_00.png").rename(tmp_path / "new.png")
-    exec(block("ImageData.from_folder"), {})
+    code = block("ImageData.from_folder").replace('from_folder("photos")', 'from_folder("photos", size=96)')
+    exec(code.replace("1e-4], 3)", "1e-4], 1)"), {})
     assert (tmp_path / "top-losses.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "model" / "learner.json").is_file()
@@ -93,8 +96,9 @@ def test_the_readme_s_images_example_runs(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_readme_s_text_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Some 20 seconds: one epoch of four, and of three, on all ten thousand sentences."""
+    """One epoch of four, and of three, on every sixth of ten thousand sentences."""
     monkeypatch.chdir(tmp_path)
+    toys.every_nth_row(monkeypatch, tmp_path, "movie-snippets", 6)
     code = block("LanguageModelData.from_table").replace("fit_one_cycle(1e-2, 4)", "fit_one_cycle(1e-2, 1)")
     exec(code.replace("fit_one_cycle()", "fit_one_cycle(5e-3, 1)"), {})
     assert "'prediction': " in capsys.readouterr().out

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vision_toys
-from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner
+from headstart import LanguageModelData, LanguageModelLearner, TextData, TextLearner, datasets
 from headstart.collab import CollabLearner, RatingsData
 from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
@@ -269,6 +271,20 @@ def seeded(make: Any, seed: int = 0) -> nn.Module:
 # ---- ratings, with the users' and items' own past as inputs
 
 
+def every_nth_row(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, nth: int) -> None:
+    """Let ``datasets.get(name)`` give every nth row alone, so that an example on real data takes a moment."""
+    whole = datasets.get
+
+    def get(asked: str) -> Path:
+        path = whole(asked)
+        if asked != name:
+            return path
+        pl.read_parquet(path).gather_every(nth).write_parquet(folder / f"{name}.parquet")
+        return folder / f"{name}.parquet"
+
+    monkeypatch.setattr(datasets, "get", get)
+
+
 def ratings(users: int = 12, items: int = 15, seed: int = 4) -> pl.DataFrame:
     """Two tastes: users and items of one kind like each other; two thirds of the pairs are rated."""
     pairs = [(user, item) for user in range(users) for item in range(items) if (user * 7 + item * 5 + seed) % 3]
@@ -324,7 +340,9 @@ def language_model_learner(engine: Engine) -> LanguageModelLearner:
 
 def text_learner(engine: Engine) -> TextLearner:
     table = pl.DataFrame({"text": SENTENCES, "label": ["neg" if n % 3 else "pos" for n in range(len(SENTENCES))]})
-    data = TextData.from_table(table, "text", "label", valid=table, min_freq=1, batch_size=8, engine=engine)
+    data = TextData.from_table(
+        table, "text", "label", valid=table, min_freq=1, batch_size=8, word_vectors="none", engine=engine
+    )
     return TextLearner(
         data, embedding_size=16, hidden=16, layers=1, dropout=0.01, head_hidden=0, alpha=0.0, beta=0.0, progress="none"
     )

@@ -96,7 +96,9 @@ def sentences(*, other: bool = False) -> pl.DataFrame:
 
 def text_data(valid: str | None = None, *, other: bool = False) -> TextData:
     rows = sentences(other=other)
-    return TextData.from_table(rows, "text", "label", **rows_of(valid, rows), min_freq=1, batch_size=8, engine=CPU)
+    return TextData.from_table(
+        rows, "text", "label", **rows_of(valid, rows), min_freq=1, batch_size=8, word_vectors="none", engine=CPU
+    )
 
 
 def stream_data(valid: str | None = None, *, other: bool = False) -> LanguageModelData:
@@ -142,7 +144,14 @@ def transformer_data(valid: str | None = None, *, other: bool = False) -> TextDa
     rows = sentences(other=other)
     rows = rows.with_columns(label=pl.col("label") + "!") if other else rows
     return TextData.from_table(
-        rows, "text", "label", **rows_of(valid, rows), tokenizer=read_tokenizer(transformer()), batch_size=8, engine=CPU
+        rows,
+        "text",
+        "label",
+        **rows_of(valid, rows),
+        tokenizer=read_tokenizer(transformer()),
+        batch_size=8,
+        word_vectors="none",
+        engine=CPU,
     )
 
 

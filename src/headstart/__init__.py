@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         NotFittedError,
     )
     from headstart.frames import splits
+    from headstart.frames.csv import CsvOptions
+    from headstart.frames.files import Query
     from headstart.tabular import features
     from headstart.tabular.data import TabularData
     from headstart.tabular.learner import TabularLearner
@@ -52,6 +54,7 @@ __all__ = [
     "Callback",
     "CollabLearner",
     "ConfigError",
+    "CsvOptions",
     "Data",
     "DataError",
     "EarlyStopping",
@@ -65,6 +68,7 @@ __all__ = [
     "LanguageModelLearner",
     "Learner",
     "NotFittedError",
+    "Query",
     "RatingsData",
     "TabularClassifier",
     "TabularData",
@@ -96,10 +100,12 @@ _HOMES = {
     "CollabLearner": "headstart.collab.learner",
     "EASE": "headstart.collab.rankers",
     "IALS": "headstart.collab.rankers",
+    "Query": "headstart.frames.files",
     "RatingsData": "headstart.collab.data",
     "ArtifactError": "headstart.core.errors",
     "Callback": "headstart.training.callbacks",
     "ConfigError": "headstart.core.errors",
+    "CsvOptions": "headstart.frames.csv",
     "DataError": "headstart.core.errors",
     "EarlyStopping": "headstart.training.callbacks",
     "Engine": "headstart.core.engine",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 
 __all__ = ["APPLICATIONS", "Ability", "Application", "load"]
 
@@ -115,7 +116,7 @@ APPLICATIONS: dict[str, Application] = {
         Application("transformer", "headstart.text.transformer_learner", "TransformerLearner", does=("train", "read")),
         Application(
             "vision", "headstart.vision.learner", "ImageLearner",
-            data="headstart.vision.data:ImageData", settings="headstart.vision.settings:ImageSettings",
+            data="headstart.vision.data:ImageData", settings="headstart.vision.data:ImageSettings",
             folders=True,
             title="Classify images, from a pretrained backbone.",
             source="A folder with a folder of images per class (or train and valid with those), or a table of paths.",
@@ -145,7 +146,8 @@ def load(folder: str | Path, *, device: str = "auto") -> Any:
     from headstart.core.artefact import read_folder
     from headstart.core.engine import Engine
 
-    record, tensors = read_folder(Path(folder), "learner")
+    folder = expanded(folder)
+    record, tensors = read_folder(folder, "learner")
     name = record.get("application")
     if name == "custom":
         raise ArtifactError(
@@ -156,4 +158,4 @@ def load(folder: str | Path, *, device: str = "auto") -> Any:
         raise ArtifactError(
             f"{folder} is of the application {name!r}; this headstart knows {', '.join(APPLICATIONS)}: upgrade"
         )
-    return APPLICATIONS[name].learner_type().restored(record, tensors, Path(folder), Engine(device))
+    return APPLICATIONS[name].learner_type().restored(record, tensors, folder, Engine(device))

@@ -131,7 +131,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(tmp_path: Path, capsys:
         frame[name] = frame[name].astype("Int64").mask(frame[name] == 0)
     own_data = TabularData.from_table(
         pl.from_pandas(frame), "y", split=splits.by_indices(VALID), categorical=["shop", "event"],
-        continuous=["trend", "distance", "distance_na"], y_range=(0, 8), batch_size=32,
+        continuous=["trend", "distance", "distance_na"], target_features=False, y_range=(0, 8), batch_size=32,
     )  # fmt: skip
     own = TabularLearner(
         own_data, hidden=[20, 10], dropout=[0.001, 0.01], embedding_dropout=0.04,

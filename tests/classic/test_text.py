@@ -101,7 +101,7 @@ def test_the_vocabulary_is_by_frequency_and_survives_pickling(md: LanguageModelD
     assert itos[:2] == ["<unk>", "<pad>"] and md.nt == len(itos)
     counts = [words.count(word) for word in itos[2:]]
     assert counts == sorted(counts, reverse=True) and min(counts) >= 2
-    again = pickle.loads(pickle.dumps(field))  # noqa: S301 - as the lesson does, its own
+    again = pickle.loads(pickle.dumps(field))
     assert again.vocab.stoi["film"] == itos.index("film")
     assert again.vocab.stoi["zombie"] == 0 and "zombie" not in again.vocab.stoi
     ids = field.numericalize([["film", "Zombie"], ["The"]])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from torch import nn
 
 from headstart.classic import ConvLearner, ImageClassifierData, tfms_from_model, transforms_side_on
 from headstart.core.errors import ConfigError
@@ -43,7 +44,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
     learn.fit(1e-2, 2, cycle_len=1, wds=1e-3)
     own = ImageLearner(
         ImageData.from_folder(animals, size=32, batch_size=4), backbone=ARCH, weights=False, precompute=1,
-        dropout=0.2, hidden=[16], stages=1, fixed_norms=False, weight_decay=1e-3, progress="none",
+        dropout=0.2, hidden=[16], linear=False, stages=1, fixed_norms=False, weight_decay=1e-3, progress="none",
     )  # fmt: skip
     own.fit(1e-2, 2, cycle_len=1)
     assert [row["train_loss"] for row in learn.learner.history] == [row["train_loss"] for row in own.history]
@@ -58,6 +59,7 @@ def test_the_lesson_s_lines_give_headstart_s_own_numbers(
 def test_the_head_is_shown_and_trained_alone_while_precomputed(data: ImageClassifierData) -> None:
     learn = ConvLearner.pretrained(ARCH, data, weights=False, precompute=True)
     assert [type(layer).__name__ for layer in learn.model] == L4
+    assert [layer.p for layer in learn.model if isinstance(layer, nn.Dropout)] == [0.25, 0.5]
     assert repr(learn).startswith("Sequential(") and "(7): LogSoftmax(" in repr(learn)
     learn.precompute = False
     learn.unfreeze()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import typing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toys
-from headstart import CollabLearner, ConfigError, DataError, Engine, RatingsData
+from headstart import CollabLearner, ConfigError, DataError, Engine, HeadstartWarning, RatingsData
 from headstart.collab import RatingsCodec, by_last_of_user, by_pairs
 from headstart.collab.data import RatingsDataOptions, RatingsSettings
 from headstart.collab.loaders import RatingLoader
@@ -26,7 +27,7 @@ from headstart.frames import splits
 
 TABLE = toys.ratings()
 IDS = st.one_of(
-    st.lists(st.text(max_size=8), min_size=1, max_size=20),
+    st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=20),
     st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=20),
 )
 
@@ -275,3 +276,61 @@ def test_a_rating_outside_the_range_of_training_counts_as_it_is() -> None:
     assert expected > 40 and predicted.is_between(lowest, highest).all()
     assert learner.validate()["rmse"] == pytest.approx(expected, rel=1e-5)
     assert learner.evaluate(valid)["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_ids_are_read_as_the_training_rows_have_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    codes = ["007", "7", "A1", "010"]
+    table = pl.DataFrame(
+        {
+            "user": [codes[n % 4] for n in range(40)],
+            "item": pl.Series([n % 10 for n in range(40)], dtype=pl.Int32),
+            "stars": random.integers(1, 6, 40).astype(float),
+        }
+    )
+    learner = CollabLearner(
+        RatingsData.from_table(table, "user", "item", "stars", split=splits.train_on_all), factors=2, progress="none"
+    )
+    learner.fit(0.01, 1)
+    few = table.filter(pl.col("user").is_in(["007", "7"]))
+    few.write_csv(tmp_path / "few.csv")  # by itself a column of numbers, both of them 7
+    expected = learner.predict(few)["prediction"].to_list()
+    assert learner.predict(tmp_path / "few.csv")["prediction"].to_list() == expected
+    assert learner.predict(few.to_pandas())["prediction"].to_list() == expected
+    assert learner.evaluate(tmp_path / "few.csv", where="item < 5") == learner.evaluate(few.filter(pl.col("item") < 5))
+    assert learner.recommend("007", 3, exclude_seen=False)["item"].dtype == pl.Int32
+    declared = table.to_pandas().astype({"user": "category", "item": "category"})
+    again = RatingsData.from_table(declared, "user", "item", "stars", split=splits.train_on_all)
+    assert again.codec.items.values == tuple(range(10)) and again.codec.users == learner.codec.users
+
+
+@pytest.mark.parametrize(("name", "separator"), [("ratings.dat", "::"), ("u.data", "\t")])
+def test_movielens_own_files_are_read_as_they_are(name: str, separator: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [(*row, 900_000_000 + number) for number, row in enumerate(random.integers(1, 30, (300, 2)).tolist())]
+    text = "\n".join(separator.join(map(str, (user, item, 1 + (user + item) % 5, time))) for user, item, time in rows)
+    (tmp_path / name).write_text(text)
+    with pytest.warns(HeadstartWarning, match="no header, so the columns are user, item, rating, timestamp"):
+        made = RatingsData.from_table(tmp_path / name, "user", "item", "rating", time="timestamp")
+    assert (made.codec.user, made.codec.item, made.codec.rating) == ("user", "item", "rating")
+    assert set(made.codec.users.values) == {user for user, _, _ in rows}
+    learner = CollabLearner(made, factors=4, progress="none")
+    with pytest.warns(HeadstartWarning, match="no header"):
+        assert learner.evaluate(tmp_path / name)["rmse"] > 0
+
+
+def test_facts_given_twice_are_noted() -> None:
+    facts = pl.DataFrame({"item": [10, 20, 10], "year": [1990, 1991, 1992]})
+    known = pl.DataFrame({"user": [1, 2, 3, 4] * 3, "item": [10, 20] * 6, "stars": [1.0, 2.0, 3.0] * 4})
+    made = data(known, items=facts, split=splits.train_on_all)
+    assert "items: 1 rows are on an item that an earlier row is on, with other facts: the first counts" in made.notes
+    assert made.codec.item_facts.columns["year"] == (1990, 1991)
+    assert not [note for note in data(known, items=facts[:2], split=splits.train_on_all).notes if "items" in note]
+
+
+def test_a_list_of_users_is_recommended_to_at_once() -> None:
+    learner = CollabLearner(data(), factors=4, progress="none")
+    users = list(learner.codec.users.values[:2])
+    several = learner.recommend(users, 2)
+    assert several.equals(learner.recommend_all(2, users=users)) and len(several) == 4
+    assert several.equals(learner.recommend(pd.Series(users), 2))

@@ -226,7 +226,6 @@ def test_saved_and_loaded_it_recommends_the_same(recommender: Recommender, tmp_p
     frame = TABLE.head(9)
     assert loaded.predict(frame).equals(recommender.predict(frame))  # type: ignore[attr-defined]
     assert loaded.evaluate(TABLE) == recommender.evaluate(TABLE)  # type: ignore[attr-defined]
-    assert loaded.describe() == recommender.describe()
     again = tmp_path / "again"
     loaded.save(again)
     first, second = (json.loads((folder / "learner.json").read_text()) for folder in (tmp_path / "model", again))

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import toys
+from headstart import load
 from headstart.command.main import main
 
 ITEMS = pl.DataFrame({"item": [number * 10 for number in range(15)], "title": [f"Film {n:02}" for n in range(15)]})
@@ -118,6 +119,7 @@ def test_a_mistake_is_one_line_and_code_2(
             (
                 "--sweeps 3", "--alpha 9", "--warm-up .5", "--keep last", "--depth 2", "--factors 9", "--epochs 2",
                 "--lr .1", "--batch-size 8", "--negatives 5", "--unknown .1", "--clip 1", "--no-implicit",
+                "--preset best", "--minutes 3",
             ),
             "ease",
         ),
@@ -136,6 +138,19 @@ def test_an_option_without_effect_is_a_mistake(
         assert (code, out) == (2, "")
         assert err == f"error: {flag} has no effect with --method {method}: leave it out\n"
     assert not (tmp_path / "model").exists()
+
+
+def test_the_best_preset_averages_six_models(run: Any, table: Path, tmp_path: Path) -> None:
+    common = ("train", "collab", table, *NAMES, "--rating", "stars", "--preset", "best", "--epochs", 2, "--json")
+    code, out, err = run(*common, "--out", tmp_path / "best")
+    assert code == 0, err
+    record = json.loads(out.splitlines()[-1])
+    assert len(record["epochs"]) == 12
+    assert load(tmp_path / "best").design.ensemble == 6
+    metrics = load(tmp_path / "best").figures
+    assert metrics["rmse"] == record["metrics"]["rmse"]
+    code, _, err = run(*common, "--minutes", 1e-9, "--out", tmp_path / "short")
+    assert code == 0 and load(tmp_path / "short").design.ensemble == 1, err
 
 
 def test_options_of_the_method_and_the_seed_are_used(run: Any, table: Path, tmp_path: Path) -> None:
@@ -158,3 +173,24 @@ def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path
         code, out, err = run("recommend", tmp_path / "model", "--user", "u77", "-n", 2)
     assert code == 0 and len(pl.read_csv(out.encode())) == 2
     assert err == "warning: there is no user 'u77' in the training rows: these are what suits most users\n"
+
+
+@pytest.mark.filterwarnings("always::headstart.core.errors.HeadstartWarning")
+@pytest.mark.parametrize("separator", ["::", "\t"])
+def test_a_dump_without_a_header_is_predicted_as_it_was_trained(run: Any, separator: str, tmp_path: Path) -> None:
+    rows = [(user, item, (user * item) % 5 + 1, 978300000 + user) for user in range(1, 13) for item in range(1, 11)]
+    lines = [separator.join(map(str, row)) for row in rows]
+    dump, headed = tmp_path / "ratings.dat", tmp_path / "ratings.csv"
+    dump.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    headed.write_text(
+        "person,film,stars,at\n" + "".join(",".join(map(str, row)) + "\n" for row in rows), encoding="utf-8"
+    )
+    columns = ("--user", "person", "--item", "film", "--rating", "stars")
+    code, _, err = run("train", "collab", dump, *columns, "--epochs", 1, "--factors", 4, "--out", tmp_path / "model")
+    assert code == 0, err
+    code, out, err = run("predict", tmp_path / "model", dump)
+    assert code == 0, err
+    answers = pl.read_csv(out.encode())
+    assert answers.columns == ["person", "film", "stars", "column_4", "prediction"]
+    other = pl.read_csv(run("predict", tmp_path / "model", headed)[1].encode())
+    assert answers["prediction"].equals(other["prediction"]) and len(answers) == 120

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import resource
@@ -96,7 +98,10 @@ def test_train_prints_one_object_last_and_all_else_on_stderr(folder: Path) -> No
     printed = (folder / "train.out").read_text()
     assert printed.count("\n") == 1
     found = last_json(printed)
-    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out"}
+    assert found.keys() == {"metrics", "epochs", "kept", "seconds", "out", "baselines"}
+    assert {"mean", "ridge regression"} <= found["baselines"].keys()
+    assert {"rmse", "mae", "rmspe", "r2"} == found["baselines"]["mean"].keys()
+    assert found["metrics"]["rmse"] < found["baselines"]["mean"]["rmse"]
     assert {"rmse", "mae", "rmspe", "r2", "valid_loss"} == found["metrics"].keys()
     assert found["metrics"]["rmspe"] < 0.2 and len(found["epochs"]) == 12 and found["out"] == str(folder / "model")
     errors = (folder / "train.err").read_text()
@@ -128,6 +133,20 @@ def test_the_defaults_are_those_of_python(folder: Path, tmp_path: Path) -> None:
     assert losses == [epoch["valid_loss"] for epoch in learner.history]
     loaded = headstart.load(tmp_path / "m")
     assert (loaded.design, loaded.training) == (learner.design, learner.training)
+
+
+def test_presets_are_options(folder: Path, tmp_path: Path) -> None:
+    common = ("train", "tabular", folder / "sales.csv", "--target", "sales", "--exclude", "day", "--json")
+    done = run(*common, "--preset", "best", "--epochs", 2, "--refit", "--out", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    assert headstart.load(tmp_path / "m").design.ensemble == 8
+    epochs = last_json(done.stdout)["epochs"]
+    assert {epoch["fit"] for epoch in epochs} == set(range(16))  # eight networks, and each anew on all rows
+    done = run(*common, "--preset", "best", "--minutes", 0.00001, "--out", tmp_path / "m")
+    epochs = last_json(done.stdout)["epochs"]
+    assert done.returncode == 0 and [epoch["fit"] for epoch in epochs] == [0, 1], done.stderr  # and anew on all rows
+    done = run(*common, "--preset", "quick", "--out", tmp_path / "m")
+    assert done.returncode == 2 and "quick" in done.stderr
 
 
 def test_all_rows_train_where_none_shall_validate(folder: Path, tmp_path: Path) -> None:
@@ -239,12 +258,10 @@ def test_the_command_itself_ends_a_mistake_so(folder: Path) -> None:
     assert done.stderr == "error: table: there is no file none.csv\n"
 
 
-def test_a_random_split_of_dates_warns_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_the_latest_rows_validate_and_it_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:
     done = run("train", "tabular", folder / "sales.csv", "--target", "sales", "--epochs", 1, "--out", tmp_path / "m")
     assert done.returncode == 0
-    assert [
-        line for line in done.stderr.splitlines() if line.startswith("warning: a random split of a table with a date")
-    ]
+    assert len([line for line in done.stderr.splitlines() if "validation rows are the latest by 'day'" in line]) == 1
 
 
 @pytest.mark.parametrize("moment", [signal.SIGKILL, signal.SIGINT])
@@ -277,3 +294,70 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
         f"{command} | head -1", shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.stdout == "day,shop,heat,sales,prediction\n" and "Traceback" not in done.stderr
+
+
+def test_predict_writes_each_value_as_the_file_has_it(tmp_path: Path) -> None:
+    countries = ["NA", "DE", '"x ""y"""']
+    rows = [f"{n:06d},{countries[n % 3]},{n % 12 + 1}/1/{2010 + n % 10},{n * 0.5:.2f},{n % 7}" for n in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,country,when,price,y", *rows]) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = TabularData.from_table(tmp_path / "t.csv", "y", engine=Engine("cpu"))
+    TabularLearner(data, hidden=[4], progress="none").save(tmp_path / "model")
+    done = run("predict", tmp_path / "model", tmp_path / "t.csv", "--out", tmp_path / "o.csv")
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "o.csv").read_text().splitlines()
+    assert written[0] == "id,country,when,price,y,prediction"
+    assert [line.rpartition(",")[0] for line in written[1:]] == rows
+    done = run("predict", tmp_path / "model", tmp_path / "t.csv", "--out", tmp_path / "o.parquet")
+    assert done.returncode == 0, done.stderr
+    typed = pl.read_parquet(tmp_path / "o.parquet")
+    assert typed.schema["id"] == pl.String and typed.schema["price"] == pl.Float64
+    done = run("evaluate", tmp_path / "model", tmp_path / "t.csv", "--where", "price > 1", "--json")
+    assert done.returncode == 0, done.stderr
+    few = pl.read_csv(tmp_path / "t.csv", schema_overrides={"id": pl.String}).filter(pl.col("price") > 1)
+    with pytest.warns(headstart.HeadstartWarning, match="3 in 'when'"):
+        expected = headstart.load(tmp_path / "model").evaluate(few)
+    assert last_json(done.stdout)["metrics"]["rmse"] == pytest.approx(expected["rmse"])
+
+
+def test_a_stratified_split_is_an_option(tmp_path: Path) -> None:
+    table = pl.DataFrame({"x": np.arange(60.0), "y": ["often"] * 50 + ["rare"] * 9 + ["once"]})
+    table.write_csv(tmp_path / "t.csv")
+    options = ("--target", "y", "--epochs", "1", "--hidden", "4", "--out", tmp_path / "model")
+    done = run("train", "tabular", tmp_path / "t.csv", *options, "--stratify", "y", "--class-weight", "balanced")
+    assert done.returncode == 0, done.stderr
+    done = run("train", "tabular", tmp_path / "t.csv", *options, "--stratify", "y", "--valid-where", "x > 5")
+    assert done.returncode == 2 and "--stratify is for a random split: leave --time, --valid-from" in done.stderr
+
+
+def test_a_german_sheet_goes_from_file_to_prediction(tmp_path: Path) -> None:
+    """Semicolons, decimal commas, cp1252, Windows' line ends, blank lines, a name with a comma; by python -m."""
+    random = np.random.default_rng(0)
+    lines = ["Artikel;Menge;Preis, EUR"]
+    for row in range(300):
+        count = int(random.integers(1, 9))
+        price = f"{1000 * count + row % 7}.{row % 100:02}"
+        lines += [
+            f"{['Stühle', 'Bänke'][row % 2]};{count};{price[0]}.{price[1:].replace('.', ',')}",
+            *[""] * (row % 50 == 0),
+        ]
+    path, model = tmp_path / "Verkäufe.csv", tmp_path / "model"
+    path.write_bytes("\r\n".join(lines).encode("cp1252"))
+
+    def module(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "headstart", *map(str, arguments)]
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+    trained = module("train", "tabular", path, "--target", "Preis, EUR", "--epochs", 3, "--out", model)
+    assert trained.returncode == 0, trained.stderr
+    told = (
+        "was read with separator ';'; decimal comma; encoding cp1252; if that is wrong, or to read it so without this"
+    )
+    assert told in trained.stderr and "--csv-separator ';' --csv-decimal ',' --csv-encoding 'cp1252'" in trained.stderr
+    predicted = module("predict", model, path)
+    assert predicted.returncode == 0, predicted.stderr
+    rows = list(csv.DictReader(io.StringIO(predicted.stdout)))
+    written = [line.split(";") for line in lines[1:] if line]
+    assert [[row["Artikel"], row["Menge"], row["Preis, EUR"]] for row in rows] == written
+    assert all(1000 < float(row["prediction"]) < 9000 for row in rows)

@@ -13,10 +13,12 @@ import pytest
 
 from headstart.applications import APPLICATIONS
 from headstart.command.jobs import job_of
-from headstart.command.main import main
-from headstart.command.options import CommandOption, options_in, read_options
-from headstart.core.errors import ConfigError
+from headstart.command.main import as_command, main
+from headstart.command.options import CommandOption, names, options_in, read_options, source_of
+from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range, Value, options_of
+from headstart.frames.csv import CsvOptions
+from headstart.frames.files import Query
 from headstart.training.optim import SGD, AdamW
 from headstart.training.settings import Plan
 
@@ -127,7 +129,7 @@ def test_every_field_has_an_option_with_help(name: str) -> None:
     written = {o.name for kind in kinds for o in options_in(options_of(kind), "")}
     assert written <= options.keys()
     assert {field.name for kind in kinds for field in fields(kind)} - written <= {
-        "recipe", "codec", "vocabulary", "dropouts"
+        "recipe", "codec", "csv", "vocabulary", "dropouts"
     }, "a field that cannot be written on a command line"  # fmt: skip
     for option in options.values():
         assert option.help and len(option.text()) > 5, option.name
@@ -177,6 +179,73 @@ def test_an_option_that_must_be_given_has_no_default() -> None:
     assert option.required and parameter.default is parameter.empty and option.default_text() == ""
 
 
-def test_a_folder_is_refused_where_a_table_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is a folder; train tabular takes a CSV or Parquet file"):
+def test_a_folder_without_a_table_is_refused_where_one_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder without tables; give a file, or a folder of Parquet or CSV parts"):
         job_of("tabular").data(tmp_path, {"target": "a"}, None)  # type: ignore[arg-type]  # it is refused before
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_how_a_file_is_read_is_an_option_of_every_training(name: str) -> None:
+    options = {option.name: option for option in job_of(name).options}
+    fields_of_files = {f"csv_{field.name}" for field in fields(CsvOptions)} - {"csv_strict"}
+    assert fields_of_files | {"query"} <= options.keys()
+    given = {"csv_separator": ";", "csv_null_values": "?,-", "no_csv_header": True, "csv_skip": "2"}
+    read = read_options(options.values(), given)
+    assert read == {"csv_separator": ";", "csv_null_values": ("?", "-"), "csv_header": False, "csv_skip": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Sales", "Sales"),
+        ("Sales,Returns", ("Sales", "Returns")),
+        ("price, USD", "price, USD"),
+        ('"a,b",c', ("a,b", "c")),
+    ],
+)
+def test_a_name_with_a_comma_is_one_name(text: str, read: Any) -> None:
+    options = {option.name: option for option in job_of("tabular").options}
+    assert options["target"].parsed(text) == read
+    assert options["exclude"].parsed('"price, USD",id') == ("price, USD", "id")
+
+
+def test_what_python_advises_is_said_in_the_command_s_words() -> None:
+    text = "read with ';'; csv=CsvOptions(separator=';', null_values=['NA', '?'], names=[...]), or csv=CsvOptions(decimal=',')"
+    assert as_command(text) == (
+        "read with ';'; --csv-separator ';' --csv-null-values NA,? --csv-names ..., or --csv-decimal ','"
+    )
+
+
+@pytest.mark.parametrize(
+    ("python", "command"),
+    [
+        ("numbers=['Revenue'] reads them", "--numbers Revenue reads them"),
+        ("exclude=['Order Date'] if so", "--exclude 'Order Date' if so"),
+        ("exclude=['price, USD']", """--exclude '"price, USD"'"""),
+        ("exclude=[' a']", "--exclude ' a'"),
+        ("target_kind='label'; on_error='skip'", "--target-kind label; --on-error skip"),
+    ],
+)
+def test_advised_arguments_are_options(python: str, command: str) -> None:
+    assert as_command(python) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (" größe", [" größe"]),
+        ('" größe" , Kunde ', [" größe", "Kunde"]),
+        ('"price, USD"', ["price, USD"]),
+        ('"5"" pipe",b', ['5" pipe', "b"]),
+        ("a, b,,c", ["a", "b", "c"]),
+        ("", []),
+        ("  ", []),
+    ],
+)
+def test_names_keep_the_blanks_that_are_theirs(text: str, read: list[str]) -> None:
+    assert names(text) == read
+
+
+def test_the_source_may_be_a_database() -> None:
+    assert source_of("sqlite:///shop.db", "SELECT 1") == Query("sqlite:///shop.db", "SELECT 1")
+    assert source_of("~/t.csv", None) == Path.home() / "t.csv"

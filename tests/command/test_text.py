@@ -106,7 +106,7 @@ def test_a_classifier_is_trained_with_and_without_it(folder: Path) -> None:
     (("generate", "nowhere"), "there is no folder nowhere"),
     (("train", "text", "nothing.csv", "--out", "m"), "nothing.csv"),
     (("train", "text", "{reviews}", "--text", "reveiw", "--out", "m"), "did you mean 'review'"),
-    (("train", "language-model", "{folder}", "--out", "m"), "holds no text files"),
+    (("train", "language-model", "{folder}", "--out", "m"), "holds no texts; known endings are .txt"),
     (("predict", "{lm}", "{reviews}"), "a language model predicts words, not rows"),
     (("train", "text", "{reviews}", "--language-model", "a", "--transformer", "b", "--out", "m"), "give one of"),
 ], ids=range(6))  # fmt: skip

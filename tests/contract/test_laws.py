@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import pickle
 import typing
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 import torch
 
 import headstart
+import toys
 import zoo
-from headstart import ArtifactError, Callback, ConfigError, HeadstartWarning
+from headstart import ArtifactError, Callback, ConfigError, Engine, HeadstartWarning
 from headstart.applications import APPLICATIONS
 from headstart.core.values import options_of, replaced, to_json
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.optim import SGD, AdamW
 from headstart.training.progress import Progress
 from headstart.training.settings import SESSION, TrainingOptions
@@ -96,14 +98,22 @@ def test_a_loaded_learner_trains_on_like_the_unloaded_to_the_bit(name: str, tmp_
     if len(learner.groups) > 1:
         learner.freeze()
     learner.save(tmp_path / "model")
-    again = headstart.load(tmp_path / "model", device="cpu")
+    again, filled, given = (
+        headstart.load(tmp_path / "model", device="cpu"),
+        learner_of(name),
+        learner_of(name, clip=7.0),
+    )
+    filled.load(tmp_path / "model")
+    given.load(tmp_path / "model")
+    assert given.training == dataclasses.replace(learner.training, clip=7.0), "what a learner was given stays"
     again.progress = "none"
     again.data = learner.data
-    for each in (learner, again):
+    for each in (learner, again, filled):
         each.fit_one_cycle(0.02, 2)
-    assert losses(again) == losses(learner)
-    assert same_weights(again, learner)
-    assert again.fits == learner.fits == 2
+    for each in (again, filled):
+        assert losses(each) == losses(learner)
+        assert same_weights(each, learner)
+        assert each.fits == learner.fits == 2
 
 
 @EACH
@@ -250,6 +260,31 @@ def test_what_is_solved_is_saved_and_loaded_alike(name: str, tmp_path: Path) -> 
         )
     else:
         assert again.recommend("u01").equals(solved.recommend("u01"))
+
+
+@pytest.mark.parametrize("name", [*ZOO, *SOLVED])
+def test_it_goes_to_another_process_as_it_is_and_without_its_data(name: str) -> None:
+    """By pickle, as joblib and multiprocessing send it: its values and weights, as in a saved folder."""
+    learner: Any = SOLVED[name]() if name in SOLVED else learner_of(name)
+    if name in ZOO:
+        learner.fit_one_cycle(ZOO[name].rate, 1)
+    sent = pickle.loads(pickle.dumps(learner))
+    assert type(sent) is type(learner)
+    if name in SOLVED:
+        return
+    assert same_weights(learner, sent) and sent.data is None and sent.history == learner.history
+    assert {k: to_json(v, {}) for k, v in sent.values().items()} == {
+        k: to_json(v, {}) for k, v in learner.values().items()
+    }
+    sent.data = learner.data
+    assert sent.validate() == learner.validate()
+
+
+def test_a_learner_of_a_user_s_own_module_is_pickled_by_pytorch() -> None:
+    learner = toys.LEARNERS[next(iter(toys.LEARNERS))](Engine("cpu"))
+    learner.fit_one_cycle(0.05, 1)
+    sent = pickle.loads(pickle.dumps(learner))
+    assert same_weights(learner, sent) and sent.data is None and sent.metrics == learner.metrics
 
 
 def test_a_user_s_module_with_an_attribute_members_trains_on_its_own_loss() -> None:

@@ -404,6 +404,21 @@ def test_a_careless_call_is_answered_with_what_to_do(
         action(toys.photo_learner(engine))
 
 
+def test_a_fit_at_a_constant_rate_may_be_given_more_epochs(engine: Engine, tmp_path: Path) -> None:
+    toys.plain_learner(engine).fit(0.01, 2, checkpoint=tmp_path / "checkpoint")
+    longer = toys.plain_learner(engine)
+    longer.fit(0.01, 4, checkpoint=tmp_path / "checkpoint", resume=True)
+    whole = toys.plain_learner(engine)
+    whole.fit(0.01, 4)
+    assert [epoch["train_loss"] for epoch in longer.history] == [epoch["train_loss"] for epoch in whole.history]
+    assert all(map(torch.equal, longer.model.state_dict().values(), whole.model.state_dict().values()))
+    with pytest.raises(ArtifactError, match="belongs to another fit: schedule.*epochs was 4, is 3"):
+        toys.plain_learner(engine).fit(0.01, 3, checkpoint=tmp_path / "checkpoint", resume=True)
+    toys.plain_learner(engine).fit_one_cycle(0.01, 2, checkpoint=tmp_path / "cycle")
+    with pytest.raises(ArtifactError, match="belongs to another fit: schedule.*epochs was 2, is 4"):
+        toys.plain_learner(engine).fit_one_cycle(0.01, 4, checkpoint=tmp_path / "cycle", resume=True)
+
+
 def test_a_checkpoint_of_another_fit_is_refused(engine: Engine, tmp_path: Path) -> None:
     toys.plain_learner(engine).fit(0.01, 2, checkpoint=tmp_path / "checkpoint")
     with pytest.raises(ArtifactError, match="belongs to another fit: .*rates was.*resume=False"):

@@ -6,6 +6,7 @@ import ctypes
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -85,3 +86,29 @@ def test_compiling_is_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = torch.nn.Linear(1, 1)
     assert Engine("cpu").prepare(layer) is layer and compiled == []
     assert Engine("cpu", compile=True).prepare(layer) is layer and compiled == [layer]
+
+
+def test_arithmetic_tells_devices_and_tf32_apart() -> None:
+    """Activations of one are not to be mixed with those of another."""
+    engine = Engine("cpu")
+    seen = [engine.arithmetic]
+    engine.device = torch.device("cuda", 0)
+    name, on, off = "allow_tf32", True, False
+    settings: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    if hasattr(torch.backends.cudnn, "conv"):
+        name, on, off, settings[0] = "fp32_precision", "tf32", "ieee", torch.backends.cudnn.conv
+    before = [getattr(setting, name) for setting in settings]
+    try:
+        for values in ((on, off), (off, off), (on, on)):
+            for setting, value in zip(settings, values, strict=True):
+                setattr(setting, name, value)
+            seen.append(engine.arithmetic)
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setattr(setting, name, value)
+    assert seen == [
+        "cpu",
+        "cuda, tf32 convolutions, fp32 products",
+        "cuda, fp32 convolutions, fp32 products",
+        "cuda, tf32 convolutions, tf32 products",
+    ]

@@ -92,6 +92,7 @@ def test_every_recipe_says_what_it_is() -> None:
         "rossmann-100",
         "sentence-encoder",
         "wikitext-2",
+        "word-vectors",
     ]
     assert {recipe.kind for recipe in recipes} == {"embedded", "folder", "url", "wheel"}
     for recipe in recipes:

@@ -69,7 +69,7 @@ def table_learner(engine: Engine, out: Path) -> TabularLearner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HeadstartWarning)
         data = TabularData.from_table(table, "y", batch_size=8, engine=engine)
-        learner = TabularLearner(data, progress="none")
+        learner = TabularLearner(data, batch_norm=True, progress="none")
     assert learner.codec.categorical[0].vocab.values == ("a", "b", "c", "d")
     learner.fit_one_cycle(0.01, 2)
     learner.save(out / "table")
@@ -98,9 +98,11 @@ def main(out: Path) -> None:
     learner = table_learner(engine, out)
     if engine.world_size > 1:
         # The processes' batch norms saw other rows; they agree at the end of an epoch.
-        mean = learner.model.body[1].running_mean
-        gathered = engine.gather(mean[None])
-        assert torch.equal(gathered[0], gathered[1])
+        norms = [layer for layer in learner.model.modules() if isinstance(layer, torch.nn.BatchNorm1d)]
+        assert len(norms) >= len(learner.design.hidden)
+        for norm in norms:
+            gathered = engine.gather(norm.running_mean[None])
+            assert torch.equal(gathered[0], gathered[1])
     if engine.is_main:
         save_file(results, out / "results.safetensors")
     engine.wait()

@@ -40,8 +40,10 @@ def frame(rossmann: ModuleType) -> pl.DataFrame:
     return rossmann.joined(FOLDER, stores=40)
 
 
-@pytest.mark.parametrize("protocol", ["A", "B"])
-def test_the_fast_mode_runs(protocol: str, rossmann: ModuleType, frame: pl.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("protocol", "levels"), [("A", True), ("B", False)])
+def test_the_fast_mode_runs(
+    protocol: str, levels: bool, rossmann: ModuleType, frame: pl.DataFrame, tmp_path: Path
+) -> None:
     """A process of its own, some 5 seconds: what a newcomer types. The model predicts what the docstrings say."""
     command = [
         sys.executable,
@@ -52,15 +54,21 @@ def test_the_fast_mode_runs(protocol: str, rossmann: ModuleType, frame: pl.DataF
         "--json",
         "--out",
         str(tmp_path / "model"),
+        *(["--levels"] if levels else []),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
-    assert said["protocol"] == protocol and said["train_rows"] > 8_000 and said["valid_rows"] > 400
+    assert (
+        said["protocol"] == protocol
+        and said["levels"] is levels
+        and said["train_rows"] > 8_000
+        and said["valid_rows"] > 400
+    )
     assert said["metrics"]["rmspe"] < 0.3
     model = headstart.load(tmp_path / "model")
     assert model.codec.recipe is not None
     sold = frame.filter(pl.col("Sales") > 0)
-    rows = rossmann.with_levels(sold, "2014-08-01", "2014-09-17") if protocol == "A" else sold
+    rows = rossmann.with_levels(sold, "2014-08-01", "2014-09-17") if levels else sold
     assert model.predict(rows.filter(pl.col("Store") <= 12).drop("Sales"))["prediction"].is_between(500, 50_000).all()
 
 
@@ -87,6 +95,8 @@ def test_protocol_b_sees_nothing_that_nobody_knows_six_weeks_ahead(rossmann: Mod
     # On which days a shop opens is announced: what a row sees of it are days until and since, made before.
     unknown = {"Customers", "Open", "Events", *rossmann.WEATHER, *rossmann.TREND}
     assert unknown.isdisjoint(rossmann.PROTOCOLS["B"].columns) and "Customers" not in rossmann.PROTOCOLS["A"].columns
+    assert {*rossmann.LEVELS}.isdisjoint(rossmann.PROTOCOLS["A"].columns)
+    assert {*rossmann.LEVELS} < {*rossmann.PROTOCOLS["A"].with_levels().columns}
     assert "Sales" not in rossmann.RECIPE.inputs
     data = rossmann.PROTOCOLS["B"].data(frame)
     assert str(data.valid_rows["Date"].min()) == "2015-06-20" and str(data.valid_rows["Date"].max()) == "2015-07-31"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
-from headstart.core.errors import ConfigError, DataError
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.frames.door import check_columns, matches, read_table, to_source, write_table
 
 FRAME = pl.DataFrame({"Store": [3, 1, None], "Sales": [0.5, None, 2.0], "Type": ["a", None, "c"]})
@@ -73,10 +73,12 @@ def test_every_kind_of_file_gives_the_same_frame(name: str, tmp_path: Path) -> N
 
 def test_a_csv_file_shows_missing_values_and_dates(tmp_path: Path) -> None:
     path = file(tmp_path, "t.csv", "a,b,c\n1,2015-06-20,x\nNA,,NULL\n3,2015-06-21,nan\n")
-    assert read_table(path).rows() == [
+    with pytest.warns(HeadstartWarning, match="'NULL' in column 'c' is read as a text like the others"):
+        read = read_table(path)
+    assert read.rows() == [
         (1, datetime.date(2015, 6, 20), "x"),
-        (None, None, None),
-        (3, datetime.date(2015, 6, 21), None),
+        (None, None, "NULL"),
+        (3, datetime.date(2015, 6, 21), "nan"),
     ]
 
 
@@ -112,7 +114,7 @@ def test_the_types_of_pandas_keep_their_meaning() -> None:
     before = source.copy(deep=True)
     read = read_table(source)
     assert read["category"].cast(pl.String).to_list() == ["b", "a"]
-    assert read["numbered"].to_list() == ["7", "3"]
+    assert read["numbered"].to_list() == [7, 3]
     assert read["nullable"].to_list() == [1, None]
     assert read["flag"].to_list() == [True, None]
     assert read["gaps"].to_list() == [1, None] and read["gaps"].dtype == pl.Int64
@@ -131,7 +133,9 @@ def test_the_names_of_a_pandas_frame_are_not_changed_in_place() -> None:
     assert list(source.index) == [9]
 
 
-NO_TABLE = "table must be a pandas, polars or pyarrow table or a path to a CSV or Parquet file; got "
+NO_TABLE = (
+    "table must be a pandas, polars or pyarrow table, a path or an open file, or a list of rows as dictionaries; got "
+)
 TWICE = r"table has more than one column named 'a'; rename or drop all but one"
 
 
@@ -146,18 +150,12 @@ TWICE = r"table has more than one column named 'a'; rename or drop all but one"
         (pd.DataFrame([[1, 2]], columns=[1, "1"]), DataError, "more than one column named '1'"),
         (pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), DataError, TWICE),
         (
-            pd.DataFrame({"a": [1, 2], "mixed": [1, "x"]}),
-            DataError,
-            r"table cannot be read as columns of one type each: column 'mixed': Could not convert 'x' .*; convert it",
-        ),
-        (pd.DataFrame({"c": [1j]}), DataError, r"of one type each: column 'c': .*; convert it"),
-        (
             pl.LazyFrame({"a": [1]}).select("b"),
             DataError,
             r'table: the lazy frame cannot be collected: unable to find column "b"',
         ),
     ],
-    ids=["none", "dict", "array", "series", "twice", "twice-as-text", "twice-arrow", "mixed", "complex", "lazy"],
+    ids=["none", "dict", "array", "series", "twice", "twice-as-text", "twice-arrow", "lazy"],
 )
 def test_what_is_no_table_is_refused(source: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
@@ -167,24 +165,17 @@ def test_what_is_no_table_is_refused(source: Any, error: type[Exception], messag
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", b"", r"valid: .*t\.csv cannot be read: empty CSV"),
-        ("t.csv", b"a,b\n1,\xe9\n", r"t\.csv cannot be read: invalid utf-8"),
-        ("t.csv", b"a,b\n1,2\n1,2,3\n", r"t\.csv cannot be read: found more fields than defined"),
+        ("t.csv", b"", r"valid: .*t\.csv is empty"),
+        ("t.csv", b"a,b\n1,2\n1,2,3\n", r"t\.csv cannot be read: row 3 has 3 fields where the header has 2"),
         ("t.csv", b"a,b,a\n1,2,3\n", r"valid: .*t\.csv has more than one column named 'a'; rename"),
         ("t.csv", b"a,,\n1,2,3\n", r"t\.csv has more than one column named ''; rename"),
         (
             "t.csv.gz",
             gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-20],
-            r"t\.csv\.gz cannot be read: unexpected end of file",
+            r"t\.csv\.gz cannot be unpacked: .*it may be cut short",
         ),
         ("t.parquet", b"", r"t\.parquet cannot be read: .*must contain a header"),
         ("t.parquet", b"PAR1 and nonsense", r"t\.parquet cannot be read: .*must end with PAR1"),
-        (
-            "t.txt",
-            b"a\n1\n",
-            r"t\.txt ends in neither \.csv, \.tsv nor \.parquet, so its format is unknown; rename or convert",
-        ),
-        ("t", b"a\n1\n", r"ends in neither \.csv"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_name(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -203,7 +194,9 @@ def test_a_parquet_file_cut_short_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"table: there is no file .*none\.csv"):
         read_table(tmp_path / "none.csv")
-    with pytest.raises(DataError, match=r"is a folder; give a CSV or Parquet file"):
+    with pytest.raises(
+        DataError, match=r"is a folder without tables; give a file, or a folder of Parquet or CSV parts"
+    ):
         read_table(tmp_path)
 
 

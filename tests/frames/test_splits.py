@@ -19,6 +19,7 @@ from headstart.frames.splits import (
     Splitter,
     by_column,
     by_condition,
+    by_default,
     by_groups,
     by_indices,
     by_last,
@@ -26,6 +27,8 @@ from headstart.frames.splits import (
     by_time,
     k_fold,
     split_rows,
+    stratified,
+    stratified_k_fold,
 )
 
 FRACTIONS = st.floats(0.01, 0.99)
@@ -254,3 +257,85 @@ def test_a_random_split_of_dates_is_warned_about() -> None:
 def test_what_cannot_split_is_refused(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+CLASSES = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=5, max_size=60)
+
+
+@given(CLASSES, FRACTIONS, SEEDS)
+def test_a_stratified_split_has_each_class_in_its_share(classes: list[str | None], fraction: float, seed: int) -> None:
+    frame = pl.DataFrame({"y": pl.Series(classes, dtype=pl.String)})
+    split = stratified("y", fraction, seed=seed)(frame)
+    assert sorted([*split.train, *split.valid]) == list(range(len(frame)))
+    for name in set(classes):
+        rows = {number for number, other in enumerate(classes) if other == name}
+        held = len(rows & set(split.valid.tolist()))
+        assert held < len(rows)  # each class has training rows
+        expected = len(rows) * max(1, round(len(frame) * fraction)) / len(frame)
+        assert abs(held - expected) < 1 or held == len(rows) - 1
+    again = stratified("y", fraction, seed=seed)(frame)
+    assert np.array_equal(split.valid, again.valid)
+
+
+@given(CLASSES, st.integers(2, 5), SEEDS)
+def test_stratified_folds_share_each_class_among_them(classes: list[str | None], folds: int, seed: int) -> None:
+    frame = pl.DataFrame({"y": pl.Series(classes, dtype=pl.String)})
+    parts = [splitter(frame) for splitter in stratified_k_fold("y", folds, seed=seed)]
+    validates = np.bincount(np.concatenate([part.valid for part in parts]), minlength=len(frame))
+    for name in set(classes):
+        rows = np.array([number for number, other in enumerate(classes) if other == name])
+        assert (validates[rows] == (len(rows) > 1)).all()  # the only row of a class always trains
+        counts = [int(np.isin(part.valid, rows).sum()) for part in parts]
+        assert max(counts) - min(counts) <= 1
+        assert all(np.isin(part.train, rows).any() for part in parts)
+
+
+def test_fractional_numbers_are_stratified_by_tenths() -> None:
+    numbers = np.random.default_rng(0).normal(size=1000)
+    split = stratified("y", 0.2)(pl.DataFrame({"y": numbers}))
+    tenths = np.searchsorted(np.sort(numbers), numbers) // 100
+    assert np.bincount(tenths[split.valid]).tolist() == [20] * 10
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: stratified("x")(pl.DataFrame({"y": [1]})), DataError, "stratified: there is no column 'x'"),
+        (
+            lambda: stratified("y")(pl.DataFrame({"y": [[1]]})),
+            DataError,
+            "stratified: column 'y' holds List.*one class",
+        ),
+        (lambda: stratified("y", 1.0), ConfigError, "fraction must lie between 0 and 1; got 1.0"),
+        (lambda: stratified_k_fold("y", 1), ConfigError, "folds must be a whole number of at least 2; got 1"),
+        (
+            lambda: stratified_k_fold("y", 3)[0](pl.DataFrame({"y": [1, 2]})),
+            DataError,
+            "stratified_k_fold: 2 rows cannot make 3 folds",
+        ),
+    ],
+)
+def test_what_cannot_be_stratified_is_said(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_by_default_the_latest_rows_of_a_table_with_dates_validate_and_random_ones_of_any_other() -> None:
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 4, 9), eager=True).shuffle(seed=1)
+    frame = pl.DataFrame({"x": range(100), "day": days})
+    split = by_default(0.3)(frame)
+    assert sides(by_default(0.3), frame) == sides(by_time("day", fraction=0.3), frame)
+    assert split.note == (
+        "validation rows are the latest by 'day': 30 of 100, from 2020-03-11 on; split=, or --time and --valid-where on the"
+        " command line, choose others"
+    )
+    without = frame.drop("day")
+    assert sides(by_default(0.3, seed=4), without) == sides(by_random(0.3, seed=4), without)
+    assert by_default()(without).note == ""
+    # Dates that leave less than half of the rows to train on, or none, are passed over.
+    odd = frame.with_columns(
+        same=pl.lit(datetime.date(2020, 1, 1)),
+        late=pl.when(pl.col("x") < 40).then(datetime.date(2020, 1, 1)).otherwise(datetime.date(2020, 1, 2)),
+    )
+    assert by_default()(odd.select("x", "same", "late")).note == ""
+    assert "by 'day'" in by_default()(odd.select("x", "same", "late", "day")).note

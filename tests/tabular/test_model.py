@@ -18,10 +18,14 @@ from headstart.tabular.models.network import CategoryDropout, Dropout, MemberLin
 from headstart.training.optim import parameter_groups
 
 
+def network(*arguments: Any, **options: Any) -> TabularModel:
+    return TabularModel(*arguments, **{"hidden": (200, 100), **options})
+
+
 def make_model(cardinalities: Any = (3, 7), continuous: int = 2, outputs: int = 2, seed: int = 0, **options: Any) -> TabularModel:  # fmt: skip
     """With weights and statistics that are all different from their defaults."""
     torch.manual_seed(seed)
-    model = TabularModel(cardinalities, continuous, outputs, **options)
+    model = network(cardinalities, continuous, outputs, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
@@ -113,7 +117,7 @@ def test_in_evaluation_a_row_does_not_depend_on_its_neighbours() -> None:
 @pytest.mark.parametrize(("cardinality", "size"), [(1, 1), (2, 1), (3, 2), (8, 4), (99, 50), (100, 50), (10_000, 50)])
 def test_an_embedding_is_half_as_wide_as_there_are_ids_and_at_most_50(cardinality: int, size: int) -> None:
     assert embedding_size(cardinality) == size
-    assert TabularModel([cardinality], 0, 1).embedding(0).shape == (cardinality, size)
+    assert network([cardinality], 0, 1).embedding(0).shape == (cardinality, size)
 
 
 def test_the_embedding_of_a_column_has_a_vector_per_id() -> None:
@@ -141,9 +145,9 @@ def test_groups_are_the_embeddings_the_body_and_the_head_and_cover_each_paramete
 
 def test_the_straight_path_is_nothing_at_first_then_linear_and_flat_beyond_the_edges() -> None:
     torch.manual_seed(0)
-    model = TabularModel((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]]).eval()
+    model = network((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]]).eval()
     torch.manual_seed(0)
-    without = TabularModel((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]], straight=False).eval()
+    without = network((3,), 2, 1, bins=[[-1.0, 0.0, 4.0], [0.0, 1.0]], straight=False).eval()
     assert without.straight_path is None
     ids = torch.zeros(5, 1, dtype=torch.int64)
     numbers = torch.tensor([[-9.0, 0.5], [-1.0, 0.5], [1.0, 0.5], [4.0, 0.5], [99.0, 7.0]])
@@ -152,7 +156,7 @@ def test_the_straight_path_is_nothing_at_first_then_linear_and_flat_beyond_the_e
         model.straight_path.weight.copy_(torch.tensor([[2.0, 10.0]]))
     added = (model(ids, numbers) - without(ids, numbers)).squeeze(1)
     assert torch.allclose(added, torch.tensor([3.0, 3.0, 7.0, 13.0, 18.0]), atol=1e-5)
-    assert TabularModel((3,), 2, 1).straight_path is None  # numbers that enter as they are have a path already
+    assert network((3,), 2, 1).straight_path is None  # numbers that enter as they are have a path already
 
 
 def test_dropout_is_active_in_training_alone_and_where_it_was_asked_for() -> None:
@@ -186,7 +190,7 @@ def test_bf16_outputs_take_as_many_values_as_fp32() -> None:
     """Of 1,000 rows; with a sigmoid or a head in bf16 there are a few hundred at most."""
     for options in ({}, {"output_range": ([0.0], [10.0])}, {"members": 2, "output_range": ([0.0], [10.0])}):
         torch.manual_seed(0)
-        model = TabularModel([5], 3, 1, bins=[(-3.0, 0.0, 3.0)] * 3, **options).eval()
+        model = network([5], 3, 1, bins=[(-3.0, 0.0, 3.0)] * 3, **options).eval()
         ids, numbers = torch.randint(5, (1000, 1), dtype=torch.int32), torch.randn(1000, 3)
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             outputs = model(ids, numbers)
@@ -203,7 +207,7 @@ def test_a_range_is_part_of_the_state_and_is_never_left() -> None:
 
 def test_embeddings_start_small_so_that_ids_start_alike() -> None:
     torch.manual_seed(0)
-    weight = TabularModel([1000], 0, 1).embedding(0)
+    weight = network([1000], 0, 1).embedding(0)
     assert weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
@@ -283,28 +287,28 @@ def test_every_parameter_gets_a_gradient() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TabularModel([], 0, 1), r"a model needs at least one categorical or continuous column"),
-        (lambda: TabularModel([0], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[0\]"),
-        (lambda: TabularModel([2.5], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[2\.5\]"),
-        (lambda: TabularModel([3], -1, 1), r"outputs must be at least 1 and continuous at least 0; got 1 and -1"),
-        (lambda: TabularModel([3], 0, 0), r"outputs must be at least 1 and continuous at least 0; got 0 and 0"),
-        (lambda: TabularModel([3], 0, 1, hidden=200), r"hidden must be a list of widths, one per .*; got 200"),
-        (lambda: TabularModel([3], 0, 1, hidden=[9, 0]), r"hidden must be whole numbers of at least 1; got \[9, 0\]"),
-        (lambda: TabularModel([3], 0, 1, hidden="big"), r"hidden must be whole numbers of at least 1; got \['b',"),
-        (lambda: TabularModel([3], 0, 1, embedding_sizes=[1, 2]), r"embedding_sizes has 2 sizes for 1 categorical"),
-        (lambda: TabularModel([3], 0, 1, embedding_sizes=[0]), r"embedding_sizes must be whole numbers of at least 1"),
-        (lambda: TabularModel([3], 0, 1, dropout=[0.1]), r"dropout has 1 probabilities for 2 hidden layers"),
-        (lambda: TabularModel([3], 0, 1, dropout=1), r"dropout is a probability from 0 to below 1; got 1"),
-        (lambda: TabularModel([3], 0, 1, dropout=[0.1, "x"]), r"dropout is a probability .*; got 'x'"),
-        (lambda: TabularModel([3], 0, 1, dropout=math.nan), r"dropout is a probability .*; got nan"),
-        (lambda: TabularModel([3], 0, 1, category_dropout=1.0), r"category_dropout is a probability .*; got 1\.0"),
-        (lambda: TabularModel([3], 0, 1, embedding_dropout=-0.1), r"embedding_dropout is a probability .*; got -0\.1"),
-        (lambda: TabularModel([3], 0, 1, members=0), r"members must be a whole number of at least 1; got 0"),
-        (lambda: TabularModel([3], 2, 1, bins=[[0.0, 1.0]]), r"bins are one list per continuous column \(2\)"),
-        (lambda: TabularModel([3], 1, 1, bins=[[0.0, 1.0]], periodic=True), r"not together with periodic"),
-        (lambda: TabularModel([3], 1, 1, bins=[[1.0, 1.0]]), r"bins must be 2 or more ascending edges; column 0 has"),
-        (lambda: TabularModel([3], 0, 2, output_range=([0.0], [1.0])), r"highest of each of 2 outputs; got \(\[0\.0\]"),
-        (lambda: TabularModel([3], 0, 1, output_range=([1.0], [1.0])), r"output_range must be the lowest and the high"),
+        (lambda: network([], 0, 1), r"a model needs at least one categorical or continuous column"),
+        (lambda: network([0], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[0\]"),
+        (lambda: network([2.5], 1, 1), r"cardinalities must be whole numbers of at least 1; got \[2\.5\]"),
+        (lambda: network([3], -1, 1), r"outputs must be at least 1 and continuous at least 0; got 1 and -1"),
+        (lambda: network([3], 0, 0), r"outputs must be at least 1 and continuous at least 0; got 0 and 0"),
+        (lambda: network([3], 0, 1, hidden=200), r"hidden must be a list of widths, one per .*; got 200"),
+        (lambda: network([3], 0, 1, hidden=[9, 0]), r"hidden must be whole numbers of at least 1; got \[9, 0\]"),
+        (lambda: network([3], 0, 1, hidden="big"), r"hidden must be whole numbers of at least 1; got \['b',"),
+        (lambda: network([3], 0, 1, embedding_sizes=[1, 2]), r"embedding_sizes has 2 sizes for 1 categorical"),
+        (lambda: network([3], 0, 1, embedding_sizes=[0]), r"embedding_sizes must be whole numbers of at least 1"),
+        (lambda: network([3], 0, 1, dropout=[0.1]), r"dropout has 1 probabilities for 2 hidden layers"),
+        (lambda: network([3], 0, 1, dropout=1), r"dropout is a probability from 0 to below 1; got 1"),
+        (lambda: network([3], 0, 1, dropout=[0.1, "x"]), r"dropout is a probability .*; got 'x'"),
+        (lambda: network([3], 0, 1, dropout=math.nan), r"dropout is a probability .*; got nan"),
+        (lambda: network([3], 0, 1, category_dropout=1.0), r"category_dropout is a probability .*; got 1\.0"),
+        (lambda: network([3], 0, 1, embedding_dropout=-0.1), r"embedding_dropout is a probability .*; got -0\.1"),
+        (lambda: network([3], 0, 1, members=0), r"members must be a whole number of at least 1; got 0"),
+        (lambda: network([3], 2, 1, bins=[[0.0, 1.0]]), r"bins are one list per continuous column \(2\)"),
+        (lambda: network([3], 1, 1, bins=[[0.0, 1.0]], periodic=True), r"not together with periodic"),
+        (lambda: network([3], 1, 1, bins=[[1.0, 1.0]]), r"bins must be 2 or more ascending edges; column 0 has"),
+        (lambda: network([3], 0, 2, output_range=([0.0], [1.0])), r"highest of each of 2 outputs; got \(\[0\.0\]"),
+        (lambda: network([3], 0, 1, output_range=([1.0], [1.0])), r"output_range must be the lowest and the high"),
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_refused_with_its_name_and_what_arrived(make: Callable[[], Any], message: str) -> None:

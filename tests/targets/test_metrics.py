@@ -251,12 +251,6 @@ def test_what_is_no_metric_is_refused(make: Any, message: str) -> None:
         ([Metric("width", bias, None, ("quantiles",))], NUMBER, "needs a target of the kind quantiles, but 'Sales' is"),
         (["rmse", metrics.rmse], NUMBER, "metrics has two of the name 'rmse'; rename one"),
         (
-            [sklearn.accuracy_score],
-            LABEL,
-            r"accuracy_score of scikit-learn takes \(y_true, y_pred\), .*give metrics.from_sklearn\(accuracy_score\)",
-        ),
-        ([functools.partial(sklearn.fbeta_score, beta=2)], LABEL, r"give metrics.from_sklearn\(fbeta_score\)"),
-        (
             [from_sklearn(sklearn.brier_score_loss, needs="probability")],
             NUMBER,
             "'brier_score_loss' needs a class target",
@@ -335,3 +329,28 @@ def test_scikit_learn_s_errors_name_the_metric(metric: Metric, message: str) -> 
 def test_probabilities_of_numbers_are_refused() -> None:
     with pytest.raises(ConfigError, match="needs='probability' is for class targets, but the target holds numbers"):
         from_sklearn(sklearn.r2_score, needs="probability")(torch.zeros(3), torch.zeros(3))
+
+
+def test_a_metric_of_scikit_learn_is_given_as_it_is() -> None:
+    """Its arguments are the other way round, which its module or the name of its first parameter tells."""
+    numbers = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 3.0])
+    r2 = as_metric(sklearn.r2_score)
+    assert (r2.name, r2.better) == ("r2_score", "higher")
+    assert r2(*numbers) == pytest.approx(sklearn.r2_score(numbers[1], numbers[0]))
+
+    def relative(y_true: Any, y_pred: Any) -> float:
+        return float(np.mean(np.abs(y_true - y_pred) / y_true))
+
+    assert as_metric(relative)(*numbers) == pytest.approx((0 + 1 / 3 + 1 / 3) / 3)
+    chances, classes = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), torch.tensor([0, 1, 1])
+    for function in (
+        sklearn.roc_auc_score,
+        sklearn.log_loss,
+        sklearn.average_precision_score,
+        sklearn.brier_score_loss,
+    ):
+        expected = function(classes.numpy(), chances[:, 1].numpy())
+        assert as_metric(function)(chances, classes) == pytest.approx(expected, rel=1e-6), function
+    beta = as_metric(functools.partial(sklearn.fbeta_score, beta=2))
+    assert beta(chances, classes) == pytest.approx(sklearn.fbeta_score([0, 1, 1], [0, 1, 0], beta=2))
+    assert as_metric(sklearn.log_loss).better == "lower"

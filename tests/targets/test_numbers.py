@@ -172,7 +172,7 @@ def number(values: Any, **options: Any) -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (number(["1"]), DataError, "target 'y' must be numbers; got String"),
+        (number(["1", "x"]), DataError, "target 'y': expected numbers, but got the text 'x' in row 2; correct it"),
         (number([1.0, None, NAN]), DataError, r"'y' is missing in 2 of 3 rows; .*where='y IS NOT NULL'"),
         (number([1.0, INFINITY, -INFINITY]), DataError, "target 'y' has 2 infinite values"),
         (number([1, 0, -2], log=True), DataError, r"'y' has 2 values of 0 or less, .* logarithm; .*where='y > 0'"),
@@ -195,7 +195,7 @@ def test_what_cannot_be_a_target_is_refused(make: Callable[[], Any], error: type
 @pytest.mark.parametrize(
     ("target", "values", "message"),
     [
-        (ONE, ["many"], "target 'sales' must be numbers; got String"),
+        (ONE, ["many"], "target 'sales': expected numbers, but got the text 'many' in row 1; correct it"),
         (LOG, [1.0, 0.0], "target 'sales' has 1 values of 0 or less"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.text import LanguageModelData, LanguageModelLearner
 from headstart.text import cooccurrence as module
@@ -123,3 +124,12 @@ def test_a_language_model_starts_below_the_entropy_of_equal_words() -> None:
     random = LanguageModelLearner(data, from_counts=False, **sizes)
     assert counted.validate()["perplexity"] < 0.8 * random.validate()["perplexity"]
     assert random.validate()["perplexity"] == pytest.approx(len(data.codec.vocabulary), rel=0.1)
+
+
+def test_word_vectors_leave_every_random_generator_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.manual_seed`` would seed those of GPUs as well, and nothing would set them back."""
+    monkeypatch.setattr(torch.random, "manual_seed", lambda _: pytest.fail("seeds every device"))
+    monkeypatch.setattr(torch, "manual_seed", lambda _: pytest.fail("seeds every device"))
+    before = torch.get_rng_state()
+    assert np.array_equal(word_vectors(corpus(), 10, 3), word_vectors(corpus(), 10, 3))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -20,9 +20,16 @@ def test_a_language_model_learns_english_from_sampled_words() -> None:
 
 
 def test_sentences_are_classified_from_scratch() -> None:
-    """3,000 sentences, half of them positive: an AUC of .770 was measured."""
+    """3,000 sentences, half of them positive: an AUC of .852 was measured, nearly all of it by the linear path.
+
+    Before there was one, it was .770, with a log loss of about .6.
+    """
     table = read_table(datasets.get("movie-snippets"))
     table = table.filter(table["label"].is_not_null()).sample(3000, seed=0)
-    learner = TextLearner(TextData.from_table(table, "text", "label", engine=Engine("cpu")), progress="none")
-    learner.fit_one_cycle(0.01, 3)
-    assert learner.figures["auc"] > 0.74
+    learner = TextLearner(
+        TextData.from_table(table, "text", "label", word_vectors="none", engine=Engine("cpu")), progress="none"
+    )
+    path = learner.validate()
+    assert path["auc"] > 0.83
+    learner.fit_plan()
+    assert learner.figures["auc"] > 0.83 and learner.figures["log_loss"] < path["log_loss"] + 0.01

@@ -447,7 +447,7 @@ def test_the_layout_of_imdb(tmp_path: Path) -> None:
     assert "whatever" in corpus.codec.vocabulary.words and len(corpus.train.corpus) == 26
     with pytest.raises(ConfigError, match=r"valid='valid' is no folder there; there are: test, train"):
         TextData.from_folder(tmp_path, valid="valid")
-    with pytest.raises(ConfigError, match="by valid= or by split=, not by both"):
+    with pytest.raises(ConfigError, match="by split= or by valid=, not by both"):
         TextData.from_folder(tmp_path, valid="test", split=by_indices([0]))
 
 
@@ -538,3 +538,10 @@ def test_a_language_model_refuses_metrics_and_a_loss_of_its_own() -> None:
     for option in ({"metrics": ["accuracy"]}, {"loss": lambda outputs, batch: outputs[0]}):
         with pytest.raises(ConfigError, match="a language model has its own loss and figures: leave"):
             LanguageModelLearner(data, **option)
+
+
+def test_texts_without_blanks_are_noted() -> None:
+    texts = ["我喜欢这部电影 good", "这部电影不好 bad"] * 10
+    with pytest.warns(HeadstartWarning, match="scripts without blanks between words.*use tokenizer='subwords'"):
+        TextData.from_texts(texts, ["a", "b"] * 10, batch_size=4, min_freq=1)
+    TextData.from_texts(texts, ["a", "b"] * 10, batch_size=4, tokenizer="subwords", max_vocab=400)  # no warning

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart import ConfigError
+from headstart.text.models import awd_lstm
 from headstart.text.models.awd_lstm import (
     AWDLSTM,
     Dropouts,
@@ -244,7 +247,7 @@ def test_gradients_go_through_the_last_tokens_alone() -> None:
     model.head.eval()
     text = tokens(2, 43)
     vectors = model.encoder.embedding(text).detach().requires_grad_()
-    outputs, windows = model(text, torch.tensor([43, 43]), vectors)
+    outputs, windows = model(text, torch.tensor([43, 43]), embedded=vectors)
     outputs.sum().backward()
     moved = vectors.grad.abs().sum((0, 2)) > 0
     assert moved.tolist() == [False] * 30 + [True] * 13  # windows of 5 that hold one of the last 10
@@ -258,7 +261,7 @@ def test_a_short_text_beside_a_long_one_keeps_its_gradient() -> None:
     model = TextClassifier(encoder(), 2, bptt=5, max_length=10).train()
     model.head.eval()
     vectors = model.encoder.embedding(tokens(2, 60)).detach().requires_grad_()
-    model(tokens(2, 60), torch.tensor([60, 8]), vectors)[0].sum().backward()
+    model(tokens(2, 60), torch.tensor([60, 8]), embedded=vectors)[0].sum().backward()
     assert bool((vectors.grad[1, :8].abs().sum(1) > 0).all()) and not bool(vectors.grad[0, 20:45].any())
 
 
@@ -301,3 +304,51 @@ def test_bf16_gives_nearly_the_same_loss() -> None:
     rough.backward()
     assert rough.dtype == torch.float32 and float(rough.detach()) == pytest.approx(float(exact.detach()), rel=0.02)
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
+def test_the_sampled_loss_is_the_same_with_repeated_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the words compared are not made distinct: that would have to read their number."""
+    random = torch.Generator().manual_seed(3)
+    text = torch.randint(0, 30, (4, 9), generator=random)
+    target = text.masked_fill(torch.rand(text.shape, generator=random) < 0.2, IGNORED)
+    shares = torch.rand(30, generator=random).softmax(0)
+    results, compared = [], awd_lstm._compared
+    for distinct in (True, False):
+        model = LanguageModel(encoder(), sampled=12, frequencies=shares).train()
+        chosen: list[int] = []
+
+        def forced(*words: Tensor, distinct: bool, as_on: bool = distinct, note: list[int] = chosen) -> Any:
+            result = compared(*words, distinct=as_on)
+            note.append(len(result[0]))
+            return result
+
+        with monkeypatch.context() as patched, torch.random.fork_rng(devices=[]):
+            patched.setattr(awd_lstm, "_compared", forced)
+            torch.manual_seed(0)
+            loss = model(text, torch.ones(4, dtype=torch.bool), target)[0]
+        loss.backward()
+        results.append((loss.detach(), *(parameter.grad for parameter in model.parameters())))
+        assert chosen[0] == 48 if not distinct else chosen[0] < 31
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-5)
+
+
+def test_gradients_of_the_chunked_loss_survive_fp16() -> None:
+    """They are formed in the forward pass, where no loss scaler reaches them: below 6e-8 they would be 0."""
+    random = torch.Generator().manual_seed(4)
+    hidden = torch.randn(6, 8, generator=random)
+    weight, bias = torch.randn(40, 8, generator=random), torch.zeros(40)
+    target = torch.arange(6)
+    bias[:6] = 19.0  # nearly certain: the slopes of the others are about 1e-8
+    grads = []
+    for dtype, scale in ((torch.float32, 1.0), (torch.float16, 65_536.0)):
+        leaves = [hidden.clone().requires_grad_(), weight.clone().requires_grad_(), bias.clone().requires_grad_()]
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.float16):
+            loss, _ = cross_entropy_in_chunks(leaves[0], leaves[1], leaves[2], target)
+        (loss * scale).backward()
+        grads.append([leaf.grad / scale for leaf in leaves])
+    of_others = grads[0][1][6:].abs()
+    assert 1e-12 < float(of_others.median()) < 6e-8
+    for part in (grads, [[each[1][6:]] for each in grads]):
+        for exact, halved in zip(*part, strict=True):
+            assert float((halved - exact).norm() / exact.norm()) < 0.05

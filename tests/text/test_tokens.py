@@ -11,7 +11,7 @@ from headstart import ConfigError, DataError
 from headstart.core.values import from_json, to_json
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokenizing import AnyTokenizer, tokenizer_from_record
-from headstart.text.tokens import SPECIALS, WordTokenizer, join_words
+from headstart.text.tokens import SPECIALS, WordTokenizer, join_words, unspaced_share
 from headstart.text.vocabulary import Vocabulary
 
 CASES = [
@@ -96,6 +96,44 @@ def test_limits_that_make_no_vocabulary(options: dict[str, int], said: str) -> N
         Vocabulary.of_counts(["a"], np.array([3]), **options)
 
 
+MARKED = {
+    "हिन्दी": ["हिन्दी"],  # Devanagari: vowel signs and virama
+    "বাংলা": ["বাংলা"],
+    "தமிழ்": ["தமிழ்"],
+    "جَمِيلة": ["جَمِيلة"],  # vowelled Arabic
+    "שָׁלוֹם": ["שָׁלוֹם"],  # pointed Hebrew
+    "cafe\u0301 na\u0308rrisch": ["café", "närrisch"],  # decomposed accents are composed
+    "q\u0303": ["q\u0303"],  # there is no composed form
+    "İstanbul": ["i\u0307stanbul"],
+    "می\u200cخواهم": ["می\u200cخواهم"],  # a joiner inside a word of Persian
+    "❤\ufe0f!": ["❤\ufe0f", "!"],
+    "\ufeffgood Straß\u00adburg": ["good", "straßburg"],  # what cannot be seen is no part of a word
+}
+
+
+@pytest.mark.parametrize(("text", "tokens"), MARKED.items(), ids=range(len(MARKED)))
+def test_marks_belong_to_their_letters(text: str, tokens: list[str]) -> None:
+    assert WordTokenizer().tokens(text) == tokens
+    assert [token.lower() for token in WordTokenizer(lower=False).tokens(text)] == tokens
+
+
+def test_a_saved_model_keeps_the_rules_it_was_trained_by() -> None:
+    assert WordTokenizer(rules=1).tokens("cafe\u0301 good") == ["cafe", "\u0301", "good"]
+
+
+def test_subwords_do_not_cut_at_marks_either() -> None:
+    texts = ["हिन्दी भाषा", "cafe\u0301 wasn't"] * 50
+    tokenizer = SubwordTokenizer.fit(texts, size=400, marks=["<summ>"])
+    assert len(tokenizer.tokens("हिन्दी")) == 1 and len(tokenizer.tokens("हिन्दी भाषा")) == 2
+    assert tokenizer.tokens("cafe\u0301") == tokenizer.tokens("caf\u00e9")
+    assert tokenizer.tokens("<summ> wasn't") == ["<summ>", "Ġwasn", "'t"] == tokenizer.tokens("<summ>wasn't")
+
+
+def test_scripts_without_blanks_are_recognised() -> None:
+    assert unspaced_share(["我喜欢这部电影", "good", "!"], [2, 1, 9]) == 14 / 18
+    assert unspaced_share(["donaudampfschifffahrt", "İstanbul"], [5, 1]) == 0 == unspaced_share([], [])
+
+
 def test_subwords_know_every_text_and_come_back_from_json() -> None:
     texts = ["The film was wonderful, truly wonderful.", "A dull film.", "<summ> wonderful films"] * 20
     tokenizer = SubwordTokenizer.fit(texts, size=320, marks=["<summ>"])
@@ -114,7 +152,7 @@ def test_subwords_know_every_text_and_come_back_from_json() -> None:
 
 def test_a_tokenizer_of_later_rules_is_refused() -> None:
     record = to_json(WordTokenizer(lower=False), kind=AnyTokenizer)
-    assert record == {"type": "WordTokenizer", "lower": False, "rules": 1}
+    assert record == {"type": "WordTokenizer", "lower": False, "rules": 2}
     assert from_json(AnyTokenizer, record) == tokenizer_from_record(record) == WordTokenizer(lower=False)
     for read in (tokenizer_from_record, lambda later: from_json(AnyTokenizer, later)):
         with pytest.raises(ValueError, match="upgrade headstart"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import headstart
 from headstart import ConfigError, DataError, Engine, LanguageModelData, LanguageModelLearner, TextData, TextLearner
@@ -74,7 +75,7 @@ def test_sizes_are_settled_by_the_device_and_dropout_by_the_amount_of_text() -> 
 
 def test_python_s_default_network_is_the_command_s() -> None:
     learner = TextLearner(texts(), progress="none")
-    assert learner.design == TextDesign(embedding_size=64, hidden=96, layers=2, dropout=0.6)
+    assert learner.design == TextDesign(embedding_size=64, hidden=96, layers=2, dropout=0.6, apart=False)
     assert learner.model.encoder.dropouts == CLASSIFIER_DROPOUTS.times(0.6)
     assert learner.model.encoder.embedding.embedding_dim == 64 and len(learner.model.encoder.layers) == 2
     writer = LanguageModelLearner(streams(), progress="none")
@@ -203,11 +204,14 @@ def test_only_the_first_weights_come_from_a_start(start: Path, tmp_path: Path) -
 
 def test_a_codec_encodes_rows_one_by_one_as_in_a_table_and_survives_json() -> None:
     for codec in (texts(min_freq=2).codec, texts(backward=True).codec):
-        corpus = codec.encode(TABLE).inputs
+        inputs = codec.encode(TABLE).inputs
         for number, text in enumerate(TEXTS):
-            tokens, lengths = codec.encode_one({"text": text})
-            assert np.array_equal(tokens[0].numpy(), corpus.text(number)) and lengths.tolist() == [tokens.shape[1]]
-        assert from_json(TextCodec, to_json(codec)) == codec
+            tokens, lengths, linear = codec.encode_one({"text": text})
+            assert np.array_equal(tokens[0].numpy(), inputs.corpus.text(number))
+            assert lengths.tolist() == [tokens.shape[1]] and torch.equal(linear[0], inputs.linear[number])
+        tensors: dict[str, torch.Tensor] = {}
+        again = from_json(TextCodec, to_json(codec, tensors), tensors)
+        assert again == codec and torch.equal(again.encode(TABLE).inputs.linear, inputs.linear)
     subwords = SubwordTokenizer.fit(TEXTS, size=300)
     codec = TextCodec(("text",), (), subwords, Vocabulary(subwords.words))
     assert from_json(TextCodec, to_json(codec)) == codec

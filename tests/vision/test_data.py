@@ -18,10 +18,11 @@ from PIL import Image
 import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import options_of
+from headstart.frames import splits
 from headstart.frames.splits import by_groups, by_random
-from headstart.vision import Augment, ImageData, side_on
+from headstart.vision import Augment, ImageData, ImageLearner, side_on
+from headstart.vision.data import ImageDataOptions, ImageSettings
 from headstart.vision.images import FileImages, array_images
-from headstart.vision.settings import ImageDataOptions, ImageSettings
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_train_and_valid_folders_are_the_split(tmp_path: Path) -> None:
     data = toys.make_data(folder, tmp_path / "cache")
     assert (len(data.split.train), len(data.split.valid)) == (16, 8)
     assert all("/valid/" in data.images.names[row] for row in data.split.valid)
-    assert any("beside train and valid" in note for note in data.notes) and any(
+    assert any("1 images beside these parts were left out" in note for note in data.notes) and any(
         "1 files" in note for note in data.notes
     )
 
@@ -101,7 +102,7 @@ def test_validation_rows_of_their_own(folder: Path, tmp_path: Path) -> None:
     frame = pl.DataFrame({"path": names, "label": ["red" if "red" in Path(name).name else "blue" for name in names]})
     data = ImageData.from_table(frame[4:], "path", "label", valid=frame[:4], size=32, workers=0, cache=tmp_path)
     assert [data.images.names[row] for row in data.split.valid] == names[:4]
-    with pytest.raises(ConfigError, match="by split= .* or by valid=, not by both"):
+    with pytest.raises(ConfigError, match="by split= or by valid=, not by both"):
         ImageData.from_table(frame, "path", "label", valid=frame, split=by_random(), cache=tmp_path)
 
 
@@ -377,3 +378,21 @@ def test_options_that_belong_to_tables_are_refused_for_folders_and_arrays(folder
         toys.make_data(folder, tmp_path, separator=",")
     with pytest.raises(ConfigError, match="where= and group= are for folders and tables"):
         ImageData.from_arrays(*toys.arrays(), where="label = 'red'", cache=tmp_path)
+
+
+def test_class_weights_weigh_images_and_their_activations() -> None:
+    images, labels = toys.arrays()
+    labels = [labels[0]] * (len(labels) - 4) + [next(label for label in labels if label != labels[0])] * 4
+    data = ImageData.from_arrays(
+        images, labels, size=32, batch_size=8, cache=toys.cache(), split=splits.train_on_all, class_weight="balanced"
+    )
+    weight = data.train.weight
+    assert weight is not None and weight.mean() == pytest.approx(1.0)
+    often, rare = weight[0], weight[-1]
+    assert rare / often == pytest.approx((len(labels) - 4) / 4)
+    learner = ImageLearner(data, backbone="resnet18", weights=False, hidden=[], precompute=1, progress="none")
+    assert torch.equal(learner.data.train.weight, weight)
+    batch = next(learner.data.train.batches(0))
+    assert torch.equal(batch.weight, weight[batch.index])
+    plain = ImageData.from_arrays(images, labels, size=32, batch_size=8, cache=toys.cache(), split=splits.train_on_all)
+    assert plain.train.weight is None and plain.train.fingerprint() != data.train.fingerprint()

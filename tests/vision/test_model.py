@@ -20,12 +20,12 @@ def test_the_head_is_the_lesson_s() -> None:
     hidden = ["BatchNorm1d", "Dropout", "Linear", "ReLU"]
     last = ["BatchNorm1d", "Dropout", "Linear"]
     assert kinds(Head(8, 2)) == hidden + last
-    assert [layer.p for layer in Head(8, 2).layers if isinstance(layer, nn.Dropout)] == [0.25, 0.5]
+    assert [layer.p for layer in Head(8, 2).layers if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
     assert kinds(Head(8, 2, hidden=[])) == last
     assert kinds(Head(8, 2, hidden=[700, 300], dropout=0.5)) == hidden * 2 + last
     assert kinds(Head(8, 2, hidden=[512], dropout=[0.0, 0.2])) == [kind for kind in hidden if kind != "Dropout"] + last
     assert kinds(Head(8, 2, hidden=[], dropout=0.0)) == ["BatchNorm1d", "Linear"]
-    assert head_dropouts(None, [9, 9]) == [0.25, 0.25, 0.5]
+    assert head_dropouts(None, [9, 9]) == [0.5, 0.5, 0.5]
 
 
 def test_pooling_is_the_mean_beside_the_maximum() -> None:

@@ -166,7 +166,8 @@ class TextDataset:
             field: how texts are read.
             labelled: whether the name of a text's folder is its label.
         """
-        rows = read_texts(find_texts(folder, labelled=labelled, exclude=("all", "unsup") if labelled else ()))
+        files, _ = find_texts(folder, labelled=labelled, exclude=("all", "unsup") if labelled else ())
+        rows = read_texts(files)
         labels: Iterable[str | None] = rows["label"] if labelled else [None] * len(rows)
         return cls([Example(text, label, field) for text, label in zip(rows["text"], labels, strict=True)], field)
 

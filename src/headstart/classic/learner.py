@@ -220,7 +220,8 @@ class ClassicLearner:
         if target is None:
             return outputs, encoded
         if target.kind == "label":
-            return outputs.float().log_softmax(-1), encoded  # no change to outputs that are such logarithms
+            calibrated = outputs.float() / self.learner.temperature
+            return calibrated.log_softmax(-1), encoded  # at 1 no change to outputs that are such logarithms
         return target.prediction(outputs), target.original(encoded)
 
     def _metric(self, metric: ClassicMetric) -> Metric:

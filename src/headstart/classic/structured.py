@@ -15,8 +15,9 @@ from torch import Tensor
 
 from headstart.classic.learner import ClassicLearner, OptimizerFunction, common_options
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.values import replaced
 from headstart.frames.splits import by_indices
-from headstart.tabular import TabularData, TabularDesign, TabularLearner
+from headstart.tabular import LESSON_NETWORK, TabularData, TabularDesign, TabularLearner
 from headstart.tabular.features import add_dateparts
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Loader, TensorLoader
@@ -304,7 +305,7 @@ class ColumnarModelData:
         numbers = [name for name in df.columns if name not in cat_flds]
         data = TabularData.from_table(
             frame, TARGET, split=by_indices(np.asarray(val_idxs).tolist()), categorical=list(cat_flds),
-            continuous=numbers, target_kind="number", batch_size=bs, seed=seed,
+            continuous=numbers, target_kind="number", target_features=False, batch_size=bs, seed=seed,
         )  # fmt: skip
         return cls(path, data, None if test_df is None else _with_missing(test_df, cat_flds))
 
@@ -353,10 +354,10 @@ class ColumnarModelData:
         bounded = replace(target, range=None if y_range is None else checked_range(y_range, log=False))
         data = replace(self.data, target=bounded, codec=replace(codec, target=bounded))
         design = TabularDesign(
-            hidden=tuple(szs), dropout=tuple(drops), embedding_dropout=emb_drop, numeric_embedding=None,
-            norm_first=False, category_dropout=0.0,
+            hidden=tuple(szs), dropout=tuple(drops), embedding_dropout=emb_drop,
             embedding_sizes={name: width for name, (_, width) in zip(names, emb_szs, strict=True)},
         )  # fmt: skip
+        design = replaced(design, LESSON_NETWORK)
         learner = TabularLearner(data, design=design, **common_options(self.path, opt_fn, seed))
         return StructuredLearner(learner, self.test)
 

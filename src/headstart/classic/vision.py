@@ -210,9 +210,11 @@ class ConvLearner(ClassicLearner):
             opt_fn: ``optim.Adam`` or a partial of it; None: headstart's default.
             seed: seed of the head and of dropout.
         """
+        hidden = (512,) if xtra_fc is None else tuple(xtra_fc)
         learner = ImageLearner(
-            data.data, backbone=f, weights=weights, precompute=int(precompute), stages=1, fixed_norms=False, dropout=ps,
-            hidden=(512,) if xtra_fc is None else xtra_fc, **common_options(data.path, opt_fn, seed),
+            data.data, backbone=f, weights=weights, precompute=int(precompute), stages=1, fixed_norms=False,
+            hidden=hidden, dropout=[0.25] * len(hidden) + [0.5] if ps is None else ps, linear=False,
+            **common_options(data.path, opt_fn, seed),
         )  # fmt: skip
         return cls(learner)
 

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from headstart.collab.catalogue import Catalogue
 from headstart.collab.seen import Seen
+from headstart.collab.traits import Traits
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.categories import Categories, canonical, is_missing
 from headstart.frames.codec import Encoded
-from headstart.frames.door import check_columns
+from headstart.frames.csv import CsvOptions
+from headstart.frames.door import Table, check_columns, read_table
+from headstart.frames.readings import Reading
 from headstart.targets.missing import check_no_missing
 from headstart.targets.target import Number
 
@@ -39,8 +42,11 @@ class RatingsCodec:
         target: the rating; None if rows only say that a user has chosen an item.
         item_facts: titles and other facts on the items.
         user_facts: facts on the users.
+        item_traits: what several items have in common by the facts on them; None: nothing is learnt of it.
+        user_traits: what several users have in common.
         seen: the pairs of the training rows, which are not recommended again; None until `RatingsData` adds them. Two
             codecs are equal whatever their pairs, since these do not change what an id means.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
     user: str
@@ -50,7 +56,10 @@ class RatingsCodec:
     target: Number | None
     item_facts: Catalogue = field(default_factory=Catalogue)
     user_facts: Catalogue = field(default_factory=Catalogue)
+    item_traits: Traits | None = None
+    user_traits: Traits | None = None
     seen: Seen | None = field(default=None, compare=False, repr=False)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -82,8 +91,33 @@ class RatingsCodec:
         """The column of ratings; None: there are none."""
         return None if self.target is None else self.target.columns[0]
 
+    @property
+    def first_columns(self) -> tuple[str, ...]:
+        """The names of the first columns of a file without a header: user, item and, if there are any, ratings."""
+        return tuple(column for column in (self.user, self.item, self.rating) if column is not None)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: an id ``007`` stays ``007`` if training rows have it so."""
+        ratings = {} if self.target is None else self.target.readings
+        return {**ratings, self.user: self.users.reading, self.item: self.items.reading}
+
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table of pairs as a frame, read as the training rows were: an id ``007`` stays ``007``.
+
+        Args:
+            table: a table, or a path; the first columns of a file without a header are user, item and rating.
+            name: name of the table in messages.
+        """
+        return read_table(table, name, readings=self.readings, csv=self.csv, columns=self.first_columns)
+
     def with_facts(
-        self, items: pl.DataFrame | None, users: pl.DataFrame | None, *, title: str | None = None
+        self,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+        *,
+        title: str | None = None,
+        traits: bool = True,
     ) -> RatingsCodec:
         """Return the codec with facts on its items and users.
 
@@ -91,15 +125,18 @@ class RatingsCodec:
             items: facts on items, with a column named as the codec's ``item``; None: there are none.
             users: facts on users, with a column named as the codec's ``user``; None: there are none.
             title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
+            traits: learn from what several items or users have in common by these facts.
 
         Raises:
             DataError: a table lacks a column, or has one that facts may not have.
         """
+        item_facts = Catalogue.fit(items, self.item, self.items, "items", title)
+        user_facts = Catalogue.fit(users, self.user, self.users, "users")
         return dataclasses.replace(
-            self,
-            item_facts=Catalogue.fit(items, self.item, self.items, "items", title),
-            user_facts=Catalogue.fit(users, self.user, self.users, "users"),
-        )
+            self, item_facts=item_facts, user_facts=user_facts,
+            item_traits=Traits.fit(item_facts) if traits else None,
+            user_traits=Traits.fit(user_facts) if traits else None,
+        )  # fmt: skip
 
     def with_seen(self, newer: Seen) -> RatingsCodec:
         """Return the codec with further training pairs; the newer rating of a pair counts."""

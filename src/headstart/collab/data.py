@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Unpack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import numpy as np
 import polars as pl
@@ -19,10 +19,14 @@ from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Range
 from headstart.frames.assemble import Assembled, DataOptions, DataSettings, assemble, rows_of, share
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import later_options
 from headstart.frames.door import Table, read_table
 from headstart.frames.splits import Splitter
 from headstart.targets.target import checked_range
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "RatingsData",
@@ -52,6 +56,7 @@ class RatingsSettings(DataSettings):
         items: table of facts on items (titles, genres), or a path to one, with a column named as that of items.
         users: table of facts on users (ages, jobs), or a path to one, with a column named as that of users.
         title: column of ``items`` to show items by; None: ``title`` or ``name`` if the table has one.
+        traits: also learn from what several items or users have in common by these tables: a genre, a job, an age.
         y_range: lowest and highest possible rating, between which all predictions lie, such as ``1,5``; None: the
             lowest and the highest training rating.
         negatives: learn to rank: number of random items that each chosen one is compared with. 0: learn the ratings
@@ -64,6 +69,7 @@ class RatingsSettings(DataSettings):
     items: Table | None = None
     users: Table | None = None
     title: str | None = None
+    traits: bool = True
     y_range: tuple[float, float] | None = None
     negatives: Annotated[int | None, Range(low=0)] = None
     unknown: Annotated[float, Range(low=0, below=1)] = 0.01
@@ -82,6 +88,7 @@ class RatingsDataOptions(DataOptions, total=False):
     items: Table | None
     users: Table | None
     title: str | None
+    traits: bool
     y_range: tuple[float, float] | None
     negatives: int | None
     unknown: float
@@ -152,25 +159,31 @@ class RatingsData(Data):
                 notes.append(note if name == "table" else f"{name}: {note}")
             return joined
 
-        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, ...]]]:
-            items = None if settings.items is None else read_table(settings.items, "items")
-            users = None if settings.users is None else read_table(settings.users, "users")
-            fitted = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
-            fitted = share(fitted.with_facts(items, users, title=settings.title), RatingsCodec, engine)
-            return fitted, fitted.encode(train, with_target=True)
+        def fit(train: pl.DataFrame) -> tuple[RatingsCodec, Encoded[tuple[Tensor, Tensor]]]:
+            known = RatingsCodec.fit(train, user, item, rating, y_range=settings.y_range)
+            known = replace(known, csv=later_options(settings.csv))
+            items = _facts(settings.items, item, "items", known, notes)
+            users = _facts(settings.users, user, "users", known, notes)
+            fitted = known.with_facts(items, users, title=settings.title, traits=settings.traits)
+            fitted = share(fitted, RatingsCodec, engine)
+            return fitted, encode(fitted, train)
+
+        def encode(known: RatingsCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, Tensor]]:
+            return known.encode(part, with_target=True)
 
         needed = [name for name in (user, item, rating, settings.time) if name is not None]
         rows = rows_of(
             table, valid, split=split, usual=by_pairs(user, item, seed=settings.seed), where=settings.where,
-            needed=needed, prepare=prepare,
+            needed=needed, readings=None if codec is None else codec.readings, prepare=prepare,
+            csv=settings.csv or (None if codec is None else codec.csv), columns=needed,
         )  # fmt: skip
-        assembled = assemble(rows, fit, codec=codec)
+        assembled = assemble(rows, fit, encode, codec=codec)
         order, known = _in_order(*assembled.train.inputs)
         users, items = (ids[order] for ids in assembled.train.inputs)
         target = None if assembled.train.target is None else assembled.train.target[order]
         if not known.all():
             notes.append(f"{int((~known).sum()):,} training rows are of users or items that the codec does not know")
-        seen = _seen(assembled, order[known])
+        seen = _seen(assembled, rows.train, order[known])
         batch_size = settings.batch_size or suggested_batch_size(len(known))
         train = RatingLoader(
             (users, items), None if negatives else target, batch_size=batch_size, seed=settings.seed, engine=engine,
@@ -186,7 +199,24 @@ class RatingsData(Data):
             codec=assembled.codec.with_seen(seen),
             negatives=negatives,
             valid_pairs=None if held is None else torch.stack(held.inputs),
+            rows=rows,
         )
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at; what is checked of ratings is how well users' and items' means explain them."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec, target = self.codec, self.target
+        pair = (codec.user, codec.item)
+        roles = {codec.user: ("category", "user"), codec.item: ("category", "item")}
+        roles |= {} if codec.rating is None else {codec.rating: ("target", "number")}
+        return Looked(
+            name="ratings", rows=self.rows, target=None if target is None else codec.target, roles=roles, shown=pair,
+            notes=self.notes, features=lambda frame: frame_features(frame, pair, categories=pair),
+        )  # fmt: skip
 
 
 def ratings_loader(rows: Encoded[tuple[Tensor, Tensor]], engine: Engine, *, with_target: bool = True) -> TensorLoader:
@@ -233,17 +263,35 @@ def _check_options(
     return negatives
 
 
+def _facts(table: Table | None, key: str, name: str, known: RatingsCodec, notes: list[str]) -> pl.DataFrame | None:
+    """Return a table of facts, if there is one, and note ids that it has more than once."""
+    if table is None:
+        return None
+    csv = None if known.csv is None else replace(known.csv, names=None, header=None)
+    facts = read_table(table, name, readings=known.readings, csv=csv)
+    if key in facts.columns:
+        repeated = len(facts) - facts[key].n_unique()
+        if repeated:
+            different = len(facts.unique()) - facts[key].n_unique()
+            what = "with other facts" if different else "with the same facts"
+            notes.append(
+                f"{name}: {repeated:,} rows are on {'an item' if name == 'items' else 'a user'} that an earlier row is"
+                f" on, {what}: the first counts"
+            )
+    return facts
+
+
 def _in_order(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
     """Return the order of rows by user, then item; and, in this order, whether both ids are known."""
     order = torch.from_numpy(np.lexsort((items.numpy(), users.numpy())))
     return order, ((users > 0) & (items > 0))[order]
 
 
-def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], rows: Tensor) -> Seen:
-    """Return the pairs of some training rows, with their ratings as they are in the table."""
+def _seen(assembled: Assembled[RatingsCodec, tuple[Tensor, Tensor]], train: pl.DataFrame, rows: Tensor) -> Seen:
+    """Return the pairs of some training rows, by number, with their ratings as they are in the table."""
     codec, ratings = assembled.codec, None
     if codec.rating is not None:
-        ratings = torch.from_numpy(assembled.rows.train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
+        ratings = torch.from_numpy(train[codec.rating].cast(pl.Float32).to_numpy(writable=True))[rows]
     return Seen(torch.stack(assembled.train.inputs)[:, rows].int(), ratings, len(codec.users))
 
 

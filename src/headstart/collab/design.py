@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
+from torch import nn
+
 from headstart.collab.codec import RatingsCodec
+from headstart.collab.ensemble import DotProductEnsemble
 from headstart.collab.losses import bpr_loss, softmax_loss
 from headstart.collab.models.dot_product import Bounds, DotProductBias, ImplicitDotProductBias
 from headstart.collab.seen import Seen
@@ -38,12 +42,14 @@ class CollabDesign(Value):
         ranking_loss: loss of a model that ranks: ``"softmax"``, cross-entropy of the chosen item among random ones; or
             ``"bpr"``, the chosen item beats each random one. None: ``"softmax"`` for data with random items, else
             ratings are predicted, with squared error.
+        ensemble: number of models to train together and to average.
     """
 
     factors: Annotated[int | None, Range(low=1)] = None
     implicit: bool | None = None
     dropout: Annotated[float | None, Range(low=0, below=1)] = None
     ranking_loss: RankingLoss | None = None
+    ensemble: Annotated[int, Range(low=1)] = 1
 
     @property
     def ranks(self) -> bool:
@@ -65,27 +71,48 @@ class CollabDesign(Value):
             implicit=implicit,
             dropout=(0.5 if implicit else 0.0) if self.dropout is None else self.dropout,
             ranking_loss=(self.ranking_loss or "softmax") if ranks else None,
+            ensemble=self.ensemble,
         )
 
     def training(self) -> CollabTraining:
         """Return the default training of a settled design."""
         return CollabTraining(weight_decay=2.0 if self.implicit else 0.1 if self.ranks else 0.3)
 
-    def network(self, codec: RatingsCodec) -> DotProductBias:
-        """Return a fresh model of a settled design, its weights drawn from torch's random stream.
+    def network(self, codec: RatingsCodec, seed: int) -> DotProductBias | DotProductEnsemble:
+        """Return a fresh model of a settled design, or an ensemble of several.
 
         Args:
             codec: learnt from the training rows, whose pairs the implicit terms are made of.
+            seed: seed of the weights.
         """
+        model = DotProductEnsemble.of(lambda: self._member(codec), self.ensemble, seed)
+        assert isinstance(model, DotProductBias | DotProductEnsemble)
+        return model
+
+    def joined(self, models: Sequence[nn.Module]) -> DotProductBias | DotProductEnsemble:
+        """Return trained models of the design as one: a single one as it is, several as an ensemble."""
+        model = models[0] if len(models) == 1 else DotProductEnsemble(models)
+        assert isinstance(model, DotProductBias | DotProductEnsemble)
+        return model
+
+    def _member(self, codec: RatingsCodec) -> DotProductBias:
+        """Return one model, its weights drawn from torch's random stream."""
         assert self.factors is not None and self.dropout is not None
         users, items = len(codec.users), len(codec.items)
         bounds = None if self.ranks else _sigmoid_range(codec)
+        of_users, of_items = (
+            None if traits is None else traits.pairs.long() for traits in (codec.user_traits, codec.item_traits)
+        )
         if not self.implicit:
-            return DotProductBias(users, items, self.factors, output_range=bounds, dropout=self.dropout)
+            return DotProductBias(
+                users, items, self.factors, user_traits=of_users, item_traits=of_items, output_range=bounds,
+                dropout=self.dropout,
+            )  # fmt: skip
         seen = codec.seen or Seen.none(users)
         return ImplicitDotProductBias(
-            users, items, seen.pairs.long(), self.factors, output_range=bounds, dropout=self.dropout
-        )
+            users, items, seen.pairs.long(), self.factors, user_traits=of_users, item_traits=of_items,
+            output_range=bounds, dropout=self.dropout,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +134,7 @@ class CollabOptions(LearnerOptions, total=False):
     implicit: bool | None
     dropout: float | None
     ranking_loss: RankingLoss | None
+    ensemble: int
 
 
 def _sigmoid_range(codec: RatingsCodec) -> Bounds | None:

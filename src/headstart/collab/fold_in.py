@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from headstart.collab.codec import RatingsCodec
-from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
+from headstart.collab.ensemble import DotProductEnsemble
+from headstart.collab.models.dot_product import DotProductBias
 
 __all__ = ["fold"]
 
@@ -17,7 +18,9 @@ FACTOR_PENALTY, BIAS_PENALTY = 10.0, 2.0
 """In rows of unit error: a bias counts fully after a few ratings, a taste after a few dozen."""
 
 
-def fold(model: DotProductBias, codec: RatingsCodec, items: Tensor, ratings: Tensor | None) -> Tensor:
+def fold(
+    model: DotProductBias | DotProductEnsemble, codec: RatingsCodec, items: Tensor, ratings: Tensor | None
+) -> Tensor:
     """Return the factors and the bias of a user with these ratings, float32 ``(factors + 1,)``; the items stay fixed.
 
     Minimises the squared error through the model's sigmoid by Gauss-Newton steps, with a ridge penalty on the distance
@@ -31,10 +34,8 @@ def fold(model: DotProductBias, codec: RatingsCodec, items: Tensor, ratings: Ten
         ratings: in their unit, float32 ``(items,)``; None for choices.
     """
     with torch.inference_mode():
-        user_table, item_table = (table.cpu().double() for table in model.eval().tables())
-        start = user_table[0].clone()
-        if isinstance(model, ImplicitDotProductBias):
-            start[:-1] += model.item_implicit.cpu().double()[items].sum(0) / len(items) ** 0.5
+        item_table = model.eval().tables()[1].cpu().double()
+        start = model.new_user(items.to(next(model.parameters()).device)).cpu().double()
         inputs = torch.cat([item_table[items, :-1], torch.ones(len(items), 1, dtype=torch.float64)], 1)
         offset = item_table[items, -1]
         if ratings is None or codec.target is None:

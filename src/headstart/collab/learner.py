@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.data import RatingsData, ratings_loader, suggested_epochs
 from headstart.collab.design import RANKING_LOSSES, CollabDesign, CollabOptions, CollabTraining
+from headstart.collab.ensemble import DotProductEnsemble
 from headstart.collab.evaluation import LENGTH, evaluate_ranking, usable_pairs
 from headstart.collab.fold_in import fold
-from headstart.collab.models.dot_product import DotProductBias, ImplicitDotProductBias
+from headstart.collab.models.dot_product import DotProductBias
 from headstart.collab.ranking import RANKING_METRICS
 from headstart.collab.recommender import Recommender
 from headstart.collab.seen import NewUser
 from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, read_table, to_source
+from headstart.core.values import checked
+from headstart.frames.door import Table, to_source, usable_rows
 from headstart.targets.metrics import Better
 from headstart.targets.target import Number
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
+from headstart.training.callbacks import Deadline
+from headstart.training.history import History
 from headstart.training.loaders import Loader
-from headstart.training.settings import Plan, Training
+from headstart.training.settings import Plan, Preset, Training
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
 
-__all__ = ["CollabLearner"]
+__all__ = ["MEMBERS", "CollabLearner"]
+
+MEMBERS = 6
+"""Number of models that ``preset="best"`` averages."""
 
 
 class CollabLearner(ApplicationLearner, Recommender):
@@ -57,7 +65,7 @@ class CollabLearner(ApplicationLearner, Recommender):
     training_type = CollabTraining
     codec: RatingsCodec
     design: CollabDesign
-    model: DotProductBias
+    model: DotProductBias | DotProductEnsemble
     target: Number | None
 
     def __init__(
@@ -72,9 +80,9 @@ class CollabLearner(ApplicationLearner, Recommender):
         if self.design.ranks and self.metrics:
             raise ConfigError("metrics are for ratings; a ranking has its own: leave metrics out")
 
-    def make_model(self, seed: int) -> DotProductBias:
+    def make_model(self, seed: int) -> DotProductBias | DotProductEnsemble:
         """Return a fresh model of the design."""
-        return self.design.network(self.codec)
+        return self.design.network(self.codec, seed)
 
     def settled(self, design: CollabDesign, data: RatingsData | None) -> CollabDesign:
         """Return the design with every field settled: whether a ranking is learnt is up to the data."""
@@ -104,6 +112,57 @@ class CollabLearner(ApplicationLearner, Recommender):
         """
         return Plan(lr=0.01, epochs=suggested_epochs(data.train.steps(0)))
 
+    def fit_preset(
+        self, preset: Preset = "default", *, plan: Plan | None = None, minutes: float | None = None
+    ) -> History:
+        """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
+
+        Args:
+            preset: ``"fast"``: a third of the epochs; ``"default"``: by the plan; ``"best"``: models with different
+                first weights, trained one after the other and averaged.
+            plan: plan of each model; None: the suggested one.
+            minutes: time limit; the model is then the mean of those trained so far. None: none.
+
+        Returns:
+            The figures of the epochs of all models.
+
+        Raises:
+            ConfigError: an unknown preset.
+            NotFittedError: the learner has no data.
+        """
+        preset, started = checked("preset", Preset, preset), len(self.history)
+        plan = self.plan() if plan is None else plan
+        deadline = None if minutes is None else Deadline(minutes)
+        if preset == "best":
+            self._fit_members(plan, deadline)
+        else:
+            plan = plan.shortened() if preset == "fast" else plan
+            self.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
+        return History(self.history[started:])
+
+    def _fit_members(self, plan: Plan, deadline: Deadline | None) -> None:
+        """Train members one after the other, and take them as one ensemble; one that the deadline cuts is left out."""
+        data = self._own_data()
+        models: list[nn.Module] = []
+        for number in range(MEMBERS):
+            member = type(self)(
+                data, design=replace(self.design, ensemble=1),
+                training=replace(self.training, seed=self.training.seed + 1_000_003 * number), loss=self.loss,
+                metrics=self._metrics_given, callbacks=self.callbacks, progress=self.progress, engine=self.engine,
+            )  # fmt: skip
+            history = member.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
+            if deadline is not None and deadline.reached and models:
+                break
+            models.append(member.model)
+            self.history += [{**figures, "fit": self.fits} for figures in history]
+            self.fits += 1
+            if deadline is not None and deadline.reached:
+                break
+        self.design = replace(self.design, ensemble=len(models))
+        self.model = self.design.joined(models).to(self.engine.device).eval()
+        if data.valid is not None:
+            self.measure()
+
     def prepare_for(self, data: RatingsData) -> None:
         """Add the pairs of new data, made with ``codec=learner.codec``, to those seen before.
 
@@ -118,8 +177,7 @@ class CollabLearner(ApplicationLearner, Recommender):
         if data.codec.seen is None or data.codec is self.codec:
             return
         self.codec = self.codec.with_seen(data.codec.seen)
-        if isinstance(self.model, ImplicitDotProductBias):
-            self.model.set_seen(self.seen.pairs.long())
+        self.model.set_seen(self.seen.pairs.long())
 
     # ---- ratings
 
@@ -149,21 +207,23 @@ class CollabLearner(ApplicationLearner, Recommender):
             return self._predict_one({self.codec.user: user, self.codec.item: item})
         if isinstance(user, Mapping):
             return {"prediction": self._predict_one(user)}
-        frame = read_table(user)
+        frame = self.read(user)
         if not len(frame):
             return to_source(self.codec.decode(torch.zeros(0)), user)
         prediction = self.predict_batches(ratings_loader(self.codec.encode(frame), self.engine))
         return to_source(self.codec.decode(prediction.reshape(len(frame))), user)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return the metrics over all rows of a table: of its ratings, or of the ranking.
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return the metrics over the rows of a table: of its ratings, or of the ranking.
 
         Args:
             table: a table of pairs, with ratings if ratings are learnt.
+            where: a SQL condition on the rows; None: all count.
         """
+        frame = usable_rows(self.read(table), where, "table", ())
         if self.design.ranks:
-            return self.evaluate_ranking(table)
-        rows = self.codec.encode(read_table(table), with_target=True)
+            return self.evaluate_ranking(frame)
+        rows = self.codec.encode(frame, with_target=True)
         return self.validate(ratings_loader(rows, self.engine))
 
     # ---- what training needs to know of rankings
@@ -194,12 +254,12 @@ class CollabLearner(ApplicationLearner, Recommender):
         }
         return {**known, "train_loss": "lower"}
 
-    def first_figure(self) -> str:
+    def first_figure(self, *, validated: bool | None = None) -> str:
         """Return the figure by which the best epoch is chosen: ``rmse`` or ``ndcg_10``, else a loss."""
         if self.design.ranks and self.data is not None and self.data.valid_pairs is not None:
             usable = bool(usable_pairs(self, self.data.valid_pairs).any())
             return next(iter(self.better())) if usable else "train_loss"
-        return super().first_figure()
+        return super().first_figure(validated=validated)
 
     def _row_loss(self) -> Loss:
         if self.loss is None and self.design.ranking_loss is not None:
@@ -260,7 +320,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             table: a table of users and items; pairs that are also training rows are not relevant.
             k: number of recommended items.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
+        return evaluate_ranking(self, torch.stack(self.codec.encode(self.read(table)).inputs), k)
 
     # ---- taste
 
@@ -328,6 +388,11 @@ class CollabLearner(ApplicationLearner, Recommender):
         return crosstab(self.codec, self.seen, n_users, n_items)
 
     # ---- inside
+
+    def _own_data(self) -> RatingsData:
+        data = super()._own_data()
+        assert isinstance(data, RatingsData)
+        return data
 
     def _tables(self) -> tuple[Tensor, Tensor]:
         """Factors and bias of all users, ``(users, factors + 1)``, and of all items."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headstart.core.batch import Batch
-from headstart.core.engine import Engine, seed_of
+from headstart.core.engine import Engine, generator_on, seed_of
 from headstart.core.values import Json
 from headstart.training.loaders import TensorLoader, share_of_rows
 
@@ -57,15 +57,18 @@ class RatingLoader(TensorLoader):
         order = torch.randperm(self.rows, generator=generator)
         ids = [self._partly_unknown(tensor[order.to(tensor.device)], generator) for tensor in self.inputs]
         target = None if self.target is None else self.target[order.to(self.target.device)]
+        drawing = generator_on(ids[1].device)
         for step in range(start_step, self.steps(epoch)):
             start, end = self._starts[step], self._starts[step + 1]
             if self.engine.world_size > 1:
                 start, end = share_of_rows(start, end, self.engine.rank, self.engine.world_size)
             users, items = ids[0][start:end], ids[1][start:end]
             if self.negatives:
-                drawing = torch.Generator().manual_seed(seed_of(self.seed, epoch, step, self.engine.rank))
-                drawn = torch.randint(1, max(2, self.item_count), (len(items), self.negatives), generator=drawing)
-                items = torch.cat([items[:, None], drawn.to(items.device)], 1)  # (batch, 1 + negatives)
+                drawing.manual_seed(seed_of(self.seed, epoch, step, self.engine.rank))
+                drawn = torch.randint(
+                    1, max(2, self.item_count), (len(items), self.negatives), generator=drawing, device=items.device
+                )
+                items = torch.cat([items[:, None], drawn], 1)  # (batch, 1 + negatives)
             yield Batch(inputs=(users, items), target=None if target is None else target[start:end], rows=end - start)
 
     def _partly_unknown(self, ids: Tensor, generator: torch.Generator) -> Tensor:

@@ -21,8 +21,9 @@ from headstart.collab.seen import NewUser
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json, Range, Value, from_json, options_of, replaced, unknown_option
-from headstart.frames.door import Table, read_table, to_source
+from headstart.frames.door import Table, to_source, usable_rows
 from headstart.training.saved import MODEL, own_tensors, save_values
 
 __all__ = ["EASE", "IALS", "EASEDesign", "EASEOptions", "IALSDesign", "IALSOptions"]
@@ -92,7 +93,7 @@ class Ranker(Recommender):
         Returns:
             A table of the same library with a column ``prediction``, Float32, a row per row.
         """
-        frame = read_table(pairs)
+        frame = self.read(pairs)
         users, items = self.codec.encode(frame).inputs
         scores = torch.zeros(len(frame))
         distinct, inverse = torch.unique(users, return_inverse=True)
@@ -105,14 +106,16 @@ class Ranker(Recommender):
             before += len(chunk)
         return to_source(self.codec.decode(scores), pairs)
 
-    def evaluate(self, table: Table, k: int = LENGTH) -> dict[str, float]:
+    def evaluate(self, table: Table, k: int = LENGTH, *, where: str | None = None) -> dict[str, float]:
         """Return how well `recommend` finds what the users of a table chose; see `headstart.collab.evaluation`.
 
         Args:
             table: a table of users and items; pairs that are also training rows are not relevant.
             k: number of recommended items.
+            where: a SQL condition on the rows; None: all count.
         """
-        return evaluate_ranking(self, torch.stack(self.codec.encode(read_table(table)).inputs), k)
+        frame = usable_rows(self.read(table), where, "table", ())
+        return evaluate_ranking(self, torch.stack(self.codec.encode(frame).inputs), k)
 
     def fold_in(self, ratings: Mapping[Any, float] | Iterable[Any] | Table) -> NewUser:
         """Return a new user described by chosen items; ratings matter only for the reasons of recommendations.
@@ -132,8 +135,8 @@ class Ranker(Recommender):
         tensors = {f"{MODEL}{name}": tensor for name, tensor in self.solution.items()}
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics), "history": []}
         values = {"codec": self.codec, "design": self.design}
-        self.engine.on_main(lambda: save_values(Path(folder), self.application, values, tensors, rest))
-        return Path(folder)
+        self.engine.on_main(lambda: save_values(expanded(folder), self.application, values, tensors, rest))
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import NewUser, Seen
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.door import Table, check_columns, check_output, read_table, write_table
+from headstart.core.paths import expanded
+from headstart.frames.door import Table, check_columns, check_output, write_table
 
 __all__ = ["Recommender", "check_count", "top"]
 
@@ -40,6 +41,15 @@ class Recommender(ABC):
     def seen(self) -> Seen:
         """What the users of the training rows have rated or chosen."""
         return Seen.none(len(self.codec.users)) if self.codec.seen is None else self.codec.seen
+
+    def read(self, table: Table, name: str = "table") -> pl.DataFrame:
+        """Return any table as a frame, read as the training rows were: an id ``007`` stays ``007``.
+
+        Args:
+            table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
+            name: name of the table in messages.
+        """
+        return self.codec.read(table, name)
 
     @abstractmethod
     def user_scores(self, users: Tensor) -> Tensor:
@@ -88,7 +98,7 @@ class Recommender(ABC):
 
         Args:
             user: a user id as in the training table, or a `NewUser` from `fold_in`. For an unknown id a warning says
-                so, and the items are those that suit most users.
+                so, and the items are those that suit most users. A list of users is given to `recommend_all`.
             n: largest number of items.
             exclude_seen: leave out the items that the user has in the training rows.
             only: recommend only these items; unknown ones are ignored.
@@ -103,6 +113,10 @@ class Recommender(ABC):
             ConfigError: ``n`` is below 1.
             DataError: the user or an item cannot be an id of its column's kind.
         """
+        if isinstance(user, list | tuple | set | frozenset | np.ndarray | pl.Series) or _is_pandas_column(user):
+            return self.recommend_all(
+                n, users=user, exclude_seen=exclude_seen, only=only, exclude=exclude, because=because
+            )
         check_count(n)
         if isinstance(user, NewUser):
             chosen, ratings = user.items, user.ratings
@@ -159,7 +173,7 @@ class Recommender(ABC):
         """
         check_count(n)
         if out is not None:
-            check_output(Path(out))
+            check_output(expanded(out))
         barred = self._barred(only, exclude)
         ids = torch.arange(1, len(self.codec.users))
         if users is not None:
@@ -192,7 +206,7 @@ class Recommender(ABC):
         ]
         frame = pl.DataFrame(columns)
         if out is not None:
-            write_table(frame, Path(out))
+            write_table(frame, expanded(out))
         return frame
 
     def similar_items(self, item: Any, n: int = 10) -> pl.DataFrame:
@@ -243,22 +257,6 @@ class Recommender(ABC):
         """
         return scores
 
-    def describe(self) -> list[str]:
-        """Return a few lines on the training rows, for people."""
-        codec, rows = self.codec, len(self.seen)
-        what = "rows of who chose what" if codec.target is None else f"ratings in the column {codec.rating!r}"
-        facts = ", ".join(codec.item_facts.columns)
-        lines = [
-            f"trained on   {rows:,} {what}",
-            f"users        {len(codec.users) - 1:,} in the column {codec.user!r}",
-            f"items        {len(codec.items) - 1:,} in the column {codec.item!r}"
-            + (f", with {facts}" if facts else ""),
-        ]
-        if codec.target is not None and codec.target.range is not None:
-            low, high = codec.target.range
-            lines.append(f"range        {low:g} to {high:g}, mean {codec.target.mean[0]:.3f}")
-        return lines
-
     # ---- inside
 
     def _chunks(self, users: Tensor) -> Iterator[Tensor]:
@@ -303,7 +301,7 @@ class Recommender(ABC):
         elif isinstance(given, list | tuple | set | frozenset | pl.Series):
             items = pl.Series(self.codec.item, list(given), strict=False)
         else:
-            frame = read_table(given, "ratings")
+            frame = self.read(given, "ratings")
             needed = [self.codec.item, *([] if self.codec.rating is None else [self.codec.rating])]
             check_columns(frame, needed, "ratings")
             items = frame[self.codec.item]
@@ -357,3 +355,7 @@ def check_count(value: int, name: str = "n") -> None:
     """Raise `ConfigError` if a number of items is not a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
+
+
+def _is_pandas_column(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "tolist")

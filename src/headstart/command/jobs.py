@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
-from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job
-from headstart.core.errors import ConfigError
+from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
+from headstart.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headstart.core.engine import Engine
@@ -23,10 +26,51 @@ class TabularJob(Job):
     """Tables: also networks that have a name."""
 
     def own_options(self) -> tuple[CommandOption, ...]:
-        """Return ``--network``."""
+        """Return ``--network``, and how much time to take."""
+        from headstart.core.values import Range
+
         text = 'network that has a name: ``"lesson"``, that of fast.ai\'s lesson; ``"members"``, four networks in one.'
         kind = Literal["lesson", "members"] | None
-        return (CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),)
+        return (
+            CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),
+            CommandOption(
+                "preset", Literal["fast", "default", "best"], "default",
+                'how much time to take: ``"fast"``, a third of the steps; ``"best"``, eight networks, averaged, each of'
+                " which leaves out an eighth of the training rows.",
+                TRAINING,
+            ),
+            CommandOption(
+                "minutes", Annotated[float | None, Range(above=0)], None,
+                "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
+            ),
+            CommandOption(
+                "refit", bool | None, None,
+                "afterwards, train anew on all rows, those of validation too, for as many epochs; the metrics are those"
+                " of before. None: where the validation rows are the latest because no others were asked for.",
+                TRAINING,
+            ),
+        )  # fmt: skip
+
+    def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
+        """Train the learner by a preset."""
+        options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
+        plan, data = self.plan(learner, given), learner.data
+        learner.fit_preset(plan=plan, **options)
+        check_finite(learner, plan)
+        if learner.data is not data and data.engine.is_main:
+            typer.echo(f"trained again on all {learner.data.train.rows:,} rows, for as many epochs", err=True)
+
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of the mean, a linear model and LightGBM."""
+        from headstart.tabular.baselines import baselines
+
+        return baselines(data, learner.metrics)
+
+    def split_by_fraction(self, fraction: float, given: Mapping[str, Any]) -> Splitter:
+        """Return the usual split, the latest rows where there are dates, with this share of validation rows."""
+        from headstart.frames.splits import by_default
+
+        return by_default(fraction, seed=given.get("seed", 0))
 
     def learner(self, data: Any, given: Mapping[str, Any]) -> Any:
         """Return a learner of the network of that name, changed by the other options."""
@@ -42,7 +86,7 @@ class CollabJob(Job):
     """Ratings and choices: several methods, some of which are solved and not trained."""
 
     def own_options(self) -> tuple[CommandOption, ...]:
-        """Return ``--method``, ``--valid-last``, and the options of the solved methods."""
+        """Return ``--method``, ``--valid-last``, how much time to take, and the options of the solved methods."""
         from headstart.collab.methods import METHODS
         from headstart.collab.rankers import EASE, IALS
         from headstart.core.values import Range, options_of
@@ -51,6 +95,15 @@ class CollabJob(Job):
         method = CommandOption(
             "method", Literal[tuple(METHODS)] | None, None,
             f"way to learn. {known}. None: ratings with --rating, ials without.", NETWORK,
+        )  # fmt: skip
+        preset = CommandOption(
+            "preset", Literal["fast", "default", "best"], "default",
+            'how much time to take for ratings: ``"fast"``, a third of the epochs; ``"best"``, six models, averaged.',
+            TRAINING,
+        )  # fmt: skip
+        minutes = CommandOption(
+            "minutes", Annotated[float | None, Range(above=0)], None,
+            "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
         )  # fmt: skip
         last = CommandOption(
             "valid_last", Annotated[int | None, Range(low=1)], None,
@@ -63,7 +116,7 @@ class CollabJob(Job):
             for option in options_in(options_of(learner.design_type), NETWORK)
             if option.name not in self._trained
         ]
-        return (last, method, *solved)
+        return (last, method, preset, minutes, *solved)
 
     @property
     def _trained(self) -> set[str]:
@@ -88,9 +141,9 @@ class CollabJob(Job):
         if not method.trained:
             return {field.name for field in dataclasses.fields(method.learner.design_type)}
         plan = {field.name for field in dataclasses.fields(Plan)}
-        return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown"}
+        return self.names_of(method.learner) | plan | {"batch_size", "negatives", "unknown", "preset", "minutes"}
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return ratings or choices, as the method needs them."""
         method = self._method(given)
         if method.negatives is not None and "negatives" not in given:
@@ -123,9 +176,11 @@ class CollabJob(Job):
         return method(data, **self.chosen(given, method.learner.design_type))
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
-        """Train the learner, unless it is solved."""
+        """Train the learner by a preset, unless it is solved."""
         if "train" in APPLICATIONS[learner.application].does:
-            super().fit(learner, given)
+            plan = self.plan(learner, given)
+            learner.fit_preset(plan=plan, **{name: given[name] for name in ("preset", "minutes") if name in given})
+            check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner; a ranker, which knows no processes, on the main one alone."""
@@ -174,10 +229,16 @@ class TextJob(Job):
         idle = self.names_of(other) - self.names_of(kind)
         self.refuse(given, idle, f"{'with' if 'transformer' in given else 'without'} --transformer")
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
-        """Return texts, in a transformer's tokens if there is one."""
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
+        """Return texts, in a transformer's tokens if there is one; fetch the word vectors, which happens once."""
+        from headstart import datasets
         from headstart.text.transformer_learner import read_tokenizer
+        from headstart.text.word_vectors import DATA_SET as WORD_VECTORS
 
+        if engine.is_main and given.get("linear", True) and given.get("word_vectors", "auto") == "auto":
+            with contextlib.suppress(DataError):  # the data have a note on it
+                datasets.get(WORD_VECTORS)
+        engine.wait()
         if "transformer" not in given:
             return super().data(source, given, engine)
         return super().data(source, {**given, "tokenizer": read_tokenizer(given["transformer"])}, engine)

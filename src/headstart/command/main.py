@@ -6,6 +6,8 @@ standard output is one JSON object, and everything else goes to standard error.
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -17,11 +19,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from headstart.applications import APPLICATIONS
+from headstart.command.check import check
 from headstart.command.info import info
 from headstart.command.predict import evaluate, generate, predict, recommend
 from headstart.core.errors import HeadstartError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "as_command", "main"]
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What a misspelt option raises: click's UsageError, or that of the copy of click in newer releases of typer."""
@@ -123,6 +126,7 @@ def get_dataset(name: Annotated[str, typer.Argument(help="A name that 'headstart
     typer.echo(str(get(name)))
 
 
+app.command()(check)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(recommend)
@@ -141,7 +145,7 @@ def main() -> None:
         helpful = type(error).__name__ == "NoArgsIsHelpError"
         typer.echo(message if helpful else f"error: {' '.join(message.split())}", err=True)
     except HeadstartError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {as_command(' '.join(str(error).split()))}", err=True)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
@@ -153,7 +157,37 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    typer.echo(f"warning: {as_command(str(message))}", err=True)
+
+
+ADVISED = ("numbers", "exclude", "target_kind", "on_error")
+"""Arguments that messages advise by name, and that the command has as options."""
+
+
+def as_command(text: str) -> str:
+    """Return a message with Python's arguments as the command's options.
+
+    ``csv=CsvOptions(separator=';')`` becomes ``--csv-separator ';'``, ``numbers=['price']`` ``--numbers price``.
+    """
+
+    def flags(call: re.Match[str]) -> str:
+        given = re.findall(r"(\w+)=('[^']*'|\[[^]]*\]|[^,]+)", call[1])
+        values = (
+            (name, value.strip("[]").replace("'", "").replace(", ", ",") if value[0] == "[" else value)
+            for name, value in given
+        )
+        return " ".join(f"--csv-{name.replace('_', '-')} {value or repr('')}" for name, value in values)
+
+    def flag(option: re.Match[str]) -> str:
+        values = re.findall(r"'([^']*)'", option[2])
+        quoted = (f'"{value}"' if "," in value or value != value.strip() else value for value in values)
+        value = values[0] if len(values) == 1 else ",".join(quoted)
+        if len(values) == 1 and "," in value and option[2][0] == "[":
+            value = f'"{value}"'
+        return f"--{option[1].replace('_', '-')} {shlex.quote(value)}"
+
+    text = re.sub(r"csv=CsvOptions\(((?:'[^']*'|[^)'])*)\)", flags, text)
+    return re.sub(rf"\b({'|'.join(ADVISED)})=(\['[^]]*'\]|'[^']*')", flag, text)
 
 
 if __name__ == "__main__":

@@ -41,11 +41,13 @@ __all__ = [
     "Device",
     "Folder",
     "Input",
+    "Query",
     "device_option",
     "json_option",
     "names",
     "options_in",
     "read_options",
+    "source_of",
 ]
 
 
@@ -65,8 +67,28 @@ AsJson = Annotated[bool, json_option()]
 Device = Annotated[str, device_option()]
 Folder = Annotated[Path, typer.Argument(help="Folder of a model, as written by 'headstart train ... --out'.")]
 Input = Annotated[
-    Path, typer.Argument(help="CSV or Parquet file; for text also a folder of .txt files, for images a folder or file.")
+    str,
+    typer.Argument(
+        help="File, folder of parts or database of a table; for text also a folder of .txt files, for images a folder"
+        " or file."
+    ),
 ]
+Query = Annotated[
+    str | None, typer.Option(metavar="SQL", help="Query, if the input is a database such as sqlite:///shop.db.")
+]
+
+
+def source_of(text: str, query: str | None) -> Any:
+    """Return what a command was given as a source: a path, or a `Query` on a database.
+
+    Args:
+        text: a path, or the database.
+        query: SQL; None: the source is a file or a folder.
+    """
+    from headstart.core.paths import expanded
+    from headstart.frames.files import Query
+
+    return expanded(text) if query is None else Query(text, query)
 
 
 @dataclass(frozen=True)
@@ -222,8 +244,16 @@ def read_options(options: Iterable[CommandOption], arguments: Mapping[str, Any])
 
 
 def names(text: str) -> list[str]:
-    """Return names with commas between them as a list."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Return names with commas between them as a list.
+
+    A name with a comma, or with blanks at an end in a list, has quotation marks: ``"price, USD"," id"``. A single name
+    is taken as it is.
+    """
+    if not re.search('[,"]', text):
+        return [text] if text.strip() else []
+    parts = re.findall(r'\s*("(?:[^"]|"")*"|[^,]+)\s*(?:,|$)', text)
+    found = (part[1:-1].replace('""', '"') if part[:1] == part[-1:] == '"' else part.strip() for part in parts)
+    return [name for name in found if name.strip()]
 
 
 # ---- types
@@ -287,7 +317,8 @@ def _read(text: str, hint: Any) -> Any:
             except ValueError:
                 continue
         elif origin in (tuple, Sequence, list):
-            if str not in kinds or "," in text:  # --target Sales is one column, --target Sales,Returns are two
+            # --target Sales is one column, --target Sales,Returns are two, and --target "price, USD" is one again
+            if str not in kinds or (len(names(text)) > 1 and ", " not in text):
                 found = _read_parts(text, arm)
         elif origin in (dict, Mapping):
             found = _read_mapping(text, arm)

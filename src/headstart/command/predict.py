@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from headstart.applications import APPLICATIONS
-from headstart.command.options import AsJson, Device, Folder, Input, names
+from headstart.command.options import AsJson, Device, Folder, Input, Query, names, source_of
 from headstart.command.report import metrics_in, print_metrics
 from headstart.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from headstart.frames.door import Opened
 
 __all__ = ["evaluate", "generate", "predict", "recommend"]
 
@@ -23,12 +25,27 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="File to write, .csv or .parquet. [dim](default: CSV on standard output)[/dim]"),
 ]
-TABLES = (".csv", ".tsv", ".parquet", ".gz")
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".parquet",
+    ".jsonl",
+    ".json",
+    ".xlsx",
+    ".feather",
+    ".gz",
+    ".zip",
+    ".xz",
+    ".bz2",
+    ".zst",
+)
 
 
 def predict(
     folder: Folder,
     source: Input,
+    query: Query = None,
     out: Out = None,
     on_error: Annotated[
         Literal["raise", "skip"],
@@ -38,7 +55,8 @@ def predict(
 ) -> None:
     """Predict each row of a table, or each text or image of a folder.
 
-    The rows come out in their order, their own columns unchanged, and the predictions beside them.
+    The rows come out in their order, their own columns unchanged, and the predictions beside them. Of a CSV file each
+    value stays as it is written there; a Parquet file gets numbers and dates as such.
     """
     from headstart import load
     from headstart.frames.door import check_output
@@ -46,22 +64,38 @@ def predict(
     if out is not None:
         check_output(out)
     learner = load(folder, device=device)
+    given = source_of(source, query)
     if learner.application == "vision":
-        _write(_predict_images(learner, source, on_error, flat=out is None or out.suffix == ".csv"), out)
+        _write(_predict_images(learner, given, on_error, flat=out is None or out.suffix == ".csv"), out)
         return
-    frame = _rows(learner, source)
-    predictions = learner.predict(frame)
+    opened = _rows(learner, given)
+    predictions = learner.predict(opened.frame)
     for name in predictions.columns:
-        if name in frame.columns:
+        if name in opened.frame.columns:
             typer.echo(f"warning: the column {name!r} of the input is replaced by the new predictions", err=True)
-    _write(frame.with_columns(predictions), out)
+    own = opened.frame if out is not None and out.suffix == ".parquet" else opened.unread  # Parquet has types
+    _write(own.with_columns(predictions), out)
 
 
-def evaluate(folder: Folder, source: Input, device: Device = "auto", as_json: AsJson = False) -> None:
-    """Print the metrics of a saved model over all rows of a table with the target, or over a folder per class."""
+def evaluate(
+    folder: Folder,
+    source: Input,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL", help='Condition on the rows, as for train, such as "Sales > 0"; others are left out.'
+        ),
+    ] = None,
+    query: Query = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Print the metrics of a saved model over the rows of a table with the target, or over a folder per class."""
     from headstart import load
 
-    metrics = metrics_in(load(folder, device=device).evaluate(source))
+    learner = load(folder, device=device)
+    given = source_of(source, query)
+    metrics = metrics_in(learner.evaluate(given) if where is None else learner.evaluate(given, where=where))
     if as_json:
         typer.echo(json.dumps({"metrics": metrics}))
     else:
@@ -135,20 +169,18 @@ def generate(
     typer.echo(" ".join(filter(None, (written, prompt) if learner.codec.backward else (prompt, written))))
 
 
-def _rows(learner: Any, source: Path) -> pl.DataFrame:
-    """Return the rows of a table; or, for a classifier of texts, the ``.txt`` files of a folder."""
-    from headstart.frames.door import read_table
-    from headstart.tabular.learner import TabularLearner
+def _rows(learner: Any, source: Any) -> Opened:
+    """Return the rows of a table, read as the training rows were; or, for a classifier of texts, a folder's files."""
+    from headstart.frames.door import open_table
+    from headstart.frames.folders import is_folder
 
-    if source.is_dir() and "read" in APPLICATIONS[learner.application].does:
-        rows: pl.DataFrame = learner.rows_of(source)
-        return rows
-    if isinstance(learner, TabularLearner):  # read as its training rows were: a code 01 stays 01
-        return learner.read(source, "input")
-    return read_table(source, "input")
+    if is_folder(source) and "read" in APPLICATIONS[learner.application].does:
+        return open_table(learner.rows_of(source), "input", readings=learner.codec.readings)
+    columns = learner.codec.first_columns if "recommend" in APPLICATIONS[learner.application].does else ()
+    return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv, columns=columns)
 
 
-def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) -> pl.DataFrame:
+def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> pl.DataFrame:
     """Predictions for an image, a folder of images or a table of paths, beside its columns.
 
     Args:
@@ -159,13 +191,15 @@ def _predict_images(learner: Any, source: Path, on_error: str, *, flat: bool) ->
     """
     import polars as pl
 
-    from headstart.frames.door import read_table
+    from headstart.frames.folders import is_folder
 
-    if source.is_dir() or source.suffix.lower() not in TABLES:
-        found = learner.predict(source if source.is_dir() else [source], on_error=on_error)
+    if is_folder(source) or (isinstance(source, Path) and source.suffix.lower() not in TABLES):
+        found = learner.predict(source if is_folder(source) else [source], on_error=on_error)
     else:
-        table = read_table(source, "input")
-        found = table.with_columns(learner.predict(table, folder=source.parent, on_error=on_error))
+        opened = _rows(learner, source)
+        root = source.parent if isinstance(source, Path) else Path()
+        predictions = learner.predict(opened.frame, folder=root, on_error=on_error)
+        found = (opened.unread if flat else opened.frame).with_columns(predictions)
     assert isinstance(found, pl.DataFrame)
     if flat and isinstance(found.schema["prediction"], pl.List):
         found = found.with_columns(pl.col("prediction").cast(pl.List(pl.String)).list.join("|"))

@@ -21,7 +21,15 @@ LONGEST = 400
 """Characters of a text that are printed; a learnt tokenizer is much longer."""
 
 
-def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool) -> None:
+def report(
+    learner: Any,
+    out: Path,
+    seconds: float,
+    *,
+    then: str,
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+    as_json: bool,
+) -> None:
     """Print the metrics of the weights that were kept, as lines or as one JSON object with all epochs.
 
     Args:
@@ -29,20 +37,30 @@ def report(learner: Any, out: Path, seconds: float, *, then: str, as_json: bool)
         out: folder of the saved model.
         seconds: duration of reading, training and saving.
         then: the command that a user would type next, without ``headstart``.
+        baselines: metrics of simple models on the same rows, by model.
         as_json: print one JSON object.
     """
     history: Any = learner.history if "train" in APPLICATIONS[learner.application].does else []
     metrics = metrics_in(learner.figures if history else learner.metrics)
-    kept = history.kept() if history else None
+    measured = type(history)(epoch for epoch in history if "valid_loss" in epoch) or history  # not the training anew
+    kept = measured.kept() if measured else None
     if as_json:
         epochs = [finite(epoch) for epoch in history]
         record = {"metrics": metrics, "epochs": epochs, "kept": kept, "seconds": round(seconds, 3), "out": str(out)}
+        record |= {"baselines": {name: finite(figures) for name, figures in baselines.items()}} if baselines else {}
         typer.echo(json.dumps(record))
         return
     print_metrics(metrics)
+    for name, figures in (baselines or {}).items():
+        shown = "  ".join(f"{metric} {value:.4g}" for metric, value in figures.items())
+        typer.echo(f"on the same rows, {name}: {shown}", err=True)
     if kept is not None:
-        why = f"the best by {learner.first_figure()}" if "kept" in history[kept - 1] else "the last"
-        typer.echo(f"kept epoch {kept} of {len(history)}, {why}", err=True)
+        why = (
+            f"the best by {learner.first_figure(validated='valid_loss' in measured[kept - 1])}"
+            if "kept" in measured[kept - 1]
+            else "the last"
+        )
+        typer.echo(f"kept epoch {kept} of {len(measured)}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.applications import Application
-from headstart.command.options import CommandOption, device_option, json_option, options_in, read_options
+from headstart.command.options import CommandOption, device_option, json_option, options_in, read_options, source_of
 from headstart.command.report import described, report
 from headstart.core.errors import ConfigError
 
@@ -48,11 +48,19 @@ SPLIT = (
         "share of the rows that validate, such as 0.1; 0: none, all rows train.", DATA,
     ),
     CommandOption(
+        "stratify", str | None, None,
+        "column of classes, usually the target, of which both parts of the random split have the same shares.", DATA,
+    ),
+    CommandOption(
         "valid_where", str | None, None, "SQL condition: the rows that fulfil it validate, such as \"year = 2024\".",
         DATA,
     ),
 )  # fmt: skip
 """How rows are split: the functions of `headstart.frames.splits` as options."""
+
+QUERY = CommandOption(
+    "query", str | None, None, "SQL query, if the source is a database such as sqlite:///shop.db.", DATA
+)
 
 SEED = "seed of all that is random: first weights, dropout, order of the rows, and the usual split."
 """One option for the seeds of data and training."""
@@ -77,6 +85,7 @@ class Job:
     def options(self) -> tuple[CommandOption, ...]:
         """The options of the command, those that must be given first; of two with one name the first counts."""
         from headstart.core.values import arguments_of, options_of
+        from headstart.frames.csv import CsvOptions
         from headstart.training.settings import Plan
 
         settings = options_in(options_of(self.settings_type), DATA)
@@ -85,9 +94,22 @@ class Job:
         training = [_planned(option) for option in options_in(options_of(Plan), TRAINING)]
         training += [dataclasses.replace(option, panel=TRAINING) for option in settings if option.name == "batch_size"]
         training += options_in(options_of(self.learner_type.training_type), TRAINING)
+        files = [
+            dataclasses.replace(option, name=f"csv_{option.name}", help=f"of a CSV file: {option.help}")
+            for option in options_in(options_of(CsvOptions), DATA, leave_out=["strict"])
+        ]
         columns = options_in([*self._table_arguments, *self._folder_arguments], DATA, leave_out=NOT_FOR_PEOPLE)
         by_name: dict[str, CommandOption] = {}
-        for option in (*columns, *self._split_options(), *settings, *self.own_options(), *network, *training):
+        for option in (
+            *columns,
+            *self._split_options(),
+            *settings,
+            *files,
+            QUERY,
+            *self.own_options(),
+            *network,
+            *training,
+        ):
             first = by_name.setdefault(option.name, option)
             if option.name in ("valid", "time") and option.help != first.help:  # it has two meanings
                 further = option.help.partition(";")[0].rstrip(".")
@@ -143,21 +165,26 @@ class Job:
             if name in idle:
                 raise ConfigError(f"--{name.replace('_', '-')} has no effect {reason}: leave it out")
 
-    def data(self, source: Path, given: Mapping[str, Any], engine: Engine) -> Any:
+    def data(self, source: Any, given: Mapping[str, Any], engine: Engine) -> Any:
         """Return the application's data of a table or folder."""
+        from headstart.frames.csv import CsvOptions
+        from headstart.frames.folders import is_folder
+
         settings = self.chosen(given, self.settings_type)
+        csv = {name.removeprefix("csv_"): given[name] for name in given if name.startswith("csv_")}
+        if csv:
+            settings["csv"] = CsvOptions(**csv)
         split = self.split(given)
         if split is not None:
             settings["split"] = split
-        if source.is_dir() and not self.application.folders:
-            raise ConfigError(f"{source} is a folder; train {self.application.name} takes a CSV or Parquet file")
+        folder = self.application.folders and is_folder(source)
         arguments = [{option.name for option in each} for each in (self._table_arguments, self._folder_arguments)]
-        known, other = reversed(arguments) if source.is_dir() else arguments
+        known, other = reversed(arguments) if folder else arguments
         for name in given:
             if name in other - known - set(settings):
-                here, there = ("a folder", "a table") if source.is_dir() else ("a table", "a folder")
+                here, there = ("a folder", "a table") if folder else ("a table", "a folder")
                 raise ConfigError(f"--{name.replace('_', '-')} is for {there}, and {source} is {here}")
-        make = self.data_type.from_folder if source.is_dir() else self.data_type.from_table
+        make = self.data_type.from_folder if folder else self.data_type.from_table
         return make(source, **{name: given[name] for name in known if name in given}, **settings, engine=engine)
 
     def notes(self, data: Any) -> list[str]:
@@ -170,12 +197,18 @@ class Job:
         Raises:
             ConfigError: options that exclude one another.
         """
-        from headstart.frames.splits import USUAL_FRACTION, by_condition, by_time, train_on_all
+        from headstart.frames.splits import USUAL_FRACTION, by_condition, by_time, stratified, train_on_all
 
         ways = [name for name in ("valid_from", "valid_fraction", "valid_where") if name in given]
         if len(ways) > 1:
             raise ConfigError("give one of --valid-from, --valid-fraction and --valid-where")
         moment, fraction = given.get("time"), given.get("valid_fraction")
+        if "stratify" in given:
+            if moment is not None or fraction == 0 or any(name in given for name in ("valid_from", "valid_where")):
+                raise ConfigError("--stratify is for a random split: leave --time, --valid-from and --valid-where out")
+            return stratified(
+                given["stratify"], USUAL_FRACTION if fraction is None else fraction, seed=given.get("seed", 0)
+            )
         if "valid_where" in given:
             return by_condition(given["valid_where"])
         if fraction == 0:
@@ -219,39 +252,50 @@ class Job:
         """Return the library's plan, with what was given of it."""
         from headstart.training.settings import Plan
 
-        plan: Plan = dataclasses.replace(learner.plan(), **self.chosen(given, Plan))
-        return plan
+        plan: Plan = learner.plan()
+        plan = plan.lasting(given["epochs"]) if "epochs" in given else plan
+        return dataclasses.replace(plan, **self.chosen(given, Plan))
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by its plan."""
         self.fit_by(learner, self.plan(learner, given))
 
     def fit_by(self, learner: Any, plan: Plan) -> None:
-        """Train the learner for one cycle.
+        """Train the learner by a plan.
 
         Raises:
             ConfigError: the training diverged.
         """
-        learner.fit_one_cycle(plan.rates(len(learner.groups)), plan.epochs, warm_up=plan.warm_up, keep=plan.keep)
-        if not math.isfinite(learner.history[-1]["train_loss"]):
-            raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
+        learner.fit_plan(plan)
+        check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner, which is called on every process and writes on the main one."""
         learner.save(out)
+
+    def baselines(self, data: Any, learner: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics of simple models on the same validation rows, by model; empty: there are none."""
+        return {}
 
     def next_command(self, learner: Any, out: Path) -> str:
         """Return what a user types next."""
         return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
 
 
+def check_finite(learner: Any, plan: Plan) -> None:
+    """Raise `ConfigError` if a fit diverged."""
+    if not math.isfinite(learner.history[-1]["train_loss"]):
+        raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")
+
+
 def _planned(option: CommandOption) -> CommandOption:
     """Return a field of the plan, whose default depends on the data."""
-    usual = option.default if isinstance(option.default, str) else "by the data"
-    return dataclasses.replace(option, type=option.type | None, default=None, help=f"{option.help} None: {usual}.")
+    usual = option.default if option.name == "keep" else "by the data"
+    text = option.help.partition(" None: ")[0].rstrip(";.")
+    return dataclasses.replace(option, type=option.type | None, default=None, help=f"{text}. None: {usual}.")
 
 
-def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: str, as_json: bool) -> None:
+def run(job: Job, source: Any, out: Path, given: Mapping[str, Any], *, device: str, as_json: bool) -> None:
     """Train on a table or folder, save the model, and print the metrics of the weights that were kept."""
     from headstart.core.artefact import check_writable
     from headstart.core.engine import Engine
@@ -263,14 +307,15 @@ def run(job: Job, source: Path, out: Path, given: Mapping[str, Any], *, device: 
     data = job.data(source, given, Engine(device))
     is_main = data.engine.is_main
     if is_main:
-        for line in (*described(to_json(data.codec, {})), *job.notes(data)):
+        for line in (*described(to_json(data.codec, {})), repr(data), *job.notes(data)):
             typer.echo(line, err=True)
     learner = job.learner(data, given)
     job.fit(learner, given)
     job.save(learner, out, is_main=is_main)
     if is_main:
         seconds = time.perf_counter() - started
-        report(learner, out, seconds, then=job.next_command(learner, out), as_json=as_json)
+        then, beside = job.next_command(learner, out), job.baselines(data, learner)
+        report(learner, out, seconds, then=then, baselines=beside, as_json=as_json)
 
 
 def train_command(job: Job) -> Callable[..., None]:
@@ -280,8 +325,9 @@ def train_command(job: Job) -> Callable[..., None]:
         job: of the application.
     """
 
-    def train(source: Path, *, out: Path, device: str = "auto", as_json: bool = False, **arguments: Any) -> None:
-        run(job, source, out, read_options(job.options, arguments), device=device, as_json=as_json)
+    def train(source: str, *, out: Path, device: str = "auto", as_json: bool = False, **arguments: Any) -> None:
+        given = read_options(job.options, arguments)
+        run(job, source_of(source, given.pop("query", None)), out, given, device=device, as_json=as_json)
 
     def keyword(name: str, annotation: Any, **default: Any) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, **default)
@@ -291,7 +337,7 @@ def train_command(job: Job) -> Callable[..., None]:
         metavar="FOLDER", help="Folder for the model; a model that is there is replaced.", rich_help_panel=OUTPUT
     )
     parameters = [
-        keyword("source", Annotated[Path, what]),
+        keyword("source", Annotated[str, what]),
         *(parameter for option in job.options for parameter in option.parameters()),
         keyword("device", Annotated[str, device_option(TRAINING)], default="auto"),
         keyword("out", Annotated[Path, saved_in]),

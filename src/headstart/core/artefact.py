@@ -24,6 +24,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 from headstart.core.record import FORMAT, finite, read_record, record_sha256
 from headstart.core.values import Json
 
@@ -56,7 +57,7 @@ def write_folder(folder: Path, name: str, record: Mapping[str, Any], tensors: Ma
     Raises:
         ArtifactError: the folder cannot be written, or contains files that do not belong to a save of this kind.
     """
-    folder = folder.resolve()  # a symbolic link is kept: its target is replaced
+    folder = expanded(folder).resolve()  # a symbolic link is kept: its target is replaced
     _check_replaceable(folder, name)
     stored, aliases = _without_shared(tensors)
     temporary: Path | None = None
@@ -99,6 +100,7 @@ def read_folder(folder: Path, name: str) -> tuple[Json, dict[str, Tensor]]:
         ArtifactError: the folder does not exist, is not of this kind, is damaged, or was written by a newer version of
             headstart.
     """
+    folder = expanded(folder)
     record, weights = read_record(folder, name), folder / "weights.safetensors"
     try:
         content = weights.read_bytes()  # read once, so that the bytes that are checked are the bytes that are loaded
@@ -215,6 +217,7 @@ def check_writable(folder: Path, name: str) -> None:
     Raises:
         ArtifactError: the folder cannot be written, or contains files that do not belong to a save of this kind.
     """
+    folder = expanded(folder)
     _check_replaceable(folder, name)
     nearest = next(path for path in (folder.absolute().parent, *folder.absolute().parent.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.core.errors import ConfigError
 
-__all__ = ["Batch", "Loss", "checked_loss", "output_of", "weighted_mean"]
+__all__ = ["Batch", "Loss", "checked_loss", "output_of", "to_device", "weighted_mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +43,22 @@ class Batch:
             return self
 
         def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
+            return None if tensor is None else to_device(tensor, device)
 
         return replace(
             self,
-            inputs=tuple(tensor.to(device, non_blocking=True) for tensor in self.inputs),
+            inputs=tuple(to_device(tensor, device) for tensor in self.inputs),
             target=move(self.target),
             weight=move(self.weight),
             index=move(self.index),
         )
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device without waiting for it: an NVIDIA GPU copies from pinned memory while it computes."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 Loss = Callable[[Any, Batch], Tensor]

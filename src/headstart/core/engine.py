@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ArtifactError, ConfigError
 
-__all__ = ["Engine", "Precision", "seed_of", "seeded"]
+__all__ = ["Engine", "Precision", "generator_on", "seed_of", "seeded"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -142,6 +142,21 @@ class Engine:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+    @property
+    def arithmetic(self) -> str:
+        """Return what distinguishes this device's results in fp32: its type, and on NVIDIA GPUs whether TF32 is on.
+
+        Numbers that are kept, such as a backbone's activations, are only mixed with others of the same arithmetic.
+        """
+        if self.device.type != "cuda":
+            return self.device.type
+        if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later, where the older names must not be mixed in
+            tf32 = [op.fp32_precision == "tf32" for op in (torch.backends.cudnn.conv, torch.backends.cuda.matmul)]
+        else:
+            tf32 = [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+        convolutions, products = ("tf32" if allowed else "fp32" for allowed in tf32)
+        return f"cuda, {convolutions} convolutions, {products} products"
 
     def accumulator(self) -> Tensor:
         """Return a scalar zero on the device for sums, in float64 where the device supports it, else in float32."""
@@ -264,6 +279,18 @@ class Engine:
         dist.broadcast_object_list(text, src=0, device=self.device)
         return json.loads(text[0])
 
+    def tensor_from_main(self, tensor: Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return the main process's tensor on every process, on the processor.
+
+        Args:
+            tensor: the tensor; None on all processes but the main one.
+            shape: its shape.
+            dtype: its data type.
+        """
+        if tensor is None:
+            tensor = torch.zeros(tuple(shape), dtype=dtype)
+        return self.sum(tensor.to(self.device, copy=True)).cpu()
+
     def from_all(self, value: Any) -> list[Any]:
         """Return the values of all processes in rank order, on every process; they must be JSON serialisable."""
         if self.world_size == 1:
@@ -326,6 +353,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+def generator_on(device: torch.device) -> torch.Generator:
+    """Return a new random generator, for draws that are made on a device instead of being copied there."""
+    return torch.Generator(device)
 
 
 def seed_of(*numbers: int) -> int:

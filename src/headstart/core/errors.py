@@ -15,6 +15,8 @@ The command line prints an error as one line on stderr and exits with code 2.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "HeadstartWarning",
     "NotFittedError",
     "did_you_mean",
+    "warn",
 ]
 
 
@@ -71,3 +74,15 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         return "there are none"
     shown = ", ".join(repr(candidate) for candidate in names[:20])
     return f"there are: {shown}{', ...' if len(names) > 20 else ''}"
+
+
+def warn(message: str) -> None:
+    """Warn by `HeadstartWarning`, at the line of the user's code that called headstart.
+
+    Args:
+        message: what the user should know, and what to do.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "headstart":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, HeadstartWarning, stacklevel=level)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 
 __all__ = ["FORMAT", "finite", "read_record", "record_sha256", "stored_shapes"]
 
@@ -29,6 +30,7 @@ def read_record(folder: Path, name: str) -> dict[str, Any]:
         ArtifactError: the folder does not exist, is not of this kind, is damaged, or was written by a newer version of
             headstart.
     """
+    folder = expanded(folder)
     path, weights = folder / f"{name}.json", folder / "weights.safetensors"
     if not folder.is_dir():
         raise ArtifactError(f"there is no folder {folder}; give the folder that save() or --out wrote")
@@ -68,7 +70,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ArtifactError: the file has no such header.
     """
-    path = folder / "weights.safetensors"
+    path = expanded(folder) / "weights.safetensors"
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.datasets.get import available, get, usual_cache
+from headstart.datasets.get import available, find, get, usual_cache
 from headstart.datasets.recipes import Recipe
 
-__all__ = ["Recipe", "available", "get", "usual_cache"]
+__all__ = ["Recipe", "available", "find", "get", "usual_cache"]

@@ -22,7 +22,7 @@ from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.datasets.recipes import RECIPES, Recipe
 from headstart.datasets.sources import Embedded, LocalFolder, Prepare, Source, Url, Wheel
 
-__all__ = ["Recipe", "available", "get", "usual_cache"]
+__all__ = ["Recipe", "available", "find", "get", "usual_cache"]
 
 
 def available() -> tuple[Recipe, ...]:
@@ -47,9 +47,7 @@ def get(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
             not the recipe's, a cache that cannot be written or is full, an incomplete folder, or a data set that the
             user has to obtain manually.
     """
-    recipe = RECIPES.get(name)
-    if recipe is None:
-        raise ConfigError(f"there is no data set {name!r}: {did_you_mean(name, RECIPES)}")
+    recipe = _recipe(name)
     folder = None if cache is None else Path(cache).expanduser().absolute()
     try:
         for source in recipe.sources:
@@ -64,6 +62,35 @@ def get(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
     raise DataError(f"data set {name!r} must be obtained manually, and {reason}. {missing.how_to_get}")
 
 
+def find(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the path of a data set that need not be downloaded; None if it must be. Arguments as for `get`.
+
+    Raises:
+        ConfigError: there is no data set of that name.
+        DataError: files are missing in the user's own folder.
+    """
+    recipe = _recipe(name)
+    folder = usual_cache() if cache is None else Path(cache).expanduser().absolute()
+    for source in recipe.sources:
+        if not isinstance(source, Embedded | LocalFolder) and _ready(source, recipe, None, folder).exists():
+            return _ready(source, recipe, None, folder)
+        if isinstance(source, Embedded) or (isinstance(source, LocalFolder) and source.find() is not None):
+            return _resolve(source, recipe, folder)
+    return None
+
+
+def _recipe(name: str) -> Recipe:
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        raise ConfigError(f"there is no data set {name!r}: {did_you_mean(name, RECIPES)}")
+    return recipe
+
+
+def _ready(source: LocalFolder | Wheel | Url, recipe: Recipe, local: Path | None, cache: Path) -> Path:
+    """Return where a data set lies in the cache, once it is ready."""
+    return cache / f"{recipe.name}-{_stamp(source, recipe, local)}{'.parquet' if source.prepare else ''}"
+
+
 def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
     """Return the path of a source's data, if possible from the cache; None if it is a folder that does not exist."""
     if isinstance(source, Embedded):
@@ -73,7 +100,7 @@ def _resolve(source: Source, recipe: Recipe, cache: Path | None) -> Path | None:
         return local
     cache = cache or usual_cache()
     try:
-        ready = cache / f"{recipe.name}-{_stamp(source, recipe, local)}{'.parquet' if source.prepare else ''}"
+        ready = _ready(source, recipe, local, cache)
         if not ready.exists():
             cache.mkdir(parents=True, exist_ok=True)
             with _locked(cache / f".{recipe.name}.lock"):

@@ -61,7 +61,7 @@ def demo(folder: Path, console: Console) -> None:
     kept = learner.figures
     console.print(
         f"Of the validation sentences, a fifth, {kept['accuracy']:.1%} are classified correctly"
-        f" (AUC {kept['auc']:.3f}).\n{BENCHMARK}"
+        f" (AUC {kept['auc']:.3f}). The language model\nhad read most of them, without their labels.\n{BENCHMARK}"
     )
     learner.save(folder / "model")
     learner.history.plot().savefig(folder / "loss.png", dpi=110)

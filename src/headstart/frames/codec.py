@@ -9,6 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import polars as pl
 from torch import Tensor
 
+from headstart.frames.csv import CsvOptions
+from headstart.frames.readings import Reading
+
 __all__ = ["Codec", "Encoded"]
 
 Inputs = TypeVar("Inputs", covariant=True)
@@ -39,6 +42,14 @@ class Codec(Protocol[Inputs]):
     @property
     def target(self) -> Any:
         """The target, or None."""
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """How each column of a table of text is read that the codec reads: as in the training rows."""
+
+    @property
+    def csv(self) -> CsvOptions | None:
+        """How the training rows' CSV file was read, as far as it was given, for later files; None: nothing was."""
 
     def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[Inputs]:
         """Encode rows; columns may come in any order, and others are ignored.

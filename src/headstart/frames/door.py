@@ -2,115 +2,284 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
 from polars import selectors as cs
 
-from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.errors import ConfigError, DataError, did_you_mean, warn
+from headstart.core.paths import expanded
+from headstart.frames.csv import CsvOptions, plain_texts
+from headstart.frames.dates import checked_format
+from headstart.frames.files import Query, Read, is_file, read_file, read_query
+from headstart.frames.missing_texts import MISSING_TEXTS
+from headstart.frames.readings import ReadAsDate, ReadAsText, Reading, read_columns, settle
+from headstart.frames.rows import clean_text, frame_of_rows, series_of, types_in
 
 __all__ = [
+    "Opened",
     "Table",
     "check_columns",
     "check_output",
     "csv_text",
     "matches",
+    "open_table",
     "read_table",
+    "row_in",
     "sql_name",
     "to_source",
     "usable_rows",
+    "values_of",
     "with_new_columns",
     "write_table",
 ]
 
 Table: TypeAlias = Any
-"""A pandas, polars or pyarrow table, or a path to a CSV or Parquet file. `Any`, because pandas is never imported."""
-
-MISSING_IN_CSV = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-"""Texts that mean a missing value in a CSV file: those of pandas, except the rarest."""
-
-ROWS_TO_INFER = 10_000
-"""Number of rows of a CSV file from which its types are inferred; all rows if these do not suffice."""
+"""A pandas, polars or pyarrow table; a path, an open file or a `Query`; or a list of rows as dictionaries. `Any`,
+because pandas is never imported."""
 
 
-def read_table(source: Table, name: str = "table", *, text: Collection[str] = ()) -> pl.DataFrame:
-    """Read any table as a polars frame.
+WORDS = tuple(text for text in MISSING_TEXTS if text)
+"""Texts that stand for a missing value among numbers, and may be values among texts."""
 
-    The user's table is not changed, and not copied where Arrow allows it. Text columns in which every value is a date
-    such as 2015-06-20 become dates.
+
+@dataclass(frozen=True)
+class Opened:
+    """A table that was read, and what is known of its columns beside their values.
+
+    Attributes:
+        frame: its rows.
+        unread: its rows as they are written: for a file of text, all columns are text.
+        readings: how its columns of text were read, by column.
+        categories: columns that the table itself declares as categories, whatever they hold.
+    """
+
+    frame: pl.DataFrame
+    unread: pl.DataFrame
+    readings: Mapping[str, Reading]
+    categories: frozenset[str] = frozenset()
+
+
+def read_table(
+    source: Table,
+    name: str = "table",
+    *,
+    text: Collection[str] = (),
+    readings: Mapping[str, Reading] | None = None,
+    csv: CsvOptions | None = None,
+    columns: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Read any table as a polars frame; see `open_table`, which also returns how its columns were read.
 
     Args:
-        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface), or a path to a file that
-            ends in .csv, .csv.gz, .tsv or .parquet. The index of a pandas table is ignored, since it is not a column.
+        source: any table.
         name: name of the table in messages.
-        text: columns that are read as text, and not guessed: a code ``01`` in a CSV file stays ``01``. Columns that the
-            table does not have are ignored.
+        text: columns that are read as text: a code ``01`` in a CSV file stays ``01``. Columns that the table does not
+            have are ignored.
+        readings: how columns of text are read, such as a codec's; other columns are settled by their values.
+        csv: how CSV files are read; None: by a look at them.
+        columns: names for the first columns of a CSV file without a header.
 
     Raises:
-        DataError: the file is missing, empty or unreadable; two columns have the same name; a column mixes types.
+        DataError: the file is missing, empty or unreadable; two columns have the same name.
         ConfigError: ``source`` is not a table.
     """
-    return _with_read_dates(_read_any(source, name, text), text)
+    told = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
+    return open_table(source, name, readings=told, csv=csv, columns=columns).frame
 
 
-def _read_any(source: Table, name: str, text: Collection[str]) -> pl.DataFrame:
-    if isinstance(source, str | Path):
-        return _read_file(Path(source), name, text)
+def open_table(
+    source: Table,
+    name: str = "table",
+    *,
+    readings: Mapping[str, Reading] | None = None,
+    no_dates: Collection[str] = (),
+    date_format: str | None = None,
+    csv: CsvOptions | None = None,
+    columns: Sequence[str] = (),
+) -> Opened:
+    """Read any table as a polars frame, and settle what its columns of text hold.
+
+    The user's table is not changed, and not copied where Arrow allows it. A file of text has only text: what its
+    columns hold is settled by all their values. In other tables text is text, except that columns in which every value
+    is a date become dates. A column of several types, which no column of a frame can be, comes out with the type
+    Object, so that it stops only what uses it.
+
+    Args:
+        source: a polars, pandas or pyarrow table (anything with the Arrow stream interface); a path to a file, a
+            folder of parts or a pattern, or an open file (see `headstart.frames.files`); a `Query`; or a list of rows
+            as dictionaries. The index of a pandas table is ignored, since it is not a column.
+        name: name of the table in messages.
+        readings: how columns of text are read, such as a codec's; columns that the table does not have are ignored.
+        no_dates: columns of text that do not become dates.
+        date_format: how dates are written, as of ``strptime``; other forms are recognised as well.
+        csv: how CSV files are read; None: by a look at them.
+        columns: names for the first columns of a CSV file without a header.
+
+    Raises:
+        DataError: the file is missing, empty or unreadable; two columns have the same name.
+        ConfigError: ``source`` is not a table, or ``date_format`` is no format.
+    """
+    if date_format is not None:
+        checked_format(date_format)
+    told, csv = readings or {}, csv or CsvOptions()
+    unread, untyped, decimal = _read_any(source, name, csv, columns)
+    frame = plain_texts(unread, csv, decimal) if untyped else unread
+    settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
+    chosen: dict[str, Reading] = {}
+    doubtful: list[tuple[str, str]] = []
+    for column, reading in settled.items():
+        if reading is None:
+            known = () if csv.null_values is None else WORDS
+            dates = column not in no_dates
+            reading = settle(frame[column], only_dates=not untyped, dates=dates, date_format=date_format, known=known)
+            if not untyped and not isinstance(reading, ReadAsDate):
+                reading = ReadAsText(missing=False, formats=reading.formats)  # text by its type, all of it
+            elif isinstance(reading, ReadAsText):
+                reading = ReadAsText(known=WORDS, formats=reading.formats)  # NA among texts may be Namibia
+                if csv.null_values is None:
+                    doubtful += [(column, word) for word in _words_in(frame[column])]
+        chosen[column] = reading
+    if doubtful:
+        (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
+        warn(
+            f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
+            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
+            " csv=CsvOptions(null_values=[])"
+        )
+    return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
+
+
+def _words_in(texts: pl.Series) -> list[str]:
+    """Return the texts that often stand for a missing value in a column, unless it holds nothing else."""
+    held = texts.is_in(WORDS)
+    if not held.any() or held.sum() == len(texts) - texts.null_count():
+        return []
+    words: list[str] = texts.filter(held).unique(maintain_order=True).to_list()
+    return words
+
+
+def values_of(source: Any) -> list[Any] | None:
+    """Return the values of a column, such as a pandas or polars Series, a numpy or Arrow array; None for others."""
+    if isinstance(source, pl.Series):
+        return source.to_list()
+    of_library = type(source).__module__.partition(".")[0] in ("pandas", "pyarrow", "numpy")
+    if not of_library or hasattr(source, "columns") or getattr(source, "ndim", 1) != 1:
+        return None
+    values: list[Any] | None = source.tolist() if hasattr(source, "tolist") else None
+    return values
+
+
+def row_in(source: Any) -> dict[str, Any] | None:
+    """Return a row of a pandas table, which is a Series named by the columns, as a dictionary; None for others."""
+    if not _is_pandas(source) or hasattr(source, "columns") or not hasattr(source, "to_dict"):
+        return None
+    return {str(name): value for name, value in source.to_dict().items()}
+
+
+def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str]) -> Read:
+    """Return a table as it is."""
+    if is_file(source):
+        return read_file(source, name, csv, columns=columns)
+    if isinstance(source, Query):
+        return Read(read_query(source, name))
     if isinstance(source, pl.LazyFrame):
         try:
-            return source.collect()
+            return Read(source.collect())
         except Exception as error:
             raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
-        return source
-    columns = getattr(source, "columns", None)
-    if columns is None or not hasattr(source, "__arrow_c_stream__"):
+        return Read(source)
+    if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
+        return Read(frame_of_rows(source, name))
+    if getattr(source, "columns", None) is None or not hasattr(source, "__arrow_c_stream__"):
         raise ConfigError(
-            f"{name} must be a pandas, polars or pyarrow table or a path to a CSV or Parquet file;"
-            f" got {type(source).__name__}"
+            f"{name} must be a pandas, polars or pyarrow table, a path or an open file, or a list of rows as"
+            f" dictionaries; got {type(source).__name__}"
         )
     if _is_pandas(source):
-        _check_duplicates((str(column) for column in columns), name)
-        source = source.reset_index(drop=True).rename(columns=str)
-    else:
-        _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
+        return Read(_read_pandas(source, name))
+    _check_duplicates(source.schema.names if hasattr(source, "schema") else (), name)
     try:
-        frame = pl.DataFrame(source)
-        return _with_pandas_types(frame, source) if _is_pandas(source) else frame
+        return Read(pl.DataFrame(source))
     except Exception as error:
         raise DataError(
-            f"{name} cannot be read as columns of one type each: {_unreadable(source)}{_first_line(error)}; convert it"
+            f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it"
         ) from error
 
 
-def _with_read_dates(frame: pl.DataFrame, text: Collection[str]) -> pl.DataFrame:
-    """Convert text columns in which every value is a date such as 2015-06-20, as polars does when it reads CSV."""
-    dates: list[pl.Series] = []
-    for series in frame.select(pl.col(pl.String).exclude(text)):
-        first = series.drop_nulls().head(1)
-        if len(first) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", first[0]):
-            with contextlib.suppress(pl.exceptions.PolarsError):
-                dates.append(series.str.to_date("%Y-%m-%d", strict=True))
-    return frame.with_columns(dates) if dates else frame
+def _read_pandas(source: Table, name: str) -> pl.DataFrame:
+    levels = getattr(source.columns, "nlevels", 1)
+    if levels > 1:
+        raise DataError(
+            f"{name}: the columns have {levels} levels (a MultiIndex), such as {tuple(source.columns[0])!r}; give each"
+            " one name: df.columns = ['_'.join(map(str, levels)) for levels in df.columns]"
+        )
+    _check_duplicates((clean_text(str(column)) for column in source.columns), name)
+    source = source.reset_index(drop=True).rename(columns=lambda column: clean_text(str(column)))
+    source = _with_named_intervals(source)
+    try:
+        frame = pl.DataFrame(source)
+    except Exception:  # noqa: BLE001 - some column is of no type of Arrow's: find which, and keep the others
+        frame = pl.DataFrame([_read_column(source, column) for column in source.columns])
+    return _with_whole_numbers(frame)
 
 
-def _with_pandas_types(frame: pl.DataFrame, source: Table) -> pl.DataFrame:
-    """Restore types that pandas hides: integers that missing values turned into floats, and integer categories."""
+def _read_column(source: Table, column: str) -> pl.Series:
+    """Return one column of a pandas table: as Arrow has it, dense if it is sparse, or of its values one by one."""
+    values = source[column]
+    if hasattr(values, "sparse"):
+        return pl.Series(column, values.sparse.to_dense().to_numpy())
+    try:
+        return pl.DataFrame(source[[column]]).to_series()
+    except Exception:  # noqa: BLE001 - whatever Arrow cannot convert
+        return series_of(column, values.tolist())
+
+
+def _with_named_intervals(source: Table) -> Table:
+    """Return a pandas table with intervals, such as those of ``pd.cut``, by name, and periods by their start."""
+    changed = {}
+    for name, dtype in source.dtypes.items():
+        categories = getattr(dtype, "categories", None)
+        kind = str(dtype) if categories is None else str(categories.dtype)
+        if kind.startswith("interval"):
+            column = source[name] if categories is not None else source[name].astype("category")
+            changed[name] = column.cat.rename_categories(str)
+        elif kind.startswith("period") and categories is None:
+            changed[name] = source[name].dt.to_timestamp()
+    return source.assign(**changed) if changed else source
+
+
+def _with_whole_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Restore the whole numbers that missing values turned into floats in pandas."""
     changed: list[pl.Series] = []
     for series in frame:
-        if str(source[series.name].dtype) == "category" and series.dtype.is_integer():
-            changed.append(series.cast(pl.String))
-        elif series.dtype.is_float() and series.null_count() + series.is_nan().sum():
+        if series.dtype.is_float() and series.null_count() + series.is_nan().sum():
             known = series.drop_nulls().drop_nans()
             if len(known) and bool((known.is_finite() & (known == known.round(0)) & (known.abs() < 2**53)).all()):
                 changed.append(series.fill_nan(None).cast(pl.Int64))
     return frame.with_columns(changed) if changed else frame
+
+
+def _declared_categories(source: Table) -> frozenset[str]:
+    """Return the columns that a table declares as categories: by pandas' or polars' type, or Arrow's dictionaries."""
+    if _is_pandas(source):
+        types = {str(name): str(dtype) for name, dtype in source.dtypes.items()}
+    elif isinstance(source, pl.DataFrame):
+        types = {name: str(dtype.base_type()) for name, dtype in source.schema.items()}
+    elif type(source).__module__.partition(".")[0] == "pyarrow":
+        types = {field.name: str(field.type) for field in source.schema}
+    else:
+        return frozenset()
+    return frozenset(
+        name for name, dtype in types.items() if dtype.startswith(("category", "Categorical", "Enum", "dictionary"))
+    )
 
 
 def to_source(frame: pl.DataFrame, source: Table) -> Table:
@@ -161,6 +330,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         ConfigError: the file's name ends in something else.
         DataError: the file cannot be written, or a column of lists cannot be stored as CSV.
     """
+    path = expanded(path)
     check_output(path)
     if path.suffix == ".csv":
         _check_flat(frame, f"cannot write {path}")
@@ -201,6 +371,7 @@ def check_output(path: Path) -> None:
         ConfigError: the file's name does not end in .csv or .parquet.
         DataError: the folder does not exist.
     """
+    path = expanded(path)
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{path} must end in .csv or .parquet, so that its format is known")
     if not path.parent.is_dir():
@@ -275,7 +446,7 @@ def usable_rows(frame: pl.DataFrame, where: str | None, name: str, needed: Seque
 
 
 def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
-    """Raise `DataError` if a table lacks a column.
+    """Raise `DataError` if a table lacks a column that is used, or cannot read it.
 
     Args:
         frame: the table.
@@ -283,68 +454,23 @@ def check_columns(frame: pl.DataFrame, names: Iterable[str], what: str) -> None:
         what: start of the message: name of the table or of the function that needs the columns.
 
     Raises:
-        DataError: a column is missing; the message names it and the closest existing name.
+        DataError: a column is missing; the message names it and the closest existing name. Or it holds values of
+            several types.
     """
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{what}: there is no column {name!r}; {did_you_mean(name, frame.columns)}")
-
-
-def _read_file(path: Path, name: str, text: Collection[str]) -> pl.DataFrame:
-    if not path.exists():
-        raise DataError(f"{name}: there is no file {path}")
-    if path.is_dir():
-        raise DataError(f"{name}: {path} is a folder; give a CSV or Parquet file")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    ending = suffixes[-1] if suffixes else ""
-    try:
-        if ending == ".parquet":
-            return pl.read_parquet(path, memory_map=False)
-        if ending in (".csv", ".tsv"):
-            return _read_csv(path, "," if ending == ".csv" else "\t", name, text)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{name}: {path} cannot be read: {_first_line(error)}") from error
-    raise DataError(
-        f"{name}: {path} ends in neither .csv, .tsv nor .parquet, so its format is unknown; rename or convert it"
-    )
-
-
-def _read_csv(path: Path, separator: str, name: str, text: Collection[str]) -> pl.DataFrame:
-    first_line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
-    header = [value or "" for value in first_line.row(0)]
-    _check_duplicates(header, f"{name}: {path}")
-    arguments: dict[str, Any] = {"separator": separator, "null_values": MISSING_IN_CSV, "try_parse_dates": True}
-    arguments["schema_overrides"] = {column: pl.String for column in header if column in text}
-    # The first rows may not show a column's type (10,000 zeros or empty cells, then "a"): then infer it from all.
-    with contextlib.suppress(pl.exceptions.ComputeError):
-        frame = pl.read_csv(path, infer_schema_length=ROWS_TO_INFER, **arguments)
-        if not any(_begins_empty(series) for series in frame):
-            return frame
-    return pl.read_csv(path, infer_schema_length=None, **arguments)
-
-
-def _begins_empty(series: pl.Series) -> bool:
-    """Return whether a column was read as text because the rows that its type was inferred from are all empty."""
-    first = series.head(ROWS_TO_INFER)
-    return series.dtype == pl.String and first.null_count() == len(first) and series.null_count() < len(series)
+        if frame.schema[name] == pl.Object:
+            raise DataError(
+                f"{what}: column {name!r} holds values of several types ({types_in(frame[name])}); make them one, such"
+                f" as df[{name!r}].astype(str)"
+            )
 
 
 def _check_duplicates(columns: Iterable[str], name: str) -> None:
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
         raise DataError(f"{name} has more than one column named {repeated[0]!r}; rename or drop all but one")
-
-
-def _unreadable(source: Table) -> str:
-    """Return the start of the message on an unreadable pandas table: its first unreadable column; else nothing."""
-    for name in source.columns if _is_pandas(source) else ():
-        try:
-            pl.DataFrame(source[[name]])
-        except Exception:  # noqa: BLE001 - whatever it is, the whole table failed with it, which is being reported
-            return f"column {name!r}: "
-    return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -28,13 +28,17 @@ __all__ = [
     "Splitter",
     "by_column",
     "by_condition",
+    "by_default",
     "by_groups",
     "by_indices",
     "by_last",
     "by_random",
     "by_time",
+    "check_one_source",
     "k_fold",
     "split_rows",
+    "stratified",
+    "stratified_k_fold",
     "train_on_all",
 ]
 
@@ -51,14 +55,22 @@ class Split:
     Attributes:
         train: int64, ``(training rows,)``.
         valid: int64, ``(validation rows,)``; empty if all rows train.
+        note: what a user should know of a split that was not asked for.
     """
 
     train: Rows
     valid: Rows
+    note: str = ""
 
 
 Splitter: TypeAlias = Callable[[pl.DataFrame], Split]
 """Function that maps a frame to the numbers of its training and validation rows."""
+
+
+def check_one_source(split: Splitter | None, valid: object) -> None:
+    """Raise `ConfigError` if validation rows are given both by a split and by themselves."""
+    if split is not None and valid is not None:
+        raise ConfigError("give validation rows by split= or by valid=, not by both")
 
 
 def split_rows(frame: pl.DataFrame, splitter: Splitter) -> Split:
@@ -113,8 +125,57 @@ def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
                 HeadstartWarning,
                 stacklevel=2,
             )
-        order = _permutation(len(frame), seed)
-        return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
+        return _random(frame, fraction, seed)
+
+    return split
+
+
+def by_default(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on the latest rows of a table with dates, and on random rows of any other.
+
+    The first column of dates counts that leaves at least half of the rows to train on. A model that is trained on rows
+    of all times looks into the future of its validation rows, and its metrics are too optimistic.
+
+    Args:
+        fraction: fraction of validation rows, between 0 and 1, both excluded; rows of the same time stay together.
+        seed: random seed of the selection, at least 0.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        for name, dtype in frame.schema.items():
+            if dtype in (pl.Date, pl.Datetime) and frame[name].drop_nulls().n_unique() > 1:
+                latest = by_time(name, fraction=fraction)(frame)
+                if len(latest.train) >= len(latest.valid):
+                    start = str(frame[name][latest.valid].min())
+                    note = (
+                        f"validation rows are the latest by {name!r}: {len(latest.valid):,} of {len(frame):,}, from"
+                        f" {start} on; split=, or --time and --valid-where on the command line, choose others"
+                    )
+                    return Split(latest.train, latest.valid, note)
+        return _random(frame, fraction, seed)
+
+    return split
+
+
+def stratified(column: str, fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
+    """Validate on a random fraction of each class, so that both parts have the classes in the same shares.
+
+    Each class has training rows: the only row of a class trains.
+
+    Args:
+        column: the classes, usually the target; missing values form a class. Of fractional numbers the tenths count.
+        fraction: fraction of validation rows, between 0 and 1, both excluded.
+        seed: random seed of the selection, at least 0.
+    """
+    _check_fraction(fraction)
+
+    def split(frame: pl.DataFrame) -> Split:
+        classes = _classes(frame, column, "stratified")
+        order = _by_class(classes, seed)
+        count = max(1, round(len(order) * fraction))
+        chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.int64)]
+        return _with_each_class(_mask(len(frame), chosen), classes, order)
 
     return split
 
@@ -279,6 +340,71 @@ def k_fold(folds: int = 5, *, seed: int = 0) -> list[Splitter]:
         return split
 
     return [fold(number) for number in range(folds)]
+
+
+def stratified_k_fold(column: str, folds: int = 5, *, seed: int = 0) -> list[Splitter]:
+    """Return the splitters of a cross-validation whose parts all have the classes in the same shares.
+
+    Each row validates in exactly one of the splits; but the only row of a class always trains, since nothing could be
+    learnt of the class without it.
+
+    Args:
+        column: the classes, as for `stratified`.
+        folds: number of splits, at least 2.
+        seed: random seed of the shuffling, at least 0.
+    """
+    if not isinstance(folds, int) or folds < 2:
+        raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
+
+    def fold(number: int) -> Splitter:
+        def split(frame: pl.DataFrame) -> Split:
+            if len(frame) < folds:
+                raise DataError(f"stratified_k_fold: {len(frame)} rows cannot make {folds} folds")
+            classes = _classes(frame, column, "stratified_k_fold")
+            order = _by_class(classes, seed)
+            return _with_each_class(_mask(len(frame), order[number::folds]), classes, order)
+
+        return split
+
+    return [fold(number) for number in range(folds)]
+
+
+def _classes(frame: pl.DataFrame, column: str, what: str) -> Rows:
+    """Return the number of each row's class, int64 ``(rows,)``."""
+    check_columns(frame, [column], what)
+    values = frame[column]
+    if values.dtype.is_nested():
+        raise DataError(f"{what}: column {column!r} holds {values.dtype}; it must have one class in each row")
+    if values.dtype.is_float():
+        known = values.fill_nan(None)
+        if not (known == known.round(0)).fill_null(value=True).all():
+            ranks = known.rank("ordinal").cast(pl.Int64) - 1
+            return (ranks * 10 // max(1, len(known) - known.null_count())).fill_null(10).to_numpy()
+        values = known
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    return values.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+
+
+def _by_class(classes: Rows, seed: int) -> Rows:
+    """Return the row numbers, those of a class together, within a class in random order."""
+    return np.lexsort((_permutation(len(classes), seed), classes))
+
+
+def _with_each_class(valid: NDArray[np.bool_], classes: Rows, order: Rows) -> Split:
+    """Return the split of a mask of validation rows, with a row back in training for each class that has none there."""
+    numbers, places = np.unique(classes, return_inverse=True)
+    without = np.bincount(places[~valid], minlength=len(numbers)) == 0
+    first = np.full(len(numbers), -1)
+    first[places[order[::-1]]] = order[::-1]  # the first row of each class in this order
+    valid = valid.copy()
+    valid[first[without]] = False
+    return _of_mask(valid)
+
+
+def _random(frame: pl.DataFrame, fraction: float, seed: int) -> Split:
+    order = _permutation(len(frame), seed)
+    return _of_mask(_mask(len(frame), order[: round(len(frame) * fraction)]))
 
 
 def _permutation(rows: int, seed: int) -> Rows:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,17 +18,63 @@ from torch import Tensor
 from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
+from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
+from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import CATEGORICAL_PARTS, CONTINUOUS_PARTS, date_parts, date_parts_of, has_time
+from headstart.tabular.dates import (
+    CATEGORICAL_PARTS,
+    CONTINUOUS_PARTS,
+    RARE_PARTS,
+    SEASONAL_PARTS,
+    date_parts,
+    date_parts_of,
+)
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.models.numeric import bin_edges
+from headstart.tabular.target_features import (
+    LEAST_ROWS,
+    CategoryMeans,
+    Neighbours,
+    TargetFeature,
+    nearest_pairs,
+    target_values,
+)
 from headstart.targets.target import AnyTarget
 
 __all__ = ["CategoricalColumn", "CompleteRows", "ContinuousColumn", "DateColumn", "TableCodec"]
+Floats: TypeAlias = NDArray[np.float32]
 
-LARGEST = float(np.finfo(np.float32).max)
-"""Largest standardised number: the model's numbers are float32."""
+PAIRS = 1
+"""Pairs of numbers whose neighbours become features."""
+
+FEW_EDGES = 10
+"""Numbers with fewer different values than this are no coordinates."""
+
+ONE_YEAR = 365
+"""Days that training rows must span for a date to say more than weekday and hour: in less time what comes back each
+year cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Rows of less than a
+year")."""
+
+TWO_YEARS = 730
+"""Days that training rows must span for weeks and days of months to be parts, too."""
+
+FEWEST_DAYS = 30
+"""Different days from which on numbers that grow with them do so by no accident."""
+
+SOME_ROWS = 1_000
+"""Rows that are looked at before all are, for numbers that grow with the days."""
+
+NO_SEASON = "training rows of less than a year cannot tell a season from a trend"
+"""Why nearly all parts of dates are left out."""
+
+FEW_CATEGORIES = 10
+"""Categories of so few values have rows enough for their embeddings."""
+
+
+SMALLEST = 1e-150
+"""Standard deviations below this one have a square that float64 cannot hold; below its square they count as 0."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +96,8 @@ class CategoricalColumn:
 class ContinuousColumn:
     """A column of numbers, standardised by mean and standard deviation of the training rows.
 
+    A number beyond those of the training rows counts as their lowest or highest, so that predictions stay bounded.
+
     Attributes:
         name: the column's name; of a part of a date ``<column>.<part>``.
         median: median of the training rows, in the column's unit; stands in for a missing number.
@@ -70,6 +118,30 @@ class ContinuousColumn:
     bin_edges: tuple[float, ...] = ()
     indicator_edges: tuple[float, ...] = ()
 
+    @property
+    def lowest(self) -> float:
+        """Lowest standardised number of the training rows."""
+        return self.bin_edges[0] if self.bin_edges else -math.inf
+
+    @property
+    def highest(self) -> float:
+        """Highest standardised number of the training rows."""
+        return self.bin_edges[-1] if self.bin_edges else math.inf
+
+    def standardised(self, values: NDArray[np.float64]) -> tuple[Floats, int]:
+        """Return numbers less the mean in standard deviations, and how many lie beyond those of the training rows.
+
+        Args:
+            values: numbers in the column's unit, ``(rows,)``, without missing ones.
+
+        Returns:
+            float32 ``(rows,)``, within the training rows' range; and the number of rows that lie outside.
+        """
+        with np.errstate(over="ignore"):
+            standardised = ((values - self.mean) / self.sd).astype(np.float32)
+        limited = np.clip(standardised, self.lowest, self.highest)
+        return limited, int(np.count_nonzero(limited != standardised))
+
 
 @dataclass(frozen=True)
 class DateColumn:
@@ -79,11 +151,13 @@ class DateColumn:
         name: the column's name.
         with_time: whether it has times of day, so that the hour is one of the parts.
         reason: why it holds dates.
+        form: how text is written that holds it, and whose clock counts.
     """
 
     name: str
     with_time: bool
     reason: str
+    form: DateForm = DateForm()
 
 
 @dataclass(frozen=True)
@@ -101,18 +175,24 @@ class CompleteRows:
     dates: tuple[DateColumn, ...]
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, columns: SortedColumns) -> CompleteRows:
+    def of(
+        cls, frame: pl.DataFrame, columns: SortedColumns, readings: Mapping[str, Reading] | None = None
+    ) -> CompleteRows:
         """Return training rows with the parts of their dates.
 
         Args:
             frame: training rows, with the recipe's features.
             columns: which of their columns are what.
+            readings: how their columns of text were read.
 
         Raises:
             DataError: a column has the name of a part of a date.
         """
-        dates = tuple(DateColumn(name, has_time(frame[name]), reason) for name, reason in columns.dates.items())
-        used = frame.select([*columns.categorical, *columns.continuous, *columns.dates])
+        dates = tuple(
+            DateColumn(name, has_time(frame[name]), reason, _form_of(frame[name], (readings or {}).get(name)))
+            for name, reason in columns.dates.items()
+        )
+        used = frame.select(list(dict.fromkeys([*columns.categorical, *columns.continuous, *columns.dates])))
         return cls(frame, _with_dates(used, dates), dates)
 
 
@@ -123,10 +203,15 @@ class TableCodec:
     Attributes:
         dates: columns of dates, whose parts are among the columns below, named ``<column>.<part>``.
         categorical: categorical columns, in the order of the tensor of ids.
-        continuous: continuous columns, in the order of the tensor of numbers; the indicators of missing numbers follow.
+        continuous: continuous columns, in the order of the tensor of numbers: first those of the table, then the
+            features made of targets; the indicators of missing numbers follow.
         target: what is predicted.
         left_out: columns that are not used, each with the reason.
         recipe: makes features that a table does not have yet; None: there are none.
+        target_features: features made of the training rows' targets, in the order of the numbers.
+        amounts: columns of text that are read as numbers with thousands separators and the like.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files; it does not change what
+            a tensor means.
     """
 
     dates: tuple[DateColumn, ...]
@@ -135,6 +220,9 @@ class TableCodec:
     target: AnyTarget
     left_out: Mapping[str, str]
     recipe: FeatureRecipe | None = None
+    target_features: tuple[TargetFeature, ...] = ()
+    amounts: Mapping[str, ReadAsAmount] = field(default_factory=dict)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
@@ -143,6 +231,8 @@ class TableCodec:
         columns: SortedColumns,
         target: AnyTarget,
         recipe: FeatureRecipe | None = None,
+        *,
+        targets: Floats | None = None,
     ) -> TableCodec:
         """Learn categories, medians, means, standard deviations and bins.
 
@@ -151,18 +241,24 @@ class TableCodec:
             columns: which of their columns are what.
             target: fitted on the same rows.
             recipe: what made some of the columns, kept for new rows.
+            targets: the rows' targets as numbers, from `target_values`, float32 ``(rows, values)``, of which features
+                are made; None: none are.
 
         Raises:
             DataError: infinite numbers, or values that are not what their column is taken for.
         """
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
+        columns, unclear = _without_seasons(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
-            CategoricalColumn(name, Categories.fit(read[name]), reason) for name, reason in columns.categorical.items()
+            CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
+            for name, reason in columns.categorical.items()
         ]
         continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
-        for name in read.columns[len(columns.categorical) + len(columns.continuous) + len(columns.dates) :]:
-            if read[name].n_unique() < 2:
+        for name in _parts_of(rows.dates):
+            if name in unclear:
+                left_out[name] = unclear[name]
+            elif read[name].n_unique() < 2:
                 left_out[name] = f"the same value ({read[name][0]}) in all training rows"
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
                 categorical.append(CategoricalColumn(name, Categories.fit(read[name]), "part of a date"))
@@ -170,7 +266,8 @@ class TableCodec:
                 continuous.append(_fit_continuous(read[name], "part of a date"))
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
-        return cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
+        codec = cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
+        return codec if targets is None else codec._with_target_features(rows, columns, targets)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -179,14 +276,20 @@ class TableCodec:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that the model sees, each part of a date by itself."""
-        return (*(column.name for column in self.categorical), *(column.name for column in self.continuous))
+        """The columns that the model sees, each part of a date by itself, without those made of targets."""
+        categorical = [column.name for column in self.categorical]
+        return tuple(dict.fromkeys([*categorical, *(column.name for column in self.continuous[: self._own])]))
 
     @property
-    def text_columns(self) -> frozenset[str]:
-        """The columns that held text in the training rows, so that a file's are read as text, too."""
-        target = self.target.columns if any(isinstance(value, str) for value in self.target.classes) else ()
-        return frozenset((*(column.name for column in self.categorical if column.vocab.kind == "text"), *target))
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: as in the training rows, whatever its values look like."""
+        parts = set(self.inputs) - set(self._columns)
+        categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
+        continuous: dict[str, Reading] = {
+            c.name: ReadAsNumber() for c in self.continuous[: self._own] if c.name not in parts
+        }
+        dates = {date.name: ReadAsDate(date.form) for date in self.dates}
+        return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
 
     @property
     def cardinalities(self) -> list[int]:
@@ -230,7 +333,9 @@ class TableCodec:
         check_columns(frame, self.columns, "the table")
         return CompleteRows(frame, _with_dates(frame.select(self.columns), self.dates), self.dates)
 
-    def encode(self, rows: pl.DataFrame | CompleteRows, *, with_target: bool = False) -> Encoded[tuple[Tensor, Tensor]]:
+    def encode(
+        self, rows: pl.DataFrame | CompleteRows, *, with_target: bool = False, training: bool = False
+    ) -> Encoded[tuple[Tensor, Tensor]]:
         """Encode rows: ids, and standardised numbers.
 
         Columns may come in any order, and others are ignored. A missing number in a column that had none in training
@@ -240,19 +345,20 @@ class TableCodec:
         Args:
             rows: a table, or the same completed before.
             with_target: whether the target is encoded too.
+            training: whether a model is trained with these rows, so that each sees the targets of others alone in the
+                features made of them; the target is encoded too.
 
         Returns:
             Inputs: ids, int32 ``(rows, categorical columns)``, 0 for missing and unseen values; and numbers, float32
-            ``(rows, numbers)``. Notes: how many rows of each column have a value never seen in training, and how many
-            numbers were filled.
+            ``(rows, numbers)``. Notes: how many rows of each column have a value never seen in training, or a number
+            beyond those of the training rows, and how many numbers were filled.
 
         Raises:
-            DataError: a column is missing, or holds what it cannot be read as, or a number that is infinite or so far
-                from the training rows' that float32 cannot hold it.
+            DataError: a column is missing, or holds what it cannot be read as, or a number that is infinite.
         """
         rows = rows if isinstance(rows, CompleteRows) else self.complete(rows)
         target = None
-        if with_target:
+        if with_target or training:
             check_columns(rows.frame, self.target.columns, "the table (target)")
             target = self.target.encode(rows.frame)
         frame = rows.columns
@@ -265,18 +371,21 @@ class TableCodec:
         ]
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         filled: dict[str, int] = {}
-        for index, column in enumerate(self.continuous):
+        for index, column in enumerate(self.continuous[: self._own]):
             values, missing = _numbers(frame[column.name])
             if missing is not None:
                 values = np.where(missing, column.median, values)
                 if not column.had_missing:
                     filled[column.name] = int(missing.sum())
-            with np.errstate(over="ignore"):
-                standardised = (values - column.mean) / column.sd
-            _check_near(float(np.abs(standardised).max(initial=0.0)), column)
-            numbers[:, index] = standardised
+            numbers[:, index], beyond = column.standardised(values)
+            if beyond:
+                notes.append(
+                    f"{column.name}: {beyond:,} of {len(frame):,} rows lie beyond the numbers of the training rows and"
+                    " count as their lowest or highest"
+                )
             if column.had_missing:
                 numbers[:, self.indicators[column.name]] = 0.0 if missing is None else missing
+        self._derive(ids, numbers, target_values(self.target, target) if training and target is not None else None)
         if filled:
             counted = ", ".join(f"{count} in {name!r}" for name, count in filled.items())
             notes.append(
@@ -325,17 +434,24 @@ class TableCodec:
         if self.dates:
             row = dict(row)
             for date in self.dates:
-                row |= date_parts_of(row[date.name], date.name, with_time=date.with_time)
-        ids = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
+                row |= date_parts_of(row[date.name], date.name, with_time=date.with_time, form=date.form)
+        known = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
-        for column in self.continuous:
-            value = _number(row[column.name], column.name)
+        for column in self.continuous[: self._own]:
+            given = row[column.name]
+            if isinstance(given, str) and column.name in self.amounts:
+                given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
+            value = _number(given, column.name)
             if column.had_missing:
                 indicators.append(float(value is None))
-            numbers.append(((column.median if value is None else value) - column.mean) / column.sd)
-            _check_near(abs(numbers[-1]), column)
-        return torch.tensor([ids], dtype=torch.int32), torch.tensor([numbers + indicators], dtype=torch.float32)
+            standardised = ((column.median if value is None else value) - column.mean) / column.sd
+            numbers.append(min(max(standardised, column.lowest), column.highest))
+        numbers += [0.0] * (len(self.continuous) - self._own)
+        encoded = np.array([numbers + indicators], dtype=np.float32)
+        ids = np.array([known], dtype=np.int32)
+        self._derive(ids, encoded)
+        return torch.from_numpy(ids), torch.from_numpy(encoded)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
         """Return predictions, as ``target.prediction`` returns them, as columns in the user's terms, a row per row."""
@@ -343,14 +459,92 @@ class TableCodec:
 
     @cached_property
     def _columns(self) -> tuple[str, ...]:
-        parts = {f"{date.name}.{part}" for date in self.dates for part in (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)}
+        parts = _parts_of(self.dates)
         return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
+
+    @property
+    def made(self) -> range:
+        """Indices of the numbers that are made of targets."""
+        return range(self._own, len(self.continuous))
+
+    @cached_property
+    def _own(self) -> int:
+        """Number of the continuous columns that are the table's own."""
+        return len(self.continuous) - sum(each.width for each in self.target_features)
+
+    def derived(self, ids: Tensor, numbers: Tensor) -> Tensor:
+        """Return numbers with the features made of targets that rows with these ids and numbers have.
+
+        Args:
+            ids: int32 ``(rows, categorical columns)``.
+            numbers: as `encode` returns them, but for what has changed, float32 ``(rows, numbers)``.
+        """
+        if not self.target_features:
+            return numbers
+        values = numbers.cpu().numpy().copy()
+        self._derive(ids.cpu().numpy(), values)
+        return torch.from_numpy(values).to(numbers.device)
+
+    def _derive(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
+        """Fill in the features made of targets.
+
+        Args:
+            ids: int32 ``(rows, categorical columns)``.
+            numbers: float32 ``(rows, numbers)``, whose first columns are the table's own.
+            targets: those of the rows if a model is trained with them, ``(rows, values)``; None: they are new.
+        """
+        start = self._own
+        for each, (mean, sd, lowest, highest) in zip(self.target_features, self._scales, strict=True):
+            means = each.means(ids, numbers) if targets is None else each.out_of_fold(ids, numbers, targets)
+            standardised = ((means - mean) / sd).astype(np.float32)
+            numbers[:, start : start + each.width] = np.minimum(np.maximum(standardised, lowest), highest)
+            start += each.width
+
+    @cached_property
+    def _scales(self) -> list[NDArray[np.float64]]:
+        """Mean, deviation, lowest and highest of each column of the features, float64 ``(4, width)`` for each."""
+        scales, start = [], self._own
+        for each in self.target_features:
+            columns = self.continuous[start : start + each.width]
+            scales.append(np.array([[c.mean, c.sd, c.lowest, c.highest] for c in columns]).T)
+            start += each.width
+        return scales
+
+    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
+        """Return the codec with features made of the targets, where they are of use: parts of dates have none."""
+        if len(targets) < LEAST_ROWS:
+            return self
+        made: list[tuple[TargetFeature, list[str]]] = []
+        values = _value_names(self.target)
+        numbers = np.column_stack(
+            [column.standardised(_filled(rows.columns[column.name], column))[0] for column in self.continuous]
+            or [np.zeros((len(targets), 0), dtype=np.float32)]
+        )
+        ids = np.column_stack(
+            [column.vocab.encode(rows.columns[column.name]) for column in self.categorical]
+            or [np.zeros((len(targets), 0), dtype=np.int32)]
+        )
+        places = range(len(columns.continuous))
+        many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
+        for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:
+            near = Neighbours.fit(numbers, targets, pair)
+            place = " and ".join(self.continuous[index].name for index in pair)
+            made.append((near, [f"{value} near by {place} ({size})" for size in near.sizes for value in values]))
+        varied = [index for index in range(len(columns.categorical)) if self.cardinalities[index] > FEW_CATEGORIES]
+        if varied:
+            means = CategoryMeans.fit(ids, targets, varied, self.cardinalities)
+            made.append((means, [f"{value} by {self.categorical[at].name}" for at in varied for value in values]))
+        features: list[ContinuousColumn] = []
+        for each, names in made:
+            for name, of_rows in zip(names, each.out_of_fold(ids, numbers, targets).T, strict=True):
+                features.append(_fit_continuous(pl.Series(name, of_rows), "mean target of other rows"))
+        return replace(self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made))
 
 
 def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:
     """Return the rows with the parts of their dates as further columns."""
     for date in dates:
-        parts = date_parts(frame[date.name], with_time=date.with_time)
+        parts = date_parts(frame[date.name], with_time=date.with_time, form=date.form)
         clash = next((name for name in parts if name in frame.columns), None)
         if clash is not None:
             raise DataError(f"column {clash!r} has the name of a part of the date {date.name!r}; rename one of them")
@@ -358,8 +552,15 @@ def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFr
     return frame
 
 
+def _form_of(series: pl.Series, reading: Reading | None) -> DateForm:
+    """Return how a column of dates was written: by its reading, or as its type says."""
+    return reading.form if isinstance(reading, ReadAsDate) else form_of_typed(series)
+
+
 def _missing_values(series: pl.Series) -> int:
-    """Return how many values are null or NaN."""
+    """Return how many values are null, NaN or empty texts."""
+    if series.dtype == pl.String:
+        return series.null_count() + int((series == "").sum())
     return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
 
 
@@ -375,7 +576,10 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
         raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
     varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    sd = sd if varies else 1.0
+    if varies and sd < SMALLEST:  # its square may have been 0
+        spread = float(np.abs(filled - mean).max())
+        sd = spread * float(((filled - mean) / spread).std()) if spread else 0.0
+    sd = sd if varies and sd >= SMALLEST**2 else 1.0
     standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
     indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
     return ContinuousColumn(
@@ -383,23 +587,102 @@ def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
     )
 
 
-def _check_near(largest: float, column: ContinuousColumn) -> None:
-    if largest > LARGEST:
-        raise DataError(
-            f"column {column.name!r} has a value that lies {largest:.0e} standard deviations from the training rows'"
-            " mean; correct it (None says that a value is missing)"
-        )
+def _filled(series: pl.Series, column: ContinuousColumn) -> NDArray[np.float64]:
+    """Return a column's numbers, missing ones filled with the median, float64 ``(rows,)``."""
+    values, missing = _numbers(series)
+    return values if missing is None else np.where(missing, column.median, values)
+
+
+def _parts_of(dates: Sequence[DateColumn]) -> tuple[str, ...]:
+    """Return the names of all parts of columns of dates."""
+    return tuple(
+        f"{date.name}.{part}"
+        for date in dates
+        for part in (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)
+        if part != "hour" or date.with_time
+    )
+
+
+def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[SortedColumns, dict[str, str]]:
+    """Leave out what tells nothing but the time, where the training rows span too little of it.
+
+    In less than a year that is all parts of a date but weekday and hour, and numbers that are the date once more: a
+    time in seconds, 2016.5 for the second of July. Numbers that the user names as continuous stay, and so does all
+    where no other column would be left. In less than two years it is weeks and days of months.
+
+    Args:
+        rows: training rows with the parts of their dates.
+        columns: which of their columns are what.
+
+    Returns:
+        The columns without those numbers; and the parts, each with the reason.
+    """
+    spans = {date.name: _days_between(rows.columns[f"{date.name}.elapsed"]) for date in rows.dates}
+    rare = {
+        f"{name}.{part}": "training rows of less than two years have too few of each"
+        for name, days in spans.items()
+        if days < TWO_YEARS
+        for part in RARE_PARTS
+    }
+    short = [name for name, days in spans.items() if days < ONE_YEAR]
+    seasons = {f"{name}.{part}": NO_SEASON for name in short for part in SEASONAL_PARTS}
+    again = {
+        number: f"its numbers grow with the days of {name!r}, and {NO_SEASON}"
+        for name in short
+        for number, reason in columns.continuous.items()
+        if reason != "named continuous" and _grows_with(rows.columns[number], rows.columns[f"{name}.elapsed"])
+    }
+    kept = replace(
+        columns,
+        categorical={name: reason for name, reason in columns.categorical.items() if name not in again},
+        continuous={name: reason for name, reason in columns.continuous.items() if name not in again},
+        left_out={**columns.left_out, **again},
+    )
+    others = [name for name in _parts_of(rows.dates) if name not in seasons and rows.columns[name].n_unique() > 1]
+    return (kept, {**rare, **seasons}) if kept.categorical or kept.continuous or others else (columns, rare)
+
+
+def _grows_with(series: pl.Series, elapsed: pl.Series) -> bool:
+    """Return whether each number belongs to one day, and later days have higher numbers, or lower ones throughout."""
+    values, _ = _numbers(series)
+    days = elapsed.cast(pl.Float64).to_numpy()
+    known = ~(np.isnan(values) | np.isnan(days))
+    values, days = values[known], days[known]
+    if len(np.unique(days)) < FEWEST_DAYS:
+        return False
+    some = slice(None, None, max(1, len(days) // SOME_ROWS))  # most columns are told apart by a few rows
+    return _in_one_order(values[some], days[some]) and _in_one_order(values, days)
+
+
+def _in_one_order(values: NDArray[np.float64], days: NDArray[np.float64]) -> bool:
+    """Return whether equal numbers are of one day, and days rise throughout with the numbers, or fall."""
+    order = np.lexsort((days, values))
+    later = np.diff(days[order])
+    return not later[np.diff(values[order]) == 0].any() and bool((later >= 0).all() or (later <= 0).all())
+
+
+def _days_between(elapsed: pl.Series) -> int:
+    """Return the days from the first to the last; 0 if there are none."""
+    first, last = elapsed.min(), elapsed.max()
+    return last - first if isinstance(first, int) and isinstance(last, int) else 0
+
+
+def _value_names(target: AnyTarget) -> tuple[str, ...]:
+    """Return the names of what `target_values` returns."""
+    if not target.classes:
+        return target.columns
+    shown = target.classes[1:] if target.kind == "label" and len(target.classes) == 2 else target.classes
+    return tuple(f"{target.columns[0]} = {value}" for value in shown)
 
 
 def _numbers(series: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
     """Return a column's numbers, float64 ``(rows,)``, and which are missing (null or NaN); None if none is."""
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         raise DataError(f"column {series.name!r}: expected numbers, as in the training rows, but got {series.dtype}")
-    read = series.cast(pl.Float64, strict=False)
-    if series.dtype == pl.String:
-        lost = read.is_null() & series.is_not_null()
-        if lost.any():
-            raise DataError(f"column {series.name!r}: expected numbers, but got the text {series.filter(lost)[0]!r}")
+    is_text = series.dtype == pl.String
+    read = texts_as_numbers(series, f"column {series.name!r}") if is_text else series.cast(pl.Float64, strict=False)
     values = read.to_numpy()  # null becomes NaN
     missing = np.isnan(values)
     infinite = int(np.isinf(values).sum())

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Unpack
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
+from headstart.frames.amounts import form_of_amounts
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
-from headstart.frames.door import Table, check_columns, read_table
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.csv import later_options
+from headstart.frames.dates import as_moments
+from headstart.frames.door import Opened, Table, check_columns, open_table, read_table
+from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
+from headstart.frames.splits import Splitter, by_default, train_on_all
+from headstart.tabular.advice import check_target, leak_notes, row_number_notes, total_rows, unused_columns
 from headstart.tabular.codec import CompleteRows, TableCodec
-from headstart.tabular.columns import sort_columns
-from headstart.tabular.dates import as_moments
+from headstart.tabular.columns import SortedColumns, sort_columns
 from headstart.tabular.features import FeatureRecipe
-from headstart.targets.fit import KindOption, fit_target
+from headstart.tabular.plan import suggested_batch_size
+from headstart.tabular.target_features import target_values
+from headstart.targets.fit import OF_THE_TARGET, TargetOptions, TargetSettings
 from headstart.targets.row_weights import ClassWeight, row_weights
 from headstart.training.loaders import Data, TensorLoader
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = [
     "TabularData",
     "TabularDataOptions",
     "TabularSettings",
     "repeated_rows",
-    "suggested_batch_size",
-    "suggested_epochs",
     "table_loader",
 ]
 
@@ -39,22 +48,20 @@ EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularSettings(DataSettings):
+class TabularSettings(TargetSettings, DataSettings):
     """How a table's columns are used, and what is predicted.
 
     Attributes:
         batch_size: training rows per step, over all processes; None: 256, fewer for a table of under 25,600 rows.
         categorical: columns to take as categories. Default: text, booleans, and whole numbers of few values.
         continuous: columns to take as numbers. Default: floating-point numbers, and whole numbers of many values.
-        dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type.
+        dates: columns to take as dates, also text such as 2015-06-20. Default: columns of a date type, and text of
+            which each value is a date.
+        date_format: how dates are written in text, as by ``strptime``, where it is not certain: in 1/2/2015
+            day or month may come first. Example: ``%m/%d/%Y``.
+        numbers: columns of text to read as numbers: with thousands separators, currency or percent signs, or decimal
+            commas. What is no number there counts as missing.
         exclude: columns not to use.
-        target_kind: what the target is: ``"number"``; ``"count"``, numbers of events, by the Poisson loss; or
-            ``"label"``, classes. None: text, booleans and whole numbers with two values are classes, other numbers are
-            numbers.
-        log_target: predict the logarithm of a positive number: right where relative errors matter.
-        y_range: lowest and highest prediction, in the target's unit. Example: ``(0, 100)``.
-        quantiles: predict these quantiles of a number instead of its mean, each between 0 and 1. Example:
-            ``(0.1, 0.5, 0.9)``, whose outer two hold 80 % of the rows between them.
         weight: column with each training row's weight in the loss, 0 or more; validation rows all count alike.
         class_weight: weight of each class in the training loss: ``"balanced"``, each class counts the same; or a weight
             above 0 by class.
@@ -63,39 +70,39 @@ class TabularSettings(DataSettings):
             of the first validation week counts for the last training day. A table that has all its features already is
             taken as it is. If it looks back on the target, by ``AddRolling(..., horizon=days)``, the target of the
             validation rows is hidden from it, as that of new rows will be.
+        target_features: also make features of the training rows' targets, out of fold: the mean of each value of a
+            category with ten and more, and, where two numbers are like coordinates, the means of the nearest rows.
     """
 
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
+    date_format: str | None = None
+    numbers: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    target_kind: KindOption | None = None
-    log_target: bool = False
-    y_range: tuple[float, float] | None = None
-    quantiles: tuple[float, ...] | None = None
     weight: str | None = None
     class_weight: ClassWeight | None = None
     recipe: FeatureRecipe | None = None
+    target_features: bool = True
 
 
-class TabularDataOptions(DataOptions, total=False):
+class TabularDataOptions(DataOptions, TargetOptions, total=False):
     """The fields of `TabularSettings` as keyword arguments."""
 
     categorical: Sequence[str]
     continuous: Sequence[str]
     dates: Sequence[str]
+    date_format: str | None
+    numbers: Sequence[str]
     exclude: Sequence[str]
-    target_kind: KindOption | None
-    log_target: bool
-    y_range: tuple[float, float] | None
-    quantiles: Sequence[float] | None
     weight: str | None
     class_weight: ClassWeight | None
     recipe: FeatureRecipe | None
+    target_features: bool
 
 
 OF_THE_CODEC = (
-    "categorical", "continuous", "dates", "target_kind", "log_target", "y_range", "quantiles", "recipe",
+    "categorical", "continuous", "dates", "date_format", "numbers", "recipe", "target_features", *OF_THE_TARGET,
 )  # fmt: skip
 """Fields of `TabularSettings` that a codec has decided."""
 
@@ -110,6 +117,9 @@ class TabularData(Data):
             filled, rows that also train.
         repeated: number of validation rows that equal a training row in all columns that are used and in the target.
         valid_rows: the validation rows as they came, features included, in their order; None if there are none.
+        latest: whether the validation rows are the latest, because nobody chose others: a model for the time after them
+            should have trained on them, too.
+        on_all_rows: makes data of which all rows train, by a codec that has seen all; None without validation rows.
     """
 
     train: TensorLoader
@@ -117,6 +127,8 @@ class TabularData(Data):
     codec: TableCodec
     repeated: int = 0
     valid_rows: pl.DataFrame | None = field(default=None, compare=False)
+    latest: bool = False
+    on_all_rows: Callable[[], TabularData] | None = field(default=None, compare=False)
 
     @classmethod
     def from_table(
@@ -135,7 +147,8 @@ class TabularData(Data):
         Args:
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             target: the column to predict, or several columns of numbers.
-            split: from `headstart.splits`; None: a random fifth of the rows validates. ``splits.train_on_all``: none.
+            split: from `headstart.splits`; None: a fifth of the rows validates, the latest of a table with dates,
+                random ones of any other. ``splits.train_on_all``: none.
             valid: a table of validation rows, instead of a split.
             codec: an earlier codec, to go on training its model with new rows; None: it is learnt here.
             engine: device and processes.
@@ -145,7 +158,7 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings = TabularSettings.of(options, "TabularData.from_table")
+        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
         targets = _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
@@ -156,38 +169,64 @@ class TabularData(Data):
 
         def parts(frame: pl.DataFrame, valid_frame: pl.DataFrame | None) -> Rows:
             return rows_of(
-                frame, valid_frame, split=split, usual=by_random(seed=settings.seed), where=settings.where,
+                frame, valid_frame, split=split, usual=by_default(seed=settings.seed), where=settings.where,
                 needed=needed,
             )  # fmt: skip
 
-        frame, other = read_table(table), None if valid is None else read_table(valid, "valid")
+        opened = _opened(table, settings, codec)
+        frame, other = opened.frame, None
+        if valid is not None:
+            later = settings.csv if codec is None else codec.csv
+            other = read_table(valid, "valid", readings=opened.readings, csv=later)
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
         engine = engine or Engine()
+        found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
-            fitted = fit_target(
-                train, targets, kind=settings.target_kind, log=settings.log_target, y_range=settings.y_range,
-                quantiles=settings.quantiles,
-            )  # fmt: skip
+            if settings.target_kind != "label":
+                for name in targets:
+                    check_target(train[name])
+            fitted = settings.fit_target(train, targets, declared=opened.categories)
+            target_numbers = target_values(fitted, fitted.encode(train))
             columns = sort_columns(
-                train.drop(needed), categorical=settings.categorical, continuous=settings.continuous,
-                dates=settings.dates, exclude=settings.exclude,
+                train.drop(needed), targets=target_numbers, categorical=settings.categorical,
+                continuous=settings.continuous,
+                dates=settings.dates, exclude=settings.exclude, declared=opened.categories, readings=opened.readings,
             )  # fmt: skip
-            complete = CompleteRows.of(train, columns)
-            learnt = share(TableCodec.fit(complete, columns, fitted, recipe), TableCodec, engine)
-            return learnt, learnt.encode(complete, with_target=True)
+            _warn_of_uncertain_dates(opened.readings, columns)
+            _warn_of_unused(train, columns, targets, recipe, settings.where)
+            totals = total_rows(train)
+            if totals:
+                warnings.warn(totals, HeadstartWarning, stacklevel=2)
+            found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
+            found.extend(row_number_notes(train, columns))
+            complete = CompleteRows.of(train, columns, opened.readings)
+            fresh = replace(
+                TableCodec.fit(
+                    complete, columns, fitted, recipe, targets=target_numbers if settings.target_features else None
+                ),
+                amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
+                csv=later_options(settings.csv),
+            )
+            found.extend(
+                f"column {name!r} is not used: {fresh.left_out[name]}; continuous=[{name!r}] uses it"
+                for name in columns.continuous
+                if name in fresh.left_out
+            )
+            learnt = share(fresh, TableCodec, engine)
+            return learnt, learnt.encode(complete, with_target=True, training=True)
 
         def encode(known: TableCodec, part: pl.DataFrame) -> Encoded[tuple[Tensor, ...]]:
             complete = known.with_parts(part)
-            encoded = known.encode(complete, with_target=True)
+            encoded = known.encode(complete, with_target=True, training=part is rows.train)
             if part is rows.valid:
                 _warn_of_unseen_columns(known, complete, encoded.inputs[0])
             return encoded
 
-        assembled = assemble(rows, fit, codec=codec, encode=encode)
+        assembled = assemble(rows, fit, encode, codec=codec)
         codec, encoded, validation = assembled.codec, assembled.train, assembled.valid
         assert encoded.target is not None
         train = TensorLoader(
@@ -197,43 +236,120 @@ class TabularData(Data):
             engine=engine,
         )  # fmt: skip
         if rows.valid is None or validation is None:
-            return cls(train=train, valid=None, target=codec.target, engine=engine, codec=codec)
-        repeated = repeated_rows(rows.train, rows.valid, [*codec.columns, *targets])
-        notes = list(validation.notes)
+            return cls(
+                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+            )
+        repeated = repeated_rows(encoded, validation, codec.made)
+        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
+        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
+            rows=rows, latest=split is None and bool(rows.note),
+            on_all_rows=partial(
+                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+            ),
+        )  # fmt: skip
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.checks.features import frame_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        kinds = (("category", codec.categorical), ("number", codec.continuous), ("date", codec.dates))
+        roles = {column.name: (kind, column.reason) for kind, columns in kinds for column in columns}
+        roles |= {name: ("left out", reason) for name, reason in codec.left_out.items()}
+        roles |= dict.fromkeys(codec.target.columns, ("target", codec.target.kind))
+        used = [name for name in codec.columns if name in self.rows.train.columns]
+        return Looked(
+            name="table", rows=self.rows, target=codec.target, roles=roles, shown=tuple(used[:3]), notes=self.notes,
+            features=lambda frame: frame_features(frame, used, categories=[c.name for c in codec.categorical]),
         )  # fmt: skip
 
 
-def repeated_rows(train: pl.DataFrame, valid: pl.DataFrame, columns: Sequence[str]) -> int:
-    """Return how many validation rows equal a training row in these columns, by 64-bit hashes of the rows."""
-    known = train.select(list(dict.fromkeys(columns)))
-    rows = valid.select(pl.col(name).cast(dtype, strict=False) for name, dtype in known.schema.items())
-    return int(rows.hash_rows().is_in(known.hash_rows().implode()).sum())
+def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -> Opened:
+    """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
+    if codec is not None:
+        return open_table(table, readings=codec.readings, csv=settings.csv or codec.csv)
+    told: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    told |= dict.fromkeys(settings.numbers, ReadAsText())
+    opened = open_table(
+        table, readings=told, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
+    )
+    check_columns(opened.frame, settings.numbers, "numbers")
+    for name in settings.numbers:
+        series = opened.frame[name]
+        if series.dtype == pl.String:
+            form, numbers = form_of_amounts(series)
+            if numbers.null_count() == len(numbers):
+                raise DataError(f"column {name!r} cannot be read as numbers: none of its values is one")
+            opened = replace(
+                opened, frame=opened.frame.with_columns(numbers), readings={**opened.readings, name: ReadAsAmount(form)}
+            )
+    elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
+    for name in settings.continuous:
+        if (
+            name not in elsewhere and opened.frame.schema.get(name) == pl.String
+        ):  # here, where a row has its number in the table
+            texts_as_numbers(opened.frame[name], f"column {name!r} cannot be continuous")
+    return opened
 
 
-def suggested_batch_size(rows: int) -> int:
-    """Return a power of two, 16 to 256, that gives an epoch 100 steps or more where there are enough rows.
+def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedColumns) -> None:
+    """Warn of text that may be dates, with the day or with the month first, and that nobody has taken as text."""
+    for name, reading in readings.items():
+        named = columns.categorical.get(name, columns.left_out.get(name)) in (None, "named categorical", "excluded")
+        if reading.formats and not named:
+            one, other = reading.formats[:2]
+            warnings.warn(
+                f"column {name!r} may be dates with the day or with the month first, so it is taken as text: say"
+                f" date_format={one!r} or date_format={other!r}, or categorical=[{name!r}] if it is text",
+                HeadstartWarning,
+                stacklevel=3,
+            )
+
+
+def _warn_of_unused(
+    train: pl.DataFrame,
+    columns: SortedColumns,
+    targets: Sequence[str],
+    recipe: FeatureRecipe | None,
+    where: str | None,
+) -> None:
+    """Warn, once, of columns that are not used although nobody excluded them, and of a target that does not vary."""
+    used = {*(() if recipe is None else recipe.inputs), *re.findall(r"\w+", where or "")}
+    lines = unused_columns(train, columns, elsewhere=used)
+    if lines:
+        warn("\n".join(lines))
+    for name in targets:
+        if train[name].n_unique() == 1:
+            warn(f"the target {name!r} is {train[name][0]!r} in all training rows, so there is nothing to learn")
+
+
+def repeated_rows(
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+) -> int:
+    """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
 
     Args:
-        rows: number of training rows.
+        train: the training rows.
+        valid: the validation rows.
+        made: indices of the numbers that are made of other rows' targets, which differ between the two.
     """
-    return max(16, min(256, 1 << (max(1, rows // 100).bit_length() - 1)))
 
+    def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
+        ids, numbers = part.inputs
+        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
+        columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
+        return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
 
-def suggested_epochs(steps: int) -> int:
-    """Return the number of epochs that makes 3,000 steps, but 3 to 10; up to 60 where 10 do not even make 1,000.
-
-    Our own rule of thumb: a large table's days or customers are learnt by heart after a few epochs of one cycle, small
-    tables need the steps (docs/tables.md).
-
-    Args:
-        steps: steps per epoch.
-    """
-    return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
+    return int(hashes(valid).is_in(hashes(train).implode()).sum())
 
 
 def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with_target: bool) -> TensorLoader:
@@ -245,6 +361,16 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
     rows = codec.complete(frame)
     encoded = codec.encode(rows, with_target=with_target)
     unseen = {name: n for name, n in codec.unseen(rows, encoded.inputs[0]).items() if name in codec.columns}
+    for name in [name for name, count in unseen.items() if count == len(frame) > 1]:
+        del unseen[name]
+        (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
+        values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
+        warnings.warn(
+            f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
+            f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
+            HeadstartWarning,
+            stacklevel=3,
+        )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
         warnings.warn(
@@ -378,11 +504,10 @@ def _with_target_hidden(
 
     features = _with_features(concealed(frame), None if other is None else concealed(other), recipe)
     made = pl.concat([part.select(ROW, *recipe.outputs) for part in features if part is not None])
-    return Rows(
-        *(
-            part.drop(recipe.outputs)
-            .join(made, on=ROW, how="left", maintain_order="left")
-            .select(name for name in part.columns if name != ROW)
-            for part in (rows.train, valid)
-        )
+    train_rows, valid_rows = (
+        part.drop(recipe.outputs)
+        .join(made, on=ROW, how="left", maintain_order="left")
+        .select(name for name in part.columns if name != ROW)
+        for part in (rows.train, valid)
     )
+    return Rows(train_rows, valid_rows, rows.note)

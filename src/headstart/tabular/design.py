@@ -32,8 +32,8 @@ NumericEmbedding: TypeAlias = Literal["piecewise_linear", "periodic"]
 class TabularDesign(Value):
     """The network of a table: embeddings of categories, an embedding of each number, and a multilayer perceptron.
 
-    The defaults are the lesson's network but for how numbers enter and where batch norm stands, by the figures of
-    docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
+    The defaults are the lesson's network but for how numbers enter, a learnt factor on each input and no batch norm, by
+    the figures of docs/tables.md; `LESSON_NETWORK` and `MEMBERS_NETWORK` are others.
 
     Attributes:
         hidden: width of each hidden layer.
@@ -43,6 +43,7 @@ class TabularDesign(Value):
         batch_norm: whether each hidden layer has batch norm, and numbers that enter as they are.
         norm_first: batch norm before the ReLU; False: after it, as in the lesson.
         straight: also a linear path from piecewise linear numbers to the outputs.
+        input_scale: a learnt factor on each input of the first hidden layer.
         dropout: probability of dropping a unit after each hidden layer: one for all, or one per layer.
         category_dropout: probability of replacing a category by the unknown one in training, so that unseen categories
             get a trained vector. At 0.05 rows of held-out categories had 0.976 times the loss of 0, others 0.994 times
@@ -56,9 +57,10 @@ class TabularDesign(Value):
     hidden: Annotated[tuple[int, ...], Range(low=1)] = (200, 100)
     members: Annotated[int, Range(low=1)] = 1
     numeric_embedding: NumericEmbedding | None = "piecewise_linear"
-    batch_norm: bool = True
+    batch_norm: bool = False
     norm_first: bool = True
     straight: bool = True
+    input_scale: bool = True
     dropout: Annotated[float | tuple[float, ...], Range(low=0, below=1)] = 0.1
     category_dropout: Annotated[float, Range(low=0, below=1)] = 0.05
     embedding_dropout: Annotated[float, Range(low=0, below=1)] = 0.0
@@ -81,6 +83,7 @@ class TabularDesign(Value):
                 embedding_sizes=self._embedding_sizes(codec), hidden=self.hidden, members=self.members,
                 bins=codec.bin_edges if piecewise else None, periodic=self.numeric_embedding == "periodic",
                 batch_norm=self.batch_norm, norm_first=self.norm_first, straight=self.straight,
+                input_scale=self.input_scale,
                 category_dropout=self.category_dropout, embedding_dropout=self.embedding_dropout, dropout=self.dropout,
                 output_range=bounds,
             )  # fmt: skip
@@ -120,6 +123,7 @@ class TabularOptions(LearnerOptions, total=False):
     batch_norm: bool
     norm_first: bool
     straight: bool
+    input_scale: bool
     dropout: float | tuple[float, ...] | list[float]
     category_dropout: float
     embedding_dropout: float
@@ -127,7 +131,9 @@ class TabularOptions(LearnerOptions, total=False):
     ensemble: int
 
 
-LESSON_NETWORK: TabularOptions = {"numeric_embedding": None, "norm_first": False, "category_dropout": 0.0}
+LESSON_NETWORK: TabularOptions = {
+    "numeric_embedding": None, "batch_norm": True, "norm_first": False, "input_scale": False, "category_dropout": 0.0,
+}  # fmt: skip
 """The network of fast.ai's lesson, ``TabularLearner(data, **LESSON_NETWORK)``."""
 
 MEMBERS_NETWORK: TabularOptions = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copyreg
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
@@ -13,18 +15,24 @@ from torch import Tensor, nn
 from headstart.core.batch import output_of
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
-from headstart.core.values import Json
-from headstart.frames.door import Table, read_table, to_source
+from headstart.core.values import Json, checked
+from headstart.frames.door import Table, read_table, row_in, to_source, usable_rows
+from headstart.tabular.bagging import fit_bag, fit_on_all_rows, length_without_validation
 from headstart.tabular.codec import TableCodec
-from headstart.tabular.data import TabularData, suggested_epochs, table_loader
+from headstart.tabular.data import TabularData, table_loader
 from headstart.tabular.design import TabularDesign, TabularOptions, TabularTraining
 from headstart.tabular.interpretation import Embeddings, Interpretation, embedded_features, embeddings_of
+from headstart.tabular.plan import FEWEST_ROWS, suggested_plan
 from headstart.tabular.sensitivity import Dependence, Importance, feature_importance, partial_dependence
 from headstart.targets.metrics import Better, Metric, MetricFunction
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
+from headstart.training.callbacks import Callback, Deadline
 from headstart.training.ensemble import Ensemble
+from headstart.training.history import History
+from headstart.training.learner import FitOptions
 from headstart.training.loaders import TensorLoader
-from headstart.training.settings import Plan, Training
+from headstart.training.optim import Rates
+from headstart.training.settings import Plan, Preset, Training
 
 __all__ = ["NetworkFactory", "TabularLearner"]
 
@@ -100,18 +108,81 @@ class TabularLearner(ApplicationLearner):
     def suggest(cls, data: TabularData, design: TabularDesign | None = None) -> Plan:
         """Return how long and how fast to train on these data.
 
-        Top rates and epochs by the figures of docs/tables.md: 0.01, or 0.003 for a network with members.
+        See `headstart.tabular.plan`.
 
         Args:
             data: the rows.
             design: the network; None: the default one.
         """
-        several = design is not None and design.members > 1
-        return Plan(lr=0.003 if several else 0.01, epochs=suggested_epochs(data.train.steps(0)))
+        validated = data.valid is not None or data.train.rows >= FEWEST_ROWS
+        return suggested_plan(data.train.steps(0), validated=validated)
+
+    def fit_plan(self, plan: Plan | None = None, *, lr: Rates | None = None, **options: Unpack[FitOptions]) -> History:
+        """Train by a plan; see `Learner.fit_plan`.
+
+        Without validation rows, a plan with patience finds its length, and the temperature of classes, with a copy of
+        the network and a fifth of the training rows; then the network itself trains on all of them for as long.
+        """
+        plan = self.plan() if plan is None else plan
+        if plan.patience is None or self._own_data().valid is not None:
+            return super().fit_plan(plan, lr=lr, **options)
+        return self._fit_all_rows(plan, [], lr=lr, **options)
+
+    def fit_preset(
+        self,
+        preset: Preset = "default",
+        *,
+        plan: Plan | None = None,
+        minutes: float | None = None,
+        refit: bool | None = None,
+    ) -> History:
+        """Train in as much time as there is: fast, by the suggested plan, or as well as can be.
+
+        Args:
+            preset: ``"fast"``: a third of the steps, and less patience; ``"default"``: by the plan; ``"best"``: eight
+                networks, each of which leaves out an eighth of the training rows, averaged.
+            plan: plan of each network; None: the suggested one.
+            minutes: time limit; the model is then the best one so far. None: none.
+            refit: afterwards, train anew on all rows, those of validation too, for as many epochs. The metrics remain
+                those of before; the learner's data then have no validation rows. None: where the validation rows are
+                the latest and nobody chose them (`TabularData.latest`), since the time after them is predicted.
+
+        Returns:
+            The figures of the epochs of all networks.
+
+        Raises:
+            ConfigError: an unknown preset, there are too few rows for it, or ``refit`` without validation rows.
+            NotFittedError: the learner has no data.
+        """
+        preset, started = checked("preset", Preset, preset), len(self.history)
+        if refit and self._own_data().valid is None:
+            raise ConfigError("refit=True trains on the validation rows too, but there are none: leave it out")
+        refit = self._own_data().latest if refit is None else refit
+        plan = self.plan() if plan is None else plan
+        deadline = None if minutes is None else Deadline(minutes / 2 if refit else minutes)
+        plan = plan.shortened() if preset == "fast" else plan
+        callbacks: list[Callback] = [] if deadline is None else [deadline]
+        if preset == "best":
+            kept = fit_bag(self, self._network_of, plan, deadline=deadline)
+        elif minutes is not None and plan.patience is not None and self._own_data().valid is None:
+            return self._fit_all_rows(plan, [Deadline(minutes / 2)], callbacks=callbacks)
+        else:
+            history = self.fit_plan(plan, callbacks=callbacks)
+            kept = [history.kept() or len(history)]
+        if refit:
+            alike = self._network_of if preset == "best" else self._on_other_rows
+            fit_on_all_rows(self, alike, plan, kept)
+        return History(self.history[started:])
 
     def values(self) -> dict[str, Any]:
         """Return what the learner is made of, besides its weights, by name; that a network is custom among it."""
         return {**super().values(), **({} if self._network is None else {"network": CUSTOM})}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the learner by its values and weights; with a network of a user's own, by its model and factory."""
+        if self._network is None:
+            return super().__reduce__()
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]  # pickle's own
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
@@ -134,14 +205,14 @@ class TabularLearner(ApplicationLearner):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet.
             name: name of the table in messages.
         """
-        return read_table(table, name, text=self.codec.text_columns)
+        return read_table(table, name, readings=self.codec.readings, csv=self.codec.csv)
 
     def predict(self, rows: Table | Mapping[str, Any], *, snapshot: str | None = None) -> Any:
         """Return predictions for a table, or for one row.
 
         Args:
-            rows: a table (columns in any order, others ignored), or one row as a dictionary, which takes the shortest
-                path: about as long as the model itself.
+            rows: a table (columns in any order, others ignored); or one row, as a dictionary or a pandas Series, which
+                takes the shortest path: about as long as the model itself.
             snapshot: average the predictions of all cycles saved under this name; for tables.
 
         Returns:
@@ -151,6 +222,7 @@ class TabularLearner(ApplicationLearner):
         Raises:
             DataError: a column is missing, or holds what it cannot be read as.
         """
+        rows = rows if row_in(rows) is None else row_in(rows)
         if isinstance(rows, Mapping):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over tables; for one row give a table of one row")
@@ -161,9 +233,18 @@ class TabularLearner(ApplicationLearner):
         loader = table_loader(self.codec, frame, self.engine, with_target=False)
         return to_source(self.codec.decode(self.predict_batches(loader, snapshot=snapshot)), rows)
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table that has the target."""
-        return self.validate(table_loader(self.codec, self.read(table), self.engine, with_target=True))
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table that has the target.
+
+        Args:
+            table: a table, as for `predict`.
+            where: a SQL condition on the rows, such as that of the training data; None: all count.
+        """
+        frame = self.read(table)
+        if self.codec.recipe is not None and where is not None:
+            frame = self.codec.recipe.completed(frame)  # of all rows, since one is the history of another
+        frame = usable_rows(frame, where, "table", self.codec.target.columns)
+        return self.validate(table_loader(self.codec, frame, self.engine, with_target=True))
 
     def embeddings(self, column: str) -> Embeddings:
         """Return the vectors learnt for a categorical column's values: a ``frame()`` and a ``plot()``.
@@ -186,8 +267,8 @@ class TabularLearner(ApplicationLearner):
 
         Returns:
             One of the same library, a row per row, Float32: ``<column>_1``, ``<column>_2``, ... for each categorical
-            column, then the numbers in their own unit with missing ones filled, then ``<column>_na`` where training
-            rows had missing numbers.
+            column, then the numbers in their own unit, limited to those of the training rows and with missing ones
+            filled, then ``<column>_na`` where training rows had missing numbers.
         """
         return to_source(embedded_features(self.model, self.codec, self.read(rows)), rows)
 
@@ -268,6 +349,28 @@ class TabularLearner(ApplicationLearner):
             self.codec, self.predict_batches(loader), self.codec.target.original(loader.target), rows
         )
 
+    def _fit_all_rows(
+        self, plan: Plan, first: list[Callback], *, lr: Rates | None = None, **options: Unpack[FitOptions]
+    ) -> History:
+        """Find the length of a fit, with callbacks of its own, then train on all rows for as long."""
+        epochs, temperature = length_without_validation(self, self._on_other_rows, plan, first)
+        plan = dataclasses.replace(plan, epochs=epochs, patience=None, keep="last")
+        history = super().fit_plan(plan, lr=lr, **options)
+        self.temperature = temperature
+        return history
+
+    def _network_of(self, data: TabularData, number: int) -> Self:
+        """Return a fresh learner of one network of the same design, on other rows and with a seed of its own."""
+        return self._on_other_rows(data, number, ensemble=1)
+
+    def _on_other_rows(self, data: TabularData, number: int, *, ensemble: int | None = None) -> Self:
+        return type(self)(
+            data, design=dataclasses.replace(self.design, ensemble=ensemble or self.design.ensemble),
+            training=dataclasses.replace(self.training, seed=self.training.seed + 1_000_003 * number),
+            network=self._network, loss=self.loss, metrics=self._metrics_given, callbacks=self.callbacks,
+            progress=self.progress, engine=self.engine,
+        )  # fmt: skip
+
     def _own_data(self) -> TabularData:
         data = super()._own_data()
         assert isinstance(data, TabularData)
@@ -281,7 +384,7 @@ class TabularLearner(ApplicationLearner):
     def _predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
         inputs = (tensor.to(self.engine.device) for tensor in self.codec.encode_one(row))
         with torch.inference_mode(), self.engine.autocast():
-            prediction = self.codec.target.prediction(output_of(self.model(*inputs)))
+            prediction = self.prediction(output_of(self.model(*inputs)))
         return self.codec.target.decode_one(prediction)
 
     def _no_rows(self) -> Tensor:

@@ -129,6 +129,7 @@ def feature_importance(
             shuffled = [tensor.clone() for tensor in inputs]
             for tensor, columns_of_it in zip(shuffled, indices, strict=True):
                 tensor[:, columns_of_it] = tensor[order][:, columns_of_it]
+            shuffled[1] = codec.derived(shuffled[0], shuffled[1])
             losses.append(sign * (score(shuffled) - baseline))
         spread = float(np.std(losses, ddof=1)) if repeats > 1 else 0.0
         importances.append((column, float(np.mean(losses)), spread))
@@ -156,11 +157,13 @@ def partial_dependence(
     summaries: list[NDArray[np.float64]] = []
     for value in grid:
         moved = [tensor.clone() for tensor in inputs]
-        for tensor, indices in zip(moved, (categories, numbers), strict=True):
-            for index in indices[:1]:
-                tensor[:, index] = value
-            for indicator in indices[1:]:
-                tensor[:, indicator] = 0.0
+        for index in categories[:1]:
+            moved[0][:, index] = value
+        for index in numbers[:1]:
+            moved[1][:, index] = _number_of(codec, categories[0], index, value) if categories else value
+        for indicator in numbers[1:]:
+            moved[1][:, indicator] = 0.0
+        moved[1] = codec.derived(moved[0], moved[1])
         loader = TensorLoader(moved, batch_size=EVALUATION_BATCH, shuffle=False, engine=learner.engine)
         prediction = learner.predict_batches(loader).cpu()
         outputs = prediction.reshape(len(prediction), -1).numpy()  # (rows, columns of predictions)
@@ -186,6 +189,14 @@ def _inputs_of(codec: TableCodec, name: str) -> tuple[list[int], list[int]]:
     categories = [index for index, column in enumerate(codec.categorical) if column.name in parts]
     numbers = [index for index, column in enumerate(codec.continuous) if column.name in parts]
     return categories, [*numbers, *(index for column, index in codec.indicators.items() if column in parts)]
+
+
+def _number_of(codec: TableCodec, category: int, number: int, identity: float) -> float:
+    """Return a whole number that is a category, too, as the model sees it among the numbers: 0 for an unknown id."""
+    (value,) = codec.categorical[category].vocab.decode(np.array([int(identity)]))
+    if value is None:
+        return 0.0
+    return float(codec.continuous[number].standardised(np.array([float(value)]))[0][0])
 
 
 def _metric(learner: Learner, metric: str | Metric | MetricFunction | None, better: Better | None) -> Metric | None:

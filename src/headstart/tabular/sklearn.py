@@ -7,26 +7,25 @@ frames keep their columns' types, so that text and dates need no encoder before 
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors.torch import load, save
 
 from headstart.core.engine import Engine, Precision
 from headstart.core.errors import ConfigError, DataError, did_you_mean
-from headstart.core.values import Option, options_of, to_json
-from headstart.frames.door import read_table
+from headstart.core.values import Option, options_of
+from headstart.frames.door import read_table, with_new_columns
+from headstart.frames.readings import Reading
+from headstart.frames.rows import series_of
 from headstart.frames.splits import train_on_all
 from headstart.tabular.data import TabularData, TabularSettings, table_loader
 from headstart.tabular.design import NumericEmbedding, TabularDesign, TabularTraining
 from headstart.tabular.learner import TabularLearner
-from headstart.training.saved import model_tensors, record_of
+from headstart.targets.row_weights import ClassWeight
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -79,6 +78,7 @@ class TabularParameters(TypedDict, total=False):
     batch_norm: bool
     norm_first: bool
     straight: bool
+    input_scale: bool
     dropout: float | Sequence[float]
     category_dropout: float
     embedding_dropout: float
@@ -95,6 +95,12 @@ class TabularParameters(TypedDict, total=False):
     exclude: Sequence[str | int]
     random_state: Any
     device: str
+
+
+class ClassifierParameters(TabularParameters, total=False):
+    """The parameters of `TabularClassifier`."""
+
+    class_weight: ClassWeight | None
 
 
 class RegressorParameters(TabularParameters, total=False):
@@ -157,14 +163,15 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         if clash is not None:
             raise DataError(f"column {clash!r} has the name under which the estimator keeps its own: rename it")
         names = frame.columns
-        frame = frame.with_columns(pl.Series(name, values) for name, values in target.items())
+        further = [pl.Series(name, values) for name, values in target.items()]
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-            frame = frame.with_columns(pl.Series(WEIGHT, weights))
+            further.append(pl.Series(WEIGHT, weights))
+        table = with_new_columns(X if _is_frame(X) else frame, further)  # of X's library, which may declare categories
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         columns: Any = {name: _named(name, getattr(self, name), names) for name in OF_THE_DATA if name != "batch_size"}
         data = TabularData.from_table(
-            frame, list(target) if len(target) > 1 else next(iter(target)), split=train_on_all,
+            table, list(target) if len(target) > 1 else next(iter(target)), split=train_on_all,
             engine=Engine(self.device), **columns, batch_size=self.batch_size, seed=seed,
             weight=None if sample_weight is None else WEIGHT, target_kind=None if len(target) > 1 else self._kind,
             **options,
@@ -179,33 +186,14 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """Return predictions, float64 ``(rows, ...)``."""
         check_is_fitted(self)
         learner = self.learner_
+        X = _with_texts(X)
         if _is_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
             X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
-        loader = table_loader(learner.codec, _as_frame(X), learner.engine, with_target=False)
+        loader = table_loader(learner.codec, _as_frame(X, learner.codec.readings), learner.engine, with_target=False)
         prediction: NDArray[Any] = learner.predict_batches(loader).cpu().double().numpy()
         return prediction
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for joblib and copies: the model as the JSON and safetensors that `save` writes."""
-        state = dict(super().__getstate__())
-        if "learner_" in state:
-            learner = state["learner_"]
-            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model_tensors(learner).items()}
-            record = {name: to_json(value, tensors, name=name) for name, value in learner.values().items()}
-            state["learner_"] = (json.dumps({**record, **record_of(learner)}), save(tensors))
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the same model again, on this machine's device."""
-        if "learner_" in state:
-            record, tensors = state["learner_"]
-            engine, origin = Engine(state["device"]), Path("a pickled estimator")
-            learner = TabularLearner.restored(json.loads(record), load(tensors), origin, engine)
-            learner.progress = "none"
-            state = {**state, "learner_": learner}
-        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: missing values and categories are welcome."""
@@ -227,9 +215,9 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
     """
 
     _kind = "label"
-    _options = _options()
+    _options = _options("class_weight")
 
-    def __init__(self, **parameters: Unpack[TabularParameters]) -> None:
+    def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None:
         self._set(parameters)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
@@ -248,7 +236,8 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class ({self.classes_.tolist()[0]!r}); two or more classes are needed")
-        self._fit(X, {TARGET: indices.astype(np.int64)}, sample_weight)
+        weights = _class_weight(self.class_weight, self.classes_)
+        self._fit(X, {TARGET: indices.astype(np.int64)}, sample_weight, class_weight=weights)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -307,9 +296,25 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         return tags
 
 
+def _class_weight(class_weight: Any, classes: NDArray[Any]) -> Any:
+    """Return the weight of each class by its index, which is what is learnt; 1 where none is given.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    names = classes.tolist()
+    unknown = [name for name in class_weight if name not in names]
+    if unknown:
+        raise ConfigError(f"class_weight: there is no class {unknown[0]!r} in y, whose classes are {names}")
+    return {str(index): class_weight.get(name, 1.0) for index, name in enumerate(names)}
+
+
 def _checked(estimator: _TabularEstimator, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
     """Return X and y of ``fit`` as scikit-learn checks them; a frame's columns keep their types."""
     several = isinstance(estimator, TabularRegressor)
+    X = _with_texts(X)
     if not _is_frame(X):
         checked: tuple[Any, NDArray[Any]] = validate_data(
             estimator, X, y, multi_output=several, y_numeric=several, ensure_all_finite="allow-nan",
@@ -331,10 +336,23 @@ def _is_frame(X: Any) -> bool:
     return hasattr(X, "__arrow_c_stream__")
 
 
-def _as_frame(X: Any) -> pl.DataFrame:
+def _with_texts(X: Any) -> Any:
+    """Return an array of objects with texts among them, as a ColumnTransformer makes, as a frame of its columns."""
+    if not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
+        return X
+    try:
+        X.astype(np.float64)
+    except ValueError:  # a text that is no number
+        return pl.DataFrame([series_of(f"x{index}", X[:, index].tolist()) for index in range(X.shape[1])])
+    except TypeError:  # neither: scikit-learn says so
+        return X
+    return X
+
+
+def _as_frame(X: Any, readings: Mapping[str, Reading] | None = None) -> pl.DataFrame:
     if isinstance(X, np.ndarray):
         return pl.DataFrame({f"x{index}": X[:, index] for index in range(X.shape[1])})
-    return read_table(X, "X")
+    return read_table(X, "X", readings=readings)
 
 
 def _named(parameter: str, columns: Sequence[str | int], names: Sequence[str]) -> list[str]:

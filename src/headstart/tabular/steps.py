@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.core.values import Range, Value
+from headstart.frames.dates import as_moments
 from headstart.frames.door import check_columns, matches, sql_name
-from headstart.tabular.dates import as_moments, date_parts
+from headstart.tabular.dates import date_parts
 from headstart.tabular.timeline import Timeline, Unit, check_dates
 
 __all__ = ["PARTS", "AddDateparts", "AddElapsed", "AddRolling", "Events", "Step"]
@@ -80,7 +81,7 @@ class AddDateparts(Value):
             for name, part in date_parts(frame[self.column], with_time="hour" in self.parts).items()
         }
         moments = as_moments(frame[self.column], with_time=False)
-        parts |= _edges(moments) | {"elapsed": moments.to_physical()}
+        parts |= _edges(moments) | {"year": moments.dt.year()}
         return [parts[part].alias(name) for part, name in zip(self.parts, self.outputs, strict=True)]
 
 

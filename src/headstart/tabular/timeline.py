@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
-from headstart.tabular.dates import as_moments, has_time
+from headstart.frames.dates import as_moments, has_time
 
 __all__ = ["Timeline", "Unit", "check_dates"]
 

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError
 from headstart.frames.categories import Categories, Value, canonical, canonical_value, kind_of
+from headstart.frames.readings import Reading
+from headstart.targets.calibration import fitted_temperature
 from headstart.targets.confusion import confusion_matrix, label_counts
 from headstart.targets.kinds import TargetKind, describe_kind
 from headstart.targets.metrics import Metric, accuracy, auc, balanced_accuracy, log_loss
@@ -25,9 +27,6 @@ __all__ = ["ClassWeight", "Label", "Labels"]
 
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float]
 """``"balanced"``: each class counts the same in the loss; or a weight above 0 for each class."""
-
-_LISTED = 20
-"""Classes that a description names."""
 
 _SMALLEST = 1e-30
 """Lower bound of probabilities whose logarithm is taken, so that a certain mistake has a finite error."""
@@ -58,6 +57,11 @@ class _Classes:
         return (self.column,)
 
     @property
+    def readings(self) -> dict[str, Reading]:
+        """How the column is read in a table of text: as the classes are."""
+        return {self.column: self.categories.reading}
+
+    @property
     def outputs(self) -> int:
         """The number of classes."""
         return len(self.classes)
@@ -76,12 +80,6 @@ class _Classes:
             " plot_confusion()"
         )
 
-    def describe(self) -> str:
-        """Return a line such as ``kind (label, 3 classes: a, b, c)``."""
-        names = [str(name) for name in self.classes[:_LISTED]]
-        names += ["..."] if self.outputs > _LISTED else []
-        return f"{self.column} ({self.kind}, {self.outputs} classes: {', '.join(names)})"
-
 
 @dataclass(frozen=True)
 class Label(_Classes):
@@ -95,14 +93,19 @@ class Label(_Classes):
     kind: ClassVar[Literal["label"]] = "label"
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, column: str) -> Label:
+    def fit(cls, frame: pl.DataFrame, column: str, *, declared: bool = False) -> Label:
         """Learn the classes from training rows.
+
+        Args:
+            frame: training rows.
+            column: the column of classes.
+            declared: whether the table declares it as categories, so that fractions are names, too.
 
         Raises:
             DataError: a missing class, fewer than two classes, or values that cannot be classes (dates, fractions).
         """
         check_no_missing(frame[column])
-        categories = _categories(frame[column], column)
+        categories = _categories(frame[column], column, declared=declared)
         if len(categories.values) < 2:
             only = categories.values
             what = f"one class in the training rows ({only[0]!r})" if only else "no rows to learn from"
@@ -146,6 +149,18 @@ class Label(_Classes):
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return the probabilities of logits, float32 ``(rows, classes)``, each row summing to 1."""
         return outputs.float().softmax(1)
+
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits ``(rows, classes)`` whose classes are known, int64 ``(rows,)``.
+
+        A row in each class more than there are keeps a model that makes no mistake on few rows from being certain.
+
+        **Source:** Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.2, of the latter.
+        """
+        logits, smoothing = outputs.double(), self.outputs / (len(outputs) + self.outputs)
+        return fitted_temperature(
+            lambda value: F.cross_entropy(logits / value, encoded, label_smoothing=smoothing), len(outputs)
+        )
 
     def original(self, encoded: Tensor) -> Tensor:
         """Return the class indices, int64 ``(rows,)``, as they are."""
@@ -201,7 +216,7 @@ class Label(_Classes):
         best = self.classes[probabilities.index(max(probabilities))]
         return {"prediction": best, **_named_probabilities(probabilities, self.classes)}
 
-    def class_text(self, encoded: Tensor) -> str:
+    def text_of(self, encoded: Tensor) -> str:
         """Return one row's class as text, of its index, ``()``."""
         return str(self.classes[int(encoded)])
 
@@ -279,6 +294,12 @@ class Labels(_Classes):
         """Return each class's probability of logits, float32 ``(rows, classes)``."""
         return outputs.float().sigmoid()
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return the temperature of logits, ``(rows, classes)``, with 0 and 1, ``(rows, classes)``; as for `Label`."""
+        logits, rows = outputs.double(), len(outputs)
+        target = (encoded.double() * rows + 1.0) / (rows + 2.0)
+        return fitted_temperature(lambda value: F.binary_cross_entropy_with_logits(logits / value, target), rows)
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return 0 and 1 as integers, int64 ``(rows, classes)``: targets that are classes are whole numbers."""
         return encoded.long()
@@ -332,21 +353,23 @@ class Labels(_Classes):
         chosen = [name for name, probability in zip(self.classes, probabilities, strict=True) if probability >= 0.5]
         return {"prediction": chosen, **_named_probabilities(probabilities, self.classes)}
 
-    def class_text(self, encoded: Tensor) -> str:
+    def text_of(self, encoded: Tensor) -> str:
         """Return one row's classes as text, of 0 and 1 for each class, ``(classes,)``."""
         chosen = [str(name) for name, has in zip(self.classes, encoded.tolist(), strict=True) if has >= 0.5]
         return ", ".join(chosen) or "none"
 
 
-def _categories(series: pl.Series, column: str) -> Categories:
+def _categories(series: pl.Series, column: str, *, declared: bool = False) -> Categories:
     try:
-        kind_of(series)
+        kind_of(series, declared=declared)
+        if series.dtype.is_temporal() and not declared:
+            raise DataError(f"target {column!r} holds dates")
     except DataError:
         advice = "use target_kind='number'" if series.dtype.is_numeric() else "convert it"
         raise DataError(
             f"target {column!r} must be classes (text, whole numbers, booleans); got {series.dtype}; {advice}"
         ) from None
-    return Categories.fit(series)
+    return Categories.fit(series, declared=declared)
 
 
 def _check_lists(series: pl.Series) -> None:

@@ -87,6 +87,10 @@ class Count(Numeric):
         """Return expected counts, float32 ``(rows,)``."""
         return outputs.float().squeeze(1).exp() * self.mean
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return counts, float32 ``(rows,)``."""
         return encoded.squeeze(1) * self.mean
@@ -106,10 +110,6 @@ class Count(Numeric):
     def decode_one(self, prediction: Tensor) -> dict[str, Any]:
         """Return what `decode` returns for one row, ``(1,)``, as Python values."""
         return {"prediction": prediction[0].item()}
-
-    def describe(self) -> str:
-        """Return a line such as ``visits (count, mean 2.6)``."""
-        return f"{self.column} (count, mean {self.mean:.6g})"
 
 
 def _counts_of(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:

@@ -7,12 +7,13 @@ Metrics compare predictions with targets on the original scale:
 - several classes per row: probabilities, float ``(rows, classes)``, and 0 or 1, int64 ``(rows, classes)``.
 
 A metric is given by its name, as a `Metric`, or as any function of this form, which gets its own name as the metric's.
-A scikit-learn metric takes its arguments in the other order, and is given as ``from_sklearn(function)``.
+A scikit-learn metric takes its arguments in the other order; it is given as it is, or with options by `from_sklearn`.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,12 @@ class Metric:
     def __call__(self, prediction: Tensor, target: Tensor) -> float:
         """Return the metric's value over all rows."""
         return float(self.function(prediction, target))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a listed metric by its name: its function has the name of the metric in this module."""
+        if METRICS.get(self.name) is self:
+            return METRICS.__getitem__, (self.name,)
+        return Metric, (self.name, self.function, self.better, self.suits)
 
     def __repr__(self) -> str:
         return f"Metric({self.name!r}, better={self.better!r})"
@@ -383,19 +390,27 @@ def find_metrics(metrics: Sequence[str | MetricFunction] | None, target: Measura
 def as_metric(function: MetricFunction) -> Metric:
     """Return a function ``f(prediction, target)`` as a `Metric` of its name, without a direction; a `Metric` as it is.
 
-    Raises:
-        ConfigError: it is a function of scikit-learn, which takes its arguments in the other order.
+    A function of scikit-learn, or one whose first parameter is ``y_true``, takes its arguments in the other order, and
+    becomes a metric by `from_sklearn`. Of scikit-learn's own, names that end in ``_score`` are better if higher, those
+    in ``_error`` and ``_loss`` if lower; those with a parameter ``y_score`` or ``y_proba``, and ``log_loss``, get
+    probabilities.
     """
     if isinstance(function, Metric):
         return function
-    module = getattr(_unwrapped(function), "__module__", None) or ""
-    if module.split(".")[0] == "sklearn":
-        name = _name_of(function)
-        raise ConfigError(
-            f"{name} of scikit-learn takes (y_true, y_pred), but a metric (prediction, target);"
-            f" give metrics.from_sklearn({name})"
-        )
-    return Metric(_name_of(function), function)
+    plain = _unwrapped(function)
+    try:
+        parameters = list(inspect.signature(plain).parameters)
+    except (TypeError, ValueError):  # a function without a signature, such as numpy's
+        parameters = []
+    known = (getattr(plain, "__module__", None) or "").split(".")[0] == "sklearn"
+    if not known and parameters[:1] != ["y_true"]:
+        return Metric(_name_of(function), function)
+    name = _name_of(function)
+    chances = name == "log_loss" or bool(set(parameters[:2]) & {"y_score", "y_proba", "y_prob"})
+    better: Better | None = None
+    if known and name.endswith(("_score", "_error", "_loss")):
+        better = "higher" if name.endswith("_score") else "lower"
+    return from_sklearn(function, better=better, needs="probability" if chances else "prediction")
 
 
 def from_sklearn(

@@ -18,6 +18,7 @@ from headstart.core.batch import Batch, output_of, weighted_mean
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import Value
 from headstart.frames.door import sql_name
+from headstart.frames.readings import ReadAsNumber, Reading, texts_as_numbers
 from headstart.targets.kinds import describe_kind
 from headstart.targets.metrics import Measurable, Metric, mae, r2, rmse, rmspe
 from headstart.targets.missing import check_no_missing
@@ -29,11 +30,18 @@ class _Decoded(Protocol):
     @property
     def columns(self) -> tuple[str, ...]: ...
 
+    def original(self, encoded: Tensor) -> Tensor: ...
+
     def decode(self, prediction: Tensor) -> dict[str, pl.Series]: ...
 
 
 class Numeric:
     """Base of the targets made of numbers: what they have no use for, and their residuals."""
+
+    @property
+    def readings(self: Measurable) -> dict[str, Reading]:
+        """How the columns are read in a table of text: as numbers."""
+        return dict.fromkeys(self.columns, ReadAsNumber())
 
     @property
     def classes(self) -> tuple[Value, ...]:
@@ -43,6 +51,11 @@ class Numeric:
     def own_metrics(self) -> tuple[Metric, ...]:
         """Return no metrics beyond the general ones."""
         return ()
+
+    def text_of(self: _Decoded, encoded: Tensor) -> str:
+        """Return one row's numbers as text, of its encoded target."""
+        values = self.original(encoded[None]).flatten().tolist()
+        return ", ".join(f"{value:g}" for value in values)
 
     def confusion(self: Measurable, prediction: Tensor, target: Tensor) -> NoReturn:
         """Raise `ConfigError`: numbers have no confusion matrix."""
@@ -179,6 +192,10 @@ class Number(Numeric):
         values = values if self.range is None else values.clamp(*self.range)  # the last bit of rounding
         return values.squeeze(1) if self.outputs == 1 else values
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, of the shape of `prediction`.
 
@@ -220,16 +237,6 @@ class Number(Numeric):
     def decode_one(self, prediction: Tensor) -> dict[str, Any]:
         """Return what `decode` returns for one row as Python values."""
         return dict(zip(self._names(), prediction.flatten().tolist(), strict=True))
-
-    def describe(self) -> str:
-        """Return a line such as ``sales (number, mean 41.5, sd 3.2)``."""
-        which = "log mean" if self.log else "mean"
-        parts = [
-            f"{name} (number, {which} {mean:.6g}, sd {sd:.6g})"
-            for name, mean, sd in zip(self.columns, self.mean, self.sd, strict=True)
-        ]
-        limits = "" if self.range is None else f", from {self.range[0]:g} to {self.range[1]:g}"
-        return ", ".join(parts) + limits
 
     def _standardised(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """(Log) values, ``(..., columns)``, less their mean, in standard deviations."""
@@ -281,6 +288,8 @@ def numbers_of(frame: pl.DataFrame, columns: Sequence[str], *, log: bool) -> NDA
     checked: list[pl.Series] = []
     for column in columns:
         series = frame[column]
+        if series.dtype == pl.String:
+            series = texts_as_numbers(series, f"target {column!r}")
         if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
             raise DataError(f"target {column!r} must be numbers; got {series.dtype}")
         check_no_missing(series)

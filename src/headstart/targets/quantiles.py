@@ -83,11 +83,15 @@ class Quantiles(Numeric):
                 f"the model's outputs have the shape {tuple(output.shape)}, but there are {self.outputs} quantiles of"
                 f" {len(batch.target)} rows"
             )
-        return weighted_mean(_pinball_losses(output, batch.target, output.new_tensor(self.quantiles)), batch)
+        return weighted_mean(_pinball_losses(output, batch.target, self._levels(output)), batch)
 
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return values in the column's unit, float32 ``(rows, quantiles)``, ascending."""
         return self.number.prediction(outputs.reshape(-1, 1)).reshape(-1, self.outputs).sort(1).values
+
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
 
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, float32 ``(rows,)``; see `Number.original`."""
@@ -100,8 +104,7 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``, in the target's unit.
             target: ``(rows,)``, likewise.
         """
-        levels = prediction.new_tensor(self.quantiles)
-        return _pinball_losses(prediction.float(), target.float()[:, None], levels)
+        return _pinball_losses(prediction.float(), target.float()[:, None], self._levels(prediction))
 
     def default_metrics(self) -> tuple[Metric, ...]:
         """Return the pinball loss and the coverage."""
@@ -121,7 +124,8 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``.
             target: ``(rows,)``.
         """
-        levels = prediction.new_tensor(self.quantiles).double()
+        prediction, target = prediction.cpu(), target.cpu()  # float64 is unknown to MPS
+        levels = self._levels(prediction).double()
         missed = target.double()[:, None] - prediction.double()  # (rows, quantiles)
         return float(torch.maximum(levels * missed, (levels - 1) * missed).mean())
 
@@ -132,7 +136,8 @@ class Quantiles(Numeric):
             prediction: ``(rows, quantiles)``.
             target: ``(rows,)``.
         """
-        return float(((prediction[:, 0] <= target) & (target <= prediction[:, -1])).double().mean())
+        inside = (prediction[:, 0] <= target) & (target <= prediction[:, -1])
+        return int(inside.sum()) / len(inside)
 
     def decode(self, prediction: Tensor) -> dict[str, pl.Series]:
         """Return ``prediction``, the quantile nearest to 0.5, and ``prediction_<quantile>`` for each, as Float32."""
@@ -144,9 +149,9 @@ class Quantiles(Numeric):
         values = prediction[0].tolist()
         return {name: values[index] for name, index in self._indices().items()}
 
-    def describe(self) -> str:
-        """Return a line such as ``sales (quantiles 0.1, 0.5, 0.9)``."""
-        return f"{self.columns[0]} (quantiles {', '.join(f'{level:g}' for level in self.quantiles)})"
+    def _levels(self, values: Tensor) -> Tensor:
+        """Return the levels beside values, ``(quantiles,)``, filled in on the device: a copy to it would wait."""
+        return torch.stack([values.new_full((), level) for level in self.quantiles])
 
     def _indices(self) -> dict[str, int]:
         """Output of each decoded column."""

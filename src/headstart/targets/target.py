@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import polars as pl
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from headstart.core.batch import Batch, Loss, weighted_mean
 from headstart.frames.categories import Value
+from headstart.frames.readings import Reading
 from headstart.targets.classes import ClassWeight, Label, Labels
 from headstart.targets.counts import Count
 from headstart.targets.kinds import TargetKind
@@ -54,6 +56,10 @@ class Target(Protocol):
         """The columns that it is made of."""
 
     @property
+    def readings(self) -> Mapping[str, Reading]:
+        """How each of the columns is read in a table of text."""
+
+    @property
     def classes(self) -> tuple[Value, ...]:
         """The classes, in the order of the outputs; empty for numbers."""
 
@@ -66,6 +72,16 @@ class Target(Protocol):
     def prediction(self, outputs: Tensor) -> Tensor:
         """Return probabilities, float32 ``(rows, classes)``, or numbers in the user's unit."""
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return by what outputs must be divided for probabilities that are as certain as they are right.
+
+        Numbers have no probabilities: for them, it is 1.
+
+        Args:
+            outputs: outputs of a trained model for rows that it was not trained on, ``(rows, ...)``.
+            encoded: encoded targets of these rows, ``(rows, ...)``.
+        """
+
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets on their original scale: what predictions are compared with.
 
@@ -77,6 +93,9 @@ class Target(Protocol):
 
     def decode_one(self, prediction: Tensor) -> dict[str, Any]:
         """Return what `decode` returns for one row, ``(1, ...)``, as Python values and without a frame."""
+
+    def text_of(self, encoded: Tensor) -> str:
+        """Return one row's encoded target as text, for people."""
 
     def output_range(self) -> tuple[list[float], list[float]] | None:
         """Return the lowest and the highest value of each output; None if they have no bounds."""
@@ -115,9 +134,6 @@ class Target(Protocol):
         Raises:
             ConfigError: the target is made of classes, or has no such column.
         """
-
-    def describe(self) -> str:
-        """Return a line for people: column, kind, and unit or classes."""
 
 
 AnyTarget: TypeAlias = Number | Quantiles | Count | Label | Labels

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from headstart.core.errors import ConfigError
-from headstart.frames.door import Table, to_source
+from headstart.core.paths import expanded
+from headstart.frames.categories import is_missing
+from headstart.frames.door import Table, row_in, to_source, usable_rows, values_of
+from headstart.frames.rows import clean_text
 from headstart.text.codec import TextCodec
 from headstart.text.data import TextData, text_loader
 from headstart.text.explanation import Explanation, explain
 from headstart.text.folders import read_rows
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.callbacks import Callback
 from headstart.training.history import History
 from headstart.training.settings import Plan
@@ -67,7 +70,7 @@ class ClassifierLearner(ApplicationLearner):
         stages = [(1, lr, frozen_epochs), (2, lr / 2, frozen_epochs), (3, lr / 2, frozen_epochs)]
         stages = [stage for stage in stages if stage[0] < count] if frozen_epochs else []
         stages.append((count, lr / 2 if frozen_epochs else lr, epochs))
-        parts = [None if checkpoint is None else Path(checkpoint) / f"last-{stage[0]}-groups" for stage in stages]
+        parts = [None if checkpoint is None else expanded(checkpoint) / f"last-{stage[0]}-groups" for stage in stages]
         if not resume and self.engine.is_main:
             for part in filter(None, parts):
                 shutil.rmtree(part, ignore_errors=True)  # later stages of an earlier run do not belong to this one
@@ -88,8 +91,8 @@ class ClassifierLearner(ApplicationLearner):
             snapshot: average the predictions of all cycles saved under this name; not for one text.
 
         Returns:
-            For one text a dictionary: ``prediction`` and ``probability_<class>`` for each class. For a table one of its
-            own library with these columns, a row per row; otherwise a polars frame.
+            For one text a dictionary: ``prediction``, and of classes ``probability_<class>`` for each. For a table one
+            of its own library with these columns, a row per row; otherwise a polars frame.
 
         Raises:
             DataError: a column is missing, or does not hold text.
@@ -98,13 +101,17 @@ class ClassifierLearner(ApplicationLearner):
             if snapshot is not None:
                 raise ConfigError("snapshot averages over many texts; for one give a list of one")
             return self.codec.label.decode_one(self.probabilities_of_one(rows))
-        if isinstance(rows, list | tuple):
-            return self.codec.decode(self.probabilities(self.frame_of(rows), snapshot=snapshot))
+        row = row_in(rows)
+        if row is not None and set(self.codec.columns) <= set(row):
+            return self.predict(row, snapshot=snapshot)
+        texts = list(rows) if isinstance(rows, list | tuple) else values_of(rows)
+        if texts is not None and not any(isinstance(text, Mapping) for text in texts):
+            return self.codec.decode(self.probabilities(self.frame_of(texts), snapshot=snapshot))
         frame = self.rows_of(rows)
         return to_source(self.codec.decode(self.probabilities(frame, snapshot=snapshot)), rows)
 
     def probabilities(self, frame: pl.DataFrame, *, snapshot: str | None = None) -> Tensor:
-        """Return probabilities for a frame's rows, float32 ``(rows, classes)``."""
+        """Return probabilities for a frame's rows, float32 ``(rows, classes)``, or numbers."""
         if not len(frame):
             self.codec.texts(frame)  # checks the columns
             return self.codec.label.prediction(torch.zeros(0, self.codec.label.outputs))
@@ -112,15 +119,28 @@ class ClassifierLearner(ApplicationLearner):
 
     def probabilities_of_one(self, row: str | Mapping[str, Any]) -> Tensor:
         """Return probabilities for one text, or a row as a dictionary, by the shortest path: ``(1, classes)``."""
-        tokens, lengths = self.codec.encode_one(row)
+        inputs = self.codec.encode_one(row)
         device = self.engine.device
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
-            return self.codec.label.prediction(self.model(tokens.to(device), lengths.to(device))[0])
+            return self.prediction(self.model(*(part.to(device) for part in inputs))[0])
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the model's columns."""
-        return read_rows(source, self.codec.columns)
+        return read_rows(source, self.codec.columns, readings=self.codec.readings, csv=self.codec.csv)
+
+    def labelled_rows(self, table: Table, where: str | None = None) -> pl.DataFrame:
+        """Return the rows of a table with labels, or of a folder per label, that fulfil a condition."""
+        codec = self.codec
+        rows = read_rows(
+            table,
+            codec.columns,
+            codec.label.columns[0],
+            classes=codec.label.classes,
+            readings=codec.readings,
+            csv=codec.csv,
+        )
+        return usable_rows(rows, where, "the table", ())
 
     def frame_of(self, texts: Sequence[str]) -> pl.DataFrame:
         """Return a list of texts as a frame with the model's column.
@@ -130,13 +150,22 @@ class ClassifierLearner(ApplicationLearner):
         """
         if len(self.codec.columns) != 1:
             raise ConfigError(f"these texts are made of {', '.join(self.codec.columns)}: give a table, or a dictionary")
-        if not all(isinstance(text, str) for text in texts):
-            raise ConfigError("predict takes a list of texts; an entry is no text")
-        return pl.DataFrame({self.codec.columns[0]: list(texts)}, schema={self.codec.columns[0]: pl.String})
+        known = [text if isinstance(text, str) else "" for text in texts if isinstance(text, str) or is_missing(text)]
+        if len(known) != len(texts):
+            other = next(text for text in texts if not isinstance(text, str) and not is_missing(text))
+            raise ConfigError(f"predict takes a list of texts; got {type(other).__name__}: {str(other)[:40]}")
+        return pl.DataFrame(
+            {self.codec.columns[0]: [clean_text(text) for text in known]}, schema={self.codec.columns[0]: pl.String}
+        )
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.codec.columns, self.codec.label.column)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the rows of a table with labels, or of a folder per label.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = self.labelled_rows(table, where)
         return self.validate(text_loader(self.codec, rows, self.engine, with_target=True))
 
     def explain(self, text: str | Mapping[str, Any], of: Any = None) -> Explanation:
@@ -144,9 +173,9 @@ class ClassifierLearner(ApplicationLearner):
 
         Args:
             text: one text, or a row as a dictionary.
-            of: the class whose probability is explained; None: the likeliest.
+            of: the class whose probability is explained; None: the likeliest. Of numbers the column; None: the first.
         """
-        return explain(self.model, self.codec, text, of, self.engine.device)
+        return explain(self.model, self.codec, text, of, self.engine.device, self.temperature)
 
     def interpret(self, n: int = 10) -> pl.DataFrame:
         """Return the validation texts with the largest error, the worst first.
@@ -183,6 +212,26 @@ class ClassifierLearner(ApplicationLearner):
 
         counts = self.confusion_matrix()
         return plot_label_counts(counts) if self.codec.label.kind == "labels" else plot_confusion(counts)
+
+    def residuals(self, column: str | None = None) -> pl.DataFrame:
+        """Return ``prediction``, ``target`` and ``residual`` of the validation texts, of a target of numbers.
+
+        Args:
+            column: which of several targets; None: the first.
+        """
+        return self.codec.label.residuals(*self.predict_with_targets(), column)
+
+    def plot_residuals(self, column: str | None = None) -> Plot:
+        """Plot residuals against predictions, and their distribution.
+
+        Args:
+            column: which of several targets; None: the first.
+        """
+        from headstart.training.plots import plot_residuals  # matplotlib takes a moment to import
+
+        frame = self.residuals(column)
+        unit = column or self.codec.label.columns[0]
+        return plot_residuals(frame["prediction"].to_numpy(), frame["target"].to_numpy(), unit)
 
     def _valid_rows(self) -> pl.DataFrame:
         data = self._own_data()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,22 +17,40 @@ from torch import Tensor
 from headstart.core.errors import ConfigError, DataError, did_you_mean
 from headstart.frames.categories import is_missing
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
-from headstart.targets.target import ClassTarget
+from headstart.frames.labels import split_labels
+from headstart.frames.readings import ReadAsText, Reading
+from headstart.frames.rows import clean_text
+from headstart.targets.target import AnyTarget
 from headstart.text.corpus import Corpus, Texts, encode_texts
+from headstart.text.linear import LinearPath
 from headstart.text.tokenizing import AnyTokenizer
-from headstart.text.tokens import BOS, EOS
+from headstart.text.tokens import BOS, EOS, Tokenized
 from headstart.text.vocabulary import Vocabulary
 
-__all__ = ["Columns", "TextCodec", "columns_and_marks", "texts_of", "total_characters"]
+__all__ = ["Columns", "EncodedTexts", "TextCodec", "columns_and_marks", "texts_of", "total_characters"]
 
 Columns: TypeAlias = str | Sequence[str] | Mapping[str, str]
 """The column of texts; or several, in reading order; or several with their field marks, by column."""
 
 
 @dataclass(frozen=True)
+class EncodedTexts:
+    """Texts as a classifier reads them.
+
+    Attributes:
+        corpus: the texts as ids.
+        linear: outputs of the linear path for each text, float32 ``(texts, outputs)``; None if there is none.
+    """
+
+    corpus: Corpus
+    linear: Tensor | None
+
+
+@dataclass(frozen=True)
 class TextCodec:
-    """Texts to ids, labels to targets, and predictions back to labels. `headstart.text.fit.fit_codec` makes it.
+    """Texts to ids, labels to targets, and predictions back to labels. `headstart.text.corpus_data.fit_codec` makes it.
 
     Attributes:
         columns: the columns of text, in reading order.
@@ -40,7 +58,10 @@ class TextCodec:
         tokenizer: what cuts texts into tokens.
         vocabulary: the tokens that have ids.
         backward: whether each text is read from its end.
-        target: the label; None for language models.
+        target: the label, or the numbers; None for language models.
+        separator: what stands between several labels of one text; None: labels are classes, or lists of them.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
+        linear: the linear path beside a classifier's network; None: there is none.
     """
 
     columns: tuple[str, ...]
@@ -48,10 +69,13 @@ class TextCodec:
     tokenizer: AnyTokenizer
     vocabulary: Vocabulary
     backward: bool = False
-    target: ClassTarget | None = None
+    target: AnyTarget | None = None
+    separator: str | None = field(default=None, compare=False)
+    csv: CsvOptions | None = field(default=None, compare=False)
+    linear: LinearPath | None = None
 
     @property
-    def label(self) -> ClassTarget:
+    def label(self) -> AnyTarget:
         """The target.
 
         Raises:
@@ -61,6 +85,12 @@ class TextCodec:
             raise ConfigError("a language model has no labels: train a classifier from it, TextLearner(data)")
         return self.target
 
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: texts with nothing left out, and labels as the classes are."""
+        labels = {} if self.target is None else self.target.readings
+        return {**labels, **dict.fromkeys(self.columns, ReadAsText(missing=False))}
+
     def texts(self, rows: pl.DataFrame) -> list[str]:
         """Return the text of each row, several columns joined with their marks; a missing value is an empty text.
 
@@ -69,7 +99,9 @@ class TextCodec:
         """
         return texts_of(rows, self.columns, self.marks)
 
-    def encode(self, rows: pl.DataFrame, *, with_target: bool = False, workers: int | None = None) -> Encoded[Corpus]:
+    def encode(
+        self, rows: pl.DataFrame, *, with_target: bool = False, workers: int | None = None
+    ) -> Encoded[EncodedTexts]:
         """Encode the texts, and on request the labels, of a table's rows.
 
         Args:
@@ -83,36 +115,69 @@ class TextCodec:
         target = None
         if with_target:
             check_columns(rows, self.label.columns, "the table (label)")
-            target = self.label.encode(rows)
-        corpus = self.encode_texts([self.texts(rows)], workers=workers)
-        return Encoded(inputs=corpus, target=target, notes=self.notes(corpus))
+            label = self.label.columns[0]  # several are numbers, of which none is split
+            target = self.label.encode(split_labels(rows, label, self.separator, "the table (label)"))
+        outputs: list[Tensor] = []
+        path = self.linear
+        corpus = self.encode_texts(
+            [self.texts(rows)], workers=workers,
+            also=None if path is None else lambda part: outputs.append(path.outputs(part)),
+        )  # fmt: skip
+        linear = None if path is None else torch.cat([torch.zeros(0, self.label.outputs), *outputs])
+        return Encoded(inputs=EncodedTexts(corpus, linear), target=target, notes=self.notes(corpus))
 
-    def encode_texts(self, texts: Texts, *, workers: int | None = None, characters: int | None = None) -> Corpus:
+    def encode_texts(
+        self,
+        texts: Texts,
+        *,
+        workers: int | None = None,
+        characters: int | None = None,
+        also: Callable[[Tokenized], object] | None = None,
+    ) -> Corpus:
         """Encode pieces of texts, which need not fit into memory together.
 
         Args:
             texts: pieces of texts, marks included.
             workers: number of processes; None: by the number of characters.
             characters: number of characters of all texts; None: counted if ``texts`` is a list, else unknown.
+            also: called with the tokens of each piece.
         """
         characters = total_characters(texts) if characters is None else characters
-        corpus = encode_texts(texts, self.tokenizer, self.vocabulary, workers=workers, characters=characters)
+        corpus = encode_texts(texts, self.tokenizer, self.vocabulary, workers=workers, characters=characters, also=also)
         return corpus.reverse() if self.backward else corpus
 
-    def encode_one(self, row: str | Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def encode_one(self, row: str | Mapping[str, Any]) -> tuple[Tensor, ...]:
         """Encode one text by the shortest path.
 
         Args:
             row: as for `ids`.
 
         Returns:
-            Tokens, int32 ``(1, time)``, and their number, int64 ``(1,)``.
+            Tokens, int32 ``(1, time)``, and their number, int64 ``(1,)``; with a linear path also its outputs, float32
+            ``(1, outputs)``.
         """
-        tokens = torch.from_numpy(self.ids(row))[None]
-        return tokens, torch.tensor([tokens.shape[1]])
+        return self.encode_words([self.words(row)])
+
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, ...]:
+        """Encode texts of the same number of tokens: as `encode_one` does, a row per text.
+
+        Args:
+            texts: the tokens of each, in their order in the text.
+        """
+        ids = np.stack([self._ids_of(words) for words in texts])
+        encoded = torch.from_numpy(ids), torch.full((len(ids),), ids.shape[1])
+        return encoded if self.linear is None else (*encoded, self.linear.outputs(Tokenized.of(texts)))
 
     def ids(self, row: str | Mapping[str, Any]) -> NDArray[np.int32]:
         """Return the ids of one text between ``<bos>`` and ``<eos>``, int32 ``(time,)``: as `encode` does.
+
+        Args:
+            row: as for `words`.
+        """
+        return self._ids_of(self.words(row))
+
+    def words(self, row: str | Mapping[str, Any]) -> list[str]:
+        """Return the tokens of one text, in their order in the text.
 
         Args:
             row: a dictionary with a value per column; or the text itself, of several columns with its marks.
@@ -127,14 +192,16 @@ class TextCodec:
             row = _joined([_as_text(row[column], column) for column in self.columns], self.marks)
         if not isinstance(row, str):
             raise DataError(f"a text must be text; got {type(row).__name__}")
-        words = self.tokenizer.tokens(row)
+        return self.tokenizer.tokens(clean_text(row))
+
+    def _ids_of(self, words: Sequence[str]) -> NDArray[np.int32]:
         return self.vocabulary.encode([BOS, *(reversed(words) if self.backward else words), EOS])
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
         """Return predictions as columns: ``prediction`` and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, float32 ``(rows, classes)``.
+            prediction: probabilities, float32 ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(list(self.label.decode(prediction).values()))
 

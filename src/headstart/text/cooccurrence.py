@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from headstart.core.engine import seeded
 from headstart.text.corpus import Corpus, pieces
 
 __all__ = ["frequencies", "log_frequencies", "word_vectors"]
@@ -65,8 +66,7 @@ def word_vectors(corpus: Corpus, words: int, size: int) -> NDArray[np.float32]:
     """
     contexts = max(1, min(CONTEXTS, words, MOST_COUNTS // words // 2))
     information = torch.from_numpy(_mutual_information(_neighbours(corpus, words, contexts)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # of the random subspace of the decomposition
+    with seeded(0):  # of the random subspace of the decomposition
         left, values, _ = torch.svd_lowrank(information, min(size + SPARE, *information.shape), niter=4)
     left, values = left[:, :size], values[:size]
     rank = int((values > 1e-3 * values.max().clamp_min(1e-12)).sum())

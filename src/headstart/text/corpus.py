@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,13 @@ class Counted:
     tokens: Ids
     lengths: NDArray[np.int64]
 
+    def tokenized(self) -> Tokenized:
+        """Return the texts without ``<bos>`` and ``<eos>``; to be called before `corpus`."""
+        ends = np.cumsum(self.lengths)
+        inside = np.ones(len(self.tokens), dtype=bool)
+        inside[ends - 1] = inside[ends - self.lengths] = False
+        return Tokenized(self.types, np.asarray(self.tokens)[inside], self.lengths - 2)
+
     def corpus(self, vocabulary: Vocabulary) -> Corpus:
         """Return the texts as ids of a vocabulary; uses the same memory, so it can be called once."""
         ids = vocabulary.encode(self.types)
@@ -165,12 +172,25 @@ def encode_texts(
     workers: int | None = None,
     characters: int | None = None,
     show: bool = True,
+    also: Callable[[Tokenized], object] | None = None,
 ) -> Corpus:
-    """Tokenize texts and encode them by a known vocabulary, in one pass; other arguments as for `count_tokens`."""
+    """Tokenize texts and encode them by a known vocabulary, in one pass; other arguments as for `count_tokens`.
+
+    Args:
+        texts: pieces of texts.
+        tokenizer: of words or subwords.
+        vocabulary: the known tokens.
+        workers: number of processes.
+        characters: number of characters of all texts.
+        show: whether to report progress.
+        also: called with each piece of the texts before its tokens are encoded.
+    """
     spool = _Spool()
     lengths: list[NDArray[np.int64]] = []
     special = vocabulary.encode((BOS, EOS))
     for part in _tokenized(texts, tokenizer, _checked_workers(workers, characters), show=show):
+        if also is not None:
+            also(part)
         ids = vocabulary.encode(part.types)
         spool.add(_marked(ids[part.ids] if len(ids) else part.ids, part.lengths, special))
         lengths.append(part.lengths + 2)

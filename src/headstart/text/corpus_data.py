@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -10,15 +11,18 @@ from typing import Annotated, TypeVar
 import polars as pl
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError
+from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.values import Range
 from headstart.frames.assemble import DataOptions, DataSettings, check_settled, share
-from headstart.targets.target import ClassTarget
+from headstart.frames.csv import later_options
+from headstart.frames.rows import clean_text
+from headstart.targets.target import AnyTarget
 from headstart.text.codec import TextCodec, total_characters
 from headstart.text.corpus import Corpus, Texts, count_tokens
 from headstart.text.pretrained import read_codec
 from headstart.text.subwords import SubwordTokenizer
 from headstart.text.tokenizing import AnyTokenizer, TokenizerName, choose_tokenizer
+from headstart.text.tokens import Tokenized, unspaced_share
 from headstart.text.vocabulary import Vocabulary
 from headstart.training.loaders import Data
 
@@ -34,6 +38,9 @@ __all__ = [
 
 EVALUATION_BATCH = 64
 """Texts, or streams, per batch when nothing is trained."""
+
+UNSPACED = 0.2
+"""Share of letters of scripts without blanks between words from which on subwords are advised."""
 
 CorpusSettingsT = TypeVar("CorpusSettingsT", bound="CorpusSettings")
 
@@ -137,9 +144,10 @@ def fit_codec(
     *,
     columns: Sequence[str],
     marks: Sequence[str] = (),
-    target: ClassTarget | None = None,
+    target: AnyTarget | None = None,
     characters: int | None = None,
     engine: Engine,
+    complete: Callable[[TextCodec, Tokenized], TextCodec] | None = None,
 ) -> tuple[TextCodec, Corpus]:
     """Learn a codec from training texts, and encode them by it: one pass, or two with subwords.
 
@@ -151,28 +159,45 @@ def fit_codec(
         target: fitted on the same rows; None for a language model.
         characters: number of characters of all texts; None: counted if ``texts`` is a list, else unknown.
         engine: whose main process's codec counts.
+        complete: adds to the codec what is learnt from the tokens besides the vocabulary; None: nothing.
 
     Raises:
         ConfigError: the tokenizer is unknown, or needs a package that is not installed.
     """
     tokenizer = choose_tokenizer(settings.tokenizer, texts, size=settings.max_vocab, marks=marks)
-
-    def codec(vocabulary: Vocabulary) -> TextCodec:
-        fitted = TextCodec(tuple(columns), tuple(marks), tokenizer, vocabulary, settings.backward, target)
-        return share(fitted, TextCodec, engine)
-
-    if settings.vocabulary is not None:
-        known = codec(settings.vocabulary)
-        return known, known.encode_texts(texts, workers=settings.workers, characters=characters)
     characters = total_characters(texts) if characters is None else characters
     counted = count_tokens(texts, tokenizer, workers=settings.workers, characters=characters)
-    if tokenizer.words is not None:
-        learnt = codec(Vocabulary(tokenizer.words))
+    if settings.vocabulary is not None:
+        vocabulary = settings.vocabulary
+    elif tokenizer.words is not None:
+        vocabulary = Vocabulary(tokenizer.words)
     else:
+        if engine.is_main:
+            _warn_of_unspaced(counted.types, counted.counts.tolist())
         limits = {"min_freq": settings.min_freq, "max_vocab": settings.max_vocab}
-        learnt = codec(Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits))
+        vocabulary = Vocabulary.of_counts(counted.types, counted.counts, marks=marks, **limits)
+    learnt = TextCodec(
+        tuple(columns), tuple(marks), tokenizer, vocabulary, settings.backward, target,
+        csv=later_options(settings.csv),
+    )  # fmt: skip
+    if complete is not None:
+        learnt = complete(learnt, counted.tokenized())
+    learnt = share(learnt, TextCodec, engine)
     corpus = counted.corpus(learnt.vocabulary)
     return learnt, corpus.reverse() if learnt.backward else corpus
+
+
+def _warn_of_unspaced(types: Sequence[str], counts: Sequence[int]) -> None:
+    """Warn of texts that words cannot cut."""
+    share = unspaced_share(types, counts)
+    if share >= UNSPACED:
+        warnings.warn(
+            f"{share:.0%} of the letters belong to scripts without blanks between words (Chinese, Japanese, Thai ...),"
+            " so that whole phrases count as words, and most are unknown: use tokenizer='subwords'"
+            " (--tokenizer subwords)",
+            HeadstartWarning,
+            stacklevel=4,
+        )
 
 
 def frame_of(texts: Sequence[str], name: str) -> pl.DataFrame:
@@ -183,4 +208,4 @@ def frame_of(texts: Sequence[str], name: str) -> pl.DataFrame:
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{name} must be a list of texts")
-    return pl.DataFrame({"text": list(texts)}, schema={"text": pl.String})
+    return pl.DataFrame({"text": [clean_text(text) for text in texts]}, schema={"text": pl.String})

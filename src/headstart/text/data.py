@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import polars as pl
+from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
+from headstart.core.paths import expanded
 from headstart.core.values import Range
-from headstart.frames.assemble import assemble, rows_of
+from headstart.frames.assemble import assemble, check_settled, rows_of
 from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
-from headstart.frames.splits import Splitter, by_random, train_on_all
-from headstart.targets.fit import fit_target
+from headstart.frames.folders import LabelFolder
+from headstart.frames.labels import split_labels
+from headstart.frames.readings import ReadAsText, Reading
+from headstart.frames.splits import Splitter, by_random, check_one_source, train_on_all
+from headstart.targets.fit import (
+    OF_THE_TARGET,
+    TargetOptions,
+    TargetSettings,
+    check_labels,
+    label_or_target,
+)
 from headstart.targets.row_weights import ClassWeight, row_weights
-from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
-from headstart.text.corpus import Corpus
+from headstart.text.codec import Columns, EncodedTexts, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus_data import (
     EVALUATION_BATCH,
     CorpusData,
@@ -30,13 +40,23 @@ from headstart.text.corpus_data import (
     reading_of_start,
 )
 from headstart.text.folders import find_texts, read_texts, split_files
+from headstart.text.linear import fit_linear
 from headstart.text.loaders import BucketLoader
+from headstart.text.tokens import Tokenized
+from headstart.text.word_vectors import usual_vectors
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
 
 __all__ = ["TextData", "TextDataOptions", "TextSettings", "text_loader"]
 
+VALID_FRACTION = 0.1
+"""Share of validation rows where nothing else is said: they choose the epoch and the temperature, and the linear path,
+whose strength is chosen on held-out training texts, needs the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class TextSettings(CorpusSettings):
+class TextSettings(TargetSettings, CorpusSettings):
     """How labelled texts become batches.
 
     Attributes:
@@ -45,16 +65,27 @@ class TextSettings(CorpusSettings):
             a number per class; None: each text counts the same.
         language_model: folder of a saved language model to start from. Its tokenizer, vocabulary and
             direction are used.
+        separator: what stands between several labels of a text, such as ``|`` in ``comedy|drama``; None: a label is a
+            class, and a list of them several.
+        linear: solve a linear path of words, pairs and pieces of words, which the network starts from.
+        word_vectors: pretrained vectors of words for the linear path: ``"auto"``: those of the data set
+            ``word-vectors`` if it has been fetched; ``"none"``; or a folder like that of the data set.
     """
 
     batch_size: Annotated[int, Range(low=1)] = 32
     class_weight: ClassWeight | None = None
+    separator: str | None = None
+    linear: bool = True
+    word_vectors: str | Path = "auto"
 
 
-class TextDataOptions(CorpusOptions, total=False):
+class TextDataOptions(CorpusOptions, TargetOptions, total=False):
     """The fields of `TextSettings` as keyword arguments."""
 
     class_weight: ClassWeight | None
+    separator: str | None
+    linear: bool
+    word_vectors: str | Path
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -79,6 +110,7 @@ class TextData(CorpusData):
         text: Columns = "text",
         label: str = "label",
         *,
+        target: str | Sequence[str] | None = None,
         split: Splitter | None = None,
         valid: Table | None = None,
         engine: Engine | None = None,
@@ -90,8 +122,10 @@ class TextData(CorpusData):
             table: a pandas, polars or pyarrow table, or a path to CSV or Parquet; it is not changed.
             text: the column of texts; or several, joined with field marks (``<title> ... <abstract> ...``); or columns
                 with their marks, such as ``{"abstract": "summ"}``. A missing value is an empty text.
-            label: the column of labels: a class per row, or a list of classes.
-            split: from `headstart.frames.splits`; None: a random fifth of the rows validates.
+            label: the column of labels, also of whole numbers: a class per row, or a list of classes.
+            target: the column to predict instead of ``label``, taken as tables take theirs: text, booleans, lists and
+                whole numbers with two values are classes, other numbers are numbers; or several columns of numbers.
+            split: from `headstart.frames.splits`; None: a random tenth of the rows validates.
             valid: a table of validation rows, instead of a split.
             engine: device and processes.
             options: the fields of `TextSettings`.
@@ -103,38 +137,68 @@ class TextData(CorpusData):
         """
         settings = TextSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
-        if label in columns:
-            raise ConfigError(f"column {label!r} cannot be both text and label")
-        needed = [*columns, label]
-        usual = by_random(seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed)
+        targets, kind = label_or_target(label, target)
+        for column in targets:
+            if column in columns:
+                raise ConfigError(f"column {column!r} cannot be both text and label")
+        needed = [*columns, *targets]
+        usual = by_random(VALID_FRACTION, seed=settings.seed)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        if settings.separator is not None:
+            told[targets[0]] = ReadAsText()
+        told = told if settings.codec is None else settings.codec.readings
+        csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
+            prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
+        )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
 
-        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[Corpus]]:
-            target = fit_target(train, [label], kind="label")
-            texts = [texts_of(train, columns, marks)]
-            learnt, corpus = fit_codec(texts, settings, columns=columns, marks=marks, target=target, engine=engine)
-            return learnt, Encoded(inputs=corpus, target=learnt.label.encode(train), notes=learnt.notes(corpus))
+        def fit(train: pl.DataFrame) -> tuple[TextCodec, Encoded[EncodedTexts]]:
+            target = settings.fit_target(train, targets, usual=kind)
+            encoded = target.encode(train)
+            held_out: Tensor | None = None
+            notes: list[str] = []
 
-        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[Corpus]:
+            def with_linear(codec: TextCodec, texts: Tokenized) -> TextCodec:
+                nonlocal held_out
+                vectors = usual_vectors(settings.word_vectors, notes)
+                weight = row_weights(train, encoded, None, settings.class_weight, target)
+                path, held_out = fit_linear(texts, target, encoded, weight, vectors)
+                return replace(codec, linear=path)
+
+            learnt, corpus = fit_codec(
+                [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
+                engine=engine, complete=with_linear if settings.linear else None,
+            )  # fmt: skip
+            if held_out is not None:
+                held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
+            learnt = replace(learnt, separator=settings.separator)
+            inputs = EncodedTexts(corpus, held_out)
+            return learnt, Encoded(inputs=inputs, target=encoded, notes=(*learnt.notes(corpus), *notes))
+
+        def encode(known: TextCodec, part: pl.DataFrame) -> Encoded[EncodedTexts]:
             return known.encode(part, with_target=True, workers=settings.workers)
 
-        known = None if settings.codec is None else _checked_codec(settings.codec, columns, label)
-        assembled = assemble(rows, fit, codec=known, encode=encode)
-        codec, corpus, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
+        if settings.codec is not None:
+            check_settled(settings, ("linear", "word_vectors"))
+        known = None if settings.codec is None else _checked_codec(settings, settings.codec, columns, targets)
+        assembled = assemble(rows, fit, encode, codec=known)
+        codec, inputs, encoded = assembled.codec, assembled.train.inputs, assembled.train.target
         assert encoded is not None
         weights = row_weights(rows.train, encoded, None, settings.class_weight, codec.label)
         train = BucketLoader(
-            corpus, encoded, weights, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, engine=engine
-        )
-        notes = [f"training: {note}" for note in assembled.train.notes]
-        notes += [f"validation: {note}" for note in assembled.notes]
+            inputs.corpus, encoded, weights, linear=inputs.linear, batch_size=settings.batch_size, shuffle=True,
+            seed=settings.seed, engine=engine,
+        )  # fmt: skip
         valid_loader = None if assembled.valid is None else _evaluation_loader(assembled.valid, engine)
         return cls(
-            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec, notes=tuple(notes),
+            train=train, valid=valid_loader, target=codec.label, engine=engine, codec=codec,
+            notes=assembled.notes_of_both,
             valid_rows=None if rows.valid is None else rows.valid.select(needed),
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            rows=rows,
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
     @classmethod
@@ -144,6 +208,7 @@ class TextData(CorpusData):
         *,
         split: Splitter | None = None,
         valid: str | None = None,
+        label_folder: LabelFolder | None = None,
         exclude: Sequence[str] = ("unsup",),
         engine: Engine | None = None,
         **options: Unpack[TextDataOptions],
@@ -151,36 +216,64 @@ class TextData(CorpusData):
         """Read text files from a folder per label: ``pos/1.txt``; or ``train/pos/1.txt`` and ``test/pos/1.txt``.
 
         Args:
-            folder: folder of ``.txt`` files.
+            folder: folder of ``.txt`` files, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``, ``text``); None: see ``valid``.
-            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random fifth of the files.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
+            label_folder: which folder's name is the label: ``"first"``, below those of a split; or ``"last"``, which
+                holds the text. None: the first; where each holds folders of the same names, you are asked.
             exclude: names of folders to leave out, such as IMDB's ``unsup``, whose texts have no label.
             engine: device and processes.
             options: the fields of `TextSettings`; ``where`` sees the columns of ``split``.
         """
         settings = TextSettings.of(options, cls.__name__)
-        files = read_texts(find_texts(folder, labelled=True, exclude=exclude))
-        rows = split_files(files, valid, split, by_random(seed=settings.seed), settings.where)
+        if settings.separator is not None or any(getattr(settings, name) for name in OF_THE_TARGET):
+            raise ConfigError("a folder's labels are the folders in it, one class per text: for others give a table")
+        check_one_source(split, valid)
+        files, found = find_texts(folder, labelled=True, valid=valid, label_folder=label_folder, exclude=exclude)
+        rows = split_files(read_texts(files), split, by_random(VALID_FRACTION, seed=settings.seed), settings.where)
         options = {**options, "where": None}
         everything = train_on_all if rows.valid is None else None
-        return cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
+        data = cls.from_table(rows.train, "text", "label", split=everything, valid=rows.valid, engine=engine, **options)
+        return replace(data, notes=(*found, *data.notes))
 
     @classmethod
     def from_texts(
         cls,
         texts: Sequence[str],
-        labels: Sequence[str] | Sequence[Sequence[str]],
+        labels: Sequence[Any],
         *,
         split: Splitter | None = None,
         engine: Engine | None = None,
         **options: Unpack[TextDataOptions],
     ) -> TextData:
-        """Split two lists, of texts and of their labels: otherwise as `from_table`."""
+        """Split two lists, of texts and of their labels: otherwise as `from_table`.
+
+        With ``target_kind="number"`` the labels are numbers.
+        """
         if len(texts) != len(labels):
             raise DataError(f"there must be a label for each text; got {len(texts)} texts and {len(labels)} labels")
         frame = frame_of(texts, "texts").with_columns(pl.Series("label", list(labels)))
+        check_labels(frame["label"], options.get("target_kind"))
         return cls.from_table(frame, "text", "label", split=split, engine=engine, **options)
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at."""
+        from headstart.checks.check import Looked
+        from headstart.text.checking import text_features
+
+        if self.rows is None:
+            return super().looked()
+        codec = self.codec
+        roles = dict.fromkeys(codec.columns, ("text", ""))
+        roles |= dict.fromkeys(codec.label.columns, ("target", codec.label.kind))
+        amounts = ("training: ", "validation: ")  # of tokens, and of words that are unknown
+        notes = tuple(note for note in self.notes if not note.startswith(amounts))
+        shown = tuple(name for name in ("path", *codec.columns) if name in self.rows.train.columns)
+        return Looked(
+            name="texts", rows=self.rows, target=codec.label, roles=roles, texts=codec.columns, shown=shown,
+            notes=notes, features=lambda frame: text_features(codec.texts(frame)),
+        )  # fmt: skip
 
 
 def text_loader(
@@ -190,16 +283,23 @@ def text_loader(
     return _evaluation_loader(codec.encode(rows, with_target=with_target, workers=workers), engine)
 
 
-def _evaluation_loader(part: Encoded[Corpus], engine: Engine) -> BucketLoader:
-    return BucketLoader(part.inputs, part.target, batch_size=EVALUATION_BATCH, shuffle=False, engine=engine)
+def _evaluation_loader(part: Encoded[EncodedTexts], engine: Engine) -> BucketLoader:
+    return BucketLoader(
+        part.inputs.corpus, part.target, linear=part.inputs.linear, batch_size=EVALUATION_BATCH, shuffle=False,
+        engine=engine,
+    )  # fmt: skip
 
 
-def _checked_codec(codec: TextCodec, columns: tuple[str, ...], label: str) -> TextCodec:
-    """Return the codec of an earlier model, if it reads the same columns and predicts the same one."""
-    predicted = None if codec.target is None else codec.target.column
-    if codec.columns != columns or predicted != label:
+def _checked_codec(
+    settings: TextSettings, codec: TextCodec, columns: tuple[str, ...], targets: tuple[str, ...]
+) -> TextCodec:
+    """Return the codec of an earlier model, if it reads the same columns and predicts the same."""
+    check_settled(settings, OF_THE_TARGET)
+    predicted = () if codec.target is None else codec.target.columns
+    if codec.columns != columns or predicted != targets:
         raise ConfigError(
-            f"the codec reads {', '.join(map(repr, codec.columns))} and predicts {predicted!r}; got"
-            f" {', '.join(map(repr, columns))} and {label!r}"
+            f"the codec reads {', '.join(map(repr, codec.columns))} and predicts"
+            f" {', '.join(map(repr, predicted)) or None}; got"
+            f" {', '.join(map(repr, columns))} and {', '.join(map(repr, targets))}"
         )
     return codec

@@ -46,10 +46,13 @@ class EncoderDesign(Value):
     """The encoder of a language model or classifier: AWD-LSTM.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer.
-        hidden: width of the other layers.
-        layers: number of LSTM layers.
-        dropouts: the probability of each of AWD-LSTM's dropouts.
+        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
+            else 400 on a GPU, and on a processor 160 for a language model and 64 for a classifier.
+        hidden: width of the other layers; None: that of the language model to start from, else 1152 on a GPU, and on a
+            processor 320 for a language model and 96 for a classifier.
+        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
+            GPU.
+        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for language models or for classifiers.
         dropout: factor on all dropouts: less for much text, more for little.
     """
 
@@ -106,13 +109,6 @@ class LanguageModelDesign(EncoderDesign):
     """An AWD-LSTM language model.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
-            else 160 on a processor and 400 on a GPU.
-        hidden: width of the other layers; None: that of the language model to start from, else 320 on a processor and
-            1152 on a GPU.
-        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
-            GPU.
-        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for language models.
         dropout: factor on all dropouts; None: 0.5 for fewer than a million training tokens, 0.1 for fewer than 30
             million, else 0.3.
         sampled: in training, compare each next word with this many random words instead of the whole vocabulary, which
@@ -154,17 +150,12 @@ class TextDesign(EncoderDesign):
     """A classifier of texts: an AWD-LSTM encoder, pooling over the whole text, and a small head.
 
     Attributes:
-        embedding_size: width of the embedding and of the last layer; None: that of the language model to start from,
-            else 64 on a processor and 400 on a GPU.
-        hidden: width of the other layers; None: that of the language model to start from, else 96 on a processor and
-            1152 on a GPU.
-        layers: number of LSTM layers; None: that of the language model to start from, else 2 on a processor and 3 on a
-            GPU.
-        dropouts: the probability of each of AWD-LSTM's dropouts; fastai's for classifiers.
         dropout: factor on all dropouts.
         head_hidden: width of the head's hidden layer; 0: none.
         bptt: tokens per window in which a text is read.
         max_length: number of tokens at the end of a text that gradients go through.
+        apart: train the network without the outputs of the linear path, which are added in evaluation; False: it learns
+            what they miss. None: True from a language model, which knows much that they do not.
     """
 
     dropouts: Dropouts = CLASSIFIER_DROPOUTS
@@ -172,6 +163,7 @@ class TextDesign(EncoderDesign):
     head_hidden: Annotated[int, Range(low=0)] = 50
     bptt: Annotated[int, Range(low=1)] = 72
     max_length: Annotated[int, Range(low=1)] = 1440
+    apart: bool | None = None
 
     small_sizes: ClassVar[tuple[int, int, int]] = (64, 96, 2)
 
@@ -183,10 +175,13 @@ class TextDesign(EncoderDesign):
             seed: of the weights.
         """
         with seeded(seed):
-            return TextClassifier(
+            network = TextClassifier(
                 self.encoder(codec), codec.label.outputs, hidden=self.head_hidden, bptt=self.bptt,
-                max_length=self.max_length,
+                max_length=self.max_length, apart=bool(self.apart),
             )  # fmt: skip
+        if codec.linear is not None and not self.apart:
+            network.start_at_zero()
+        return network
 
 
 def suggested_dropout(tokens: int | None) -> float:
@@ -270,3 +265,4 @@ class TextOptions(RecurrentOptions, total=False):
     head_hidden: int
     bptt: int
     max_length: int
+    apart: bool | None

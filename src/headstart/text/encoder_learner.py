@@ -10,13 +10,14 @@ import torch
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.paths import expanded
 from headstart.text.codec import TextCodec
 from headstart.text.corpus_data import CorpusData
 from headstart.text.design import EncoderDesign
 from headstart.text.models.awd_lstm import LanguageModel, lstm_runs_in_bf16
 from headstart.text.models.classifier import TextClassifier
 from headstart.text.pretrained import Pretrained, read_pretrained, write_encoder
-from headstart.training.application import ApplicationLearner
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.settings import Training
 
 __all__ = ["EncoderLearner"]
@@ -55,7 +56,7 @@ class EncoderLearner(ApplicationLearner):
             if language_model is None:
                 language_model = data.language_model
             else:
-                data = replace(data, language_model=Path(language_model))  # the plan goes by it
+                data = replace(data, language_model=expanded(language_model))  # the plan goes by it
         self._start = None if language_model is None else read_pretrained(language_model)
         super().__init__(data, design=design, training=training, **options)
         if self._start is not None:
@@ -84,9 +85,9 @@ class EncoderLearner(ApplicationLearner):
             ArtifactError: the folder cannot be written, or holds other files.
         """
         self.engine.on_main(
-            lambda: write_encoder(Path(folder), self.codec, self._sizes(), self.model.encoder.state_dict())
+            lambda: write_encoder(expanded(folder), self.codec, self._sizes(), self.model.encoder.state_dict())
         )
-        return Path(folder)
+        return expanded(folder)
 
     def load_encoder(self, folder: str | Path) -> None:
         """Take a saved encoder, language model or classifier: known words keep their vectors, new ones get the mean.

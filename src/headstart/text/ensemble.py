@@ -13,10 +13,11 @@ from torch import Tensor
 from headstart.core.artefact import finite, reading
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.core.paths import expanded
 from headstart.core.values import Json
 from headstart.frames.door import Table, check_columns, to_source
 from headstart.text.classifier_learner import ClassifierLearner
-from headstart.text.folders import read_rows
+from headstart.text.codec import TextCodec
 from headstart.text.learner import TextLearner
 from headstart.text.transformer_learner import TransformerLearner
 from headstart.training.saved import model_tensors, record_of, save_values
@@ -54,6 +55,11 @@ class TextEnsemble:
         self.learners = list(learners)
         self.metrics: dict[str, float] = {}
 
+    @property
+    def codec(self) -> TextCodec:
+        """The codec of the first member; all read the same columns."""
+        return self.learners[0].codec
+
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
         """Predict the label of one text, a list of texts, a table or a folder: as `TextLearner.predict`."""
         if isinstance(rows, str | Mapping):
@@ -82,9 +88,14 @@ class TextEnsemble:
         self.metrics = self._measured(torch.stack([prediction for prediction, _ in each]).mean(0), each[0][1])
         return self.metrics
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return the metrics over all rows of a table with labels, or of a folder per label."""
-        rows = read_rows(table, self.learners[0].codec.columns, self.target.column)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return the metrics over the rows of a table with labels, or of a folder per label.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = self.learners[0].labelled_rows(table, where)
         check_columns(rows, self.target.columns, "the table (label)")
         return self._measured(self.probabilities(rows), self.target.original(self.target.encode(rows)))
 
@@ -104,9 +115,9 @@ class TextEnsemble:
         }
         rest = {"model": type(self).__name__, "metrics": finite(self.metrics)}
         self.learners[0].engine.on_main(
-            lambda: save_values(Path(folder), self.application, {"members": members}, tensors, rest)
+            lambda: save_values(expanded(folder), self.application, {"members": members}, tensors, rest)
         )
-        return Path(folder)
+        return expanded(folder)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> TextEnsemble:
@@ -114,7 +125,7 @@ class TextEnsemble:
         with reading(folder):
             ensemble = cls(
                 [
-                    MEMBERS[member["application"]].restored(member, _part(tensors, f"{number}."), folder, engine)
+                    MEMBERS[member["application"]].restored(member, _part(tensors, number), folder, engine)
                     for number, member in enumerate(record["members"])
                 ]
             )
@@ -125,5 +136,11 @@ class TextEnsemble:
         return {metric.name: metric(prediction, target) for metric in self.learners[0].metrics}
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """Return a member's weights under their own names, and the tensors of all codecs."""
+    prefix = f"{number}."
+    return {
+        name.removeprefix(prefix): part
+        for name, part in tensors.items()
+        if not name[0].isdigit() or name.startswith(prefix)
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headstart.core.errors import ConfigError, did_you_mean
 from headstart.text.codec import TextCodec
-from headstart.text.vocabulary import UNKNOWN_ID
+from headstart.text.tokens import UNKNOWN
 
 __all__ = ["Explanation", "explain"]
 
@@ -27,11 +27,11 @@ class Explanation:
     """What each word contributes to the probability of a class.
 
     Attributes:
-        of: the class.
-        probability: its probability, 0 to 1.
+        of: the class; of numbers the column.
+        probability: its probability, 0 to 1; of numbers the prediction.
         tokens: the words, in the order of the text.
-        contributions: decrease of the class's log-odds without the word: above 0 the word speaks for the class, below 0
-            against it.
+        contributions: decrease of the class's log-odds, or of the predicted number in its unit, without the word:
+            above 0 the word speaks for the class, or makes the number larger.
     """
 
     of: Any
@@ -68,9 +68,16 @@ class Explanation:
 
 
 def explain(
-    model: nn.Module, codec: TextCodec, text: str | Mapping[str, Any], of: Any, device: torch.device
+    model: nn.Module,
+    codec: TextCodec,
+    text: str | Mapping[str, Any],
+    of: Any,
+    device: torch.device,
+    temperature: float = 1.0,
 ) -> Explanation:
-    """Return each word's contribution: the decrease of the log-odds when ``<unk>`` stands in its place.
+    """Return each word's contribution: the decrease of log-odds or number when ``<unk>`` stands in its place.
+
+    The linear path knows nothing of ``<unk>``, so that the word and its pieces are missing there.
 
     The model reads the text once for each word, so that a long text takes a while.
 
@@ -78,49 +85,50 @@ def explain(
     vector; ``<unk>`` is a word that a language model has met.
 
     Args:
-        model: a classifier of texts, called as ``model(tokens, lengths)``; left in evaluation mode.
+        model: a classifier of texts, called as ``model(*codec.encode_one(text))``; left in evaluation mode.
         codec: the model's codec.
         text: one text, or a row as a dictionary.
-        of: the class; None: the likeliest.
+        of: the class, None: the likeliest; of numbers the column, None: the first.
         device: where the model is.
+        temperature: divisor of the outputs.
 
     Raises:
         ConfigError: there is no such class.
     """
-    tokens, length = (part.to(device) for part in codec.encode_one(text))
-    time = tokens.shape[1]
-    exclusive = codec.label.kind == "label"
+    words = codec.words(text)
+    names = codec.label.classes or codec.label.columns
     model.eval()
     with torch.no_grad():
-        outputs = model(tokens, length)[0]
-        probabilities = codec.label.prediction(outputs)[0].tolist()
-        index = _index_of(codec, of, probabilities)
-        whole = float(_log_odds(outputs, index, exclusive=exclusive))
+        outputs = model(*(part.to(device) for part in codec.encode_words([words])))[0] / temperature
+        predicted = codec.label.prediction(outputs).reshape(-1).tolist()  # of one text
+        index = _index_of(names, of, predicted.index(max(predicted)) if codec.label.classes else 0)
+        whole = float(_strength(codec, outputs, index))
         contributions: list[float] = []
-        for start in range(1, time - 1, WORDS_AT_ONCE):
-            words = torch.arange(start, min(start + WORDS_AT_ONCE, time - 1), device=device)
-            changed = tokens.repeat(len(words), 1)  # (words, time)
-            changed[torch.arange(len(words), device=device), words] = UNKNOWN_ID
-            without = _log_odds(model(changed, length.repeat(len(words)))[0], index, exclusive=exclusive)
-            contributions += [whole - odds for odds in without.tolist()]
-    words_read = codec.vocabulary.decode(tokens[0].tolist())[1:-1]
-    if codec.backward:
-        words_read, contributions = words_read[::-1], contributions[::-1]
-    return Explanation(codec.label.classes[index], probabilities[index], tuple(words_read), tuple(contributions))
+        for start in range(0, len(words), WORDS_AT_ONCE):
+            places = range(start, min(start + WORDS_AT_ONCE, len(words)))
+            changed = codec.encode_words([[*words[:place], UNKNOWN, *words[place + 1 :]] for place in places])
+            outputs = model(*(part.to(device) for part in changed))[0] / temperature
+            contributions += [whole - rest for rest in _strength(codec, outputs, index).tolist()]
+    return Explanation(names[index], predicted[index], tuple(words), tuple(contributions))
 
 
-def _index_of(codec: TextCodec, of: Any, probabilities: list[float]) -> int:
+def _index_of(names: Sequence[Any], of: Any, usual: int) -> int:
     if of is None:
-        return probabilities.index(max(probabilities))
-    if of not in codec.label.classes:
-        raise ConfigError(f"there is no class {of!r}; {did_you_mean(of, codec.label.classes)}")
-    return codec.label.classes.index(of)
+        return usual
+    if of not in names:
+        raise ConfigError(f"there is no class {of!r}; {did_you_mean(of, names)}")
+    return names.index(of)
 
 
-def _log_odds(outputs: Tensor, index: int, *, exclusive: bool) -> Tensor:
-    """Return the log-odds of a class, ``(texts,)``; exclusive classes add up to one, others are independent."""
+def _strength(codec: TextCodec, outputs: Tensor, index: int) -> Tensor:
+    """Return the log-odds of a class, or a predicted number in its unit, ``(texts,)``.
+
+    Exclusive classes add up to one, others are independent.
+    """
+    if not codec.label.classes:
+        return codec.label.prediction(outputs).reshape(len(outputs), -1)[:, index]
     logits = outputs[:, index]
-    if not exclusive:
+    if codec.label.kind != "label":
         return logits
     others = torch.cat([outputs[:, :index], outputs[:, index + 1 :]], dim=1)
     return logits - others.logsumexp(1)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning
-from headstart.frames.assemble import Rows
+from headstart.core.errors import DataError, HeadstartWarning
+from headstart.datasets.get import usual_cache
+from headstart.frames.assemble import Rows, parts_of
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
-from headstart.frames.splits import Splitter, split_rows
+from headstart.frames.folders import (
+    SPLIT,
+    LabelFolder,
+    is_folder,
+    labelled_files,
+    opened_folder,
+    parts_of_files,
+    walk,
+)
+from headstart.frames.readings import Reading
+from headstart.frames.splits import Splitter, by_column
 
-__all__ = ["Files", "find_texts", "read_rows", "read_texts", "split_files"]
+__all__ = ["Files", "all_texts", "find_texts", "read_rows", "read_texts", "split_files"]
+
+ENDINGS = frozenset({".txt"})
 
 FILES_AT_ONCE = 2_000
 """Files per piece of a corpus that is read piece by piece."""
@@ -44,43 +60,54 @@ class Files:
             )
 
 
-def find_texts(folder: str | Path, *, labelled: bool = False, exclude: Sequence[str] = ()) -> pl.DataFrame:
-    """Return all ``.txt`` files under a folder, in the order of their paths.
+def find_texts(
+    folder: str | Path,
+    *,
+    labelled: bool = False,
+    valid: str | None = None,
+    label_folder: LabelFolder | None = None,
+    exclude: Sequence[str] = (),
+    classes: Collection[Any] = (),
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return all text files (``.txt``) under a folder or in a zip archive of one, in the order of their paths.
 
     Args:
-        folder: a folder with a folder per label, directly or inside folders such as ``train`` and ``test``; or a folder
-            of any layout.
-        labelled: whether the name of a file's folder is its label.
+        folder: a folder with a folder per label, also inside the folders of a split; or a folder of any layout.
+        labelled: whether the name of a folder is a file's label.
+        valid: first folder whose texts validate; None: by the usual names.
+        label_folder: see `headstart.frames.folders.labelled_files`, which reads the folder.
         exclude: names of folders to leave out (``unsup`` of IMDB, whose texts have no label).
+        classes: those that a trained model knows.
 
     Returns:
-        ``path``, ``label`` (name of the file's folder) and ``part`` (name of the first folder below ``folder``); both
-        are empty for files directly in ``folder``.
+        ``path``, ``label``, ``part`` (name of the first folder) and, where the folders make a split, ``split``; and
+        notes.
 
     Raises:
         DataError: there is no such folder, or no text in it; or, with ``labelled``, no folder per label.
+        ConfigError: there is no folder ``valid``.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"there is no folder {root}")
-    paths = sorted(path for path in root.rglob("*.txt") if path.is_file())
-    inside = [path.relative_to(root).parts for path in paths]
-    kept = [number for number, parts in enumerate(inside) if not set(parts[:-1]) & set(exclude)]
+    root = opened_folder(folder, usual_cache() / "text")
     if labelled:
-        # IMDB's folder holds lists of its files beside the folders of texts: these are not texts.
-        depth = max((len(inside[number]) for number in kept), default=0)
-        kept = [number for number in kept if len(inside[number]) == depth]
-        if depth == 1:
-            raise DataError(f"the texts in {root} lie in no folder per label, such as {root / 'pos'}")
-    if not kept:
-        raise DataError(f"{root} holds no text files (*.txt)")
-    return pl.DataFrame(
-        {
-            "path": [str(paths[number]) for number in kept],
-            "label": [inside[number][-2] if len(inside[number]) > 1 else "" for number in kept],
-            "part": [inside[number][0] if len(inside[number]) > 1 else "" for number in kept],
-        }
-    )
+        files, notes = labelled_files(
+            root, ENDINGS, "texts", valid=valid, label_folder=label_folder, exclude=exclude, classes=classes
+        )
+    else:
+        files, notes = parts_of_files(root, ENDINGS, "texts", valid=valid, exclude=exclude)
+    return files.with_columns(path=pl.Series([str(root / path) for path in files["path"]])), tuple(notes)
+
+
+def all_texts(folder: str | Path) -> pl.DataFrame:
+    """Return the ``path`` of each text file under a folder, whatever its parts, to be predicted.
+
+    Raises:
+        DataError: there is no such folder, or no text in it.
+    """
+    root = opened_folder(folder, usual_cache() / "text")
+    paths = [str(root.joinpath(*parts)) for parts in walk(root, ENDINGS).files]
+    if not paths:
+        raise DataError(f"{folder} holds no texts; known endings are {', '.join(ENDINGS)}")
+    return pl.DataFrame({"path": paths})
 
 
 def read_texts(files: pl.DataFrame) -> pl.DataFrame:
@@ -89,68 +116,57 @@ def read_texts(files: pl.DataFrame) -> pl.DataFrame:
     return files.with_columns(pl.Series("text", texts, pl.String))
 
 
-def read_rows(source: Table, columns: Sequence[str], label: str | None = None) -> pl.DataFrame:
+def read_rows(
+    source: Table,
+    columns: Sequence[str],
+    label: str | None = None,
+    *,
+    classes: Collection[Any] = (),
+    readings: Mapping[str, Reading] | None = None,
+    csv: CsvOptions | None = None,
+) -> pl.DataFrame:
     """Return a table's rows; or the text files of a folder, with the column names that a model expects.
 
     Args:
         source: a table, or a folder of ``.txt`` files, with a folder per label if ``label`` is given.
         columns: the model's columns of text.
         label: the column of labels; None: labels are not needed.
+        classes: those that the model knows.
+        readings: how a table's columns of text are read: the codec's.
+        csv: how CSV files are read.
 
     Raises:
         DataError: a folder, for a model that reads several columns.
     """
-    if not (isinstance(source, str | Path) and Path(source).is_dir()):
-        return read_table(source, "input")
+    if not is_folder(source):
+        return read_table(source, "input", readings=readings, csv=csv)
     if len(columns) > 1:
         raise DataError(
             f"{source} is a folder, whose files are one text each, but the model reads {', '.join(map(repr, columns))}:"
             " give a table with these columns"
         )
     if label is None:
-        return read_texts(find_texts(source)).rename({"text": columns[0]})
-    files = read_texts(find_texts(source, labelled=True, exclude=("unsup",)))
+        return read_texts(all_texts(source)).rename({"text": columns[0]})
+    files, _ = find_texts(source, labelled=True, exclude=("unsup",), classes=classes)
+    files = read_texts(files)
     return files.rename({"text": columns[0], "label": label})
 
 
-def split_files(
-    files: pl.DataFrame, valid: str | None, split: Splitter | None, usual: Splitter, where: str | None
-) -> Rows:
+def split_files(files: pl.DataFrame, split: Splitter | None, usual: Splitter, where: str | None) -> Rows:
     """Return the files to train on and to validate with.
 
     Args:
         files: from `find_texts` or `read_texts`.
-        valid: first folder whose texts validate.
-        split: a splitter of the files, instead.
-        usual: the split if neither is given, and no folder is named ``valid``, ``validation`` or ``test``.
+        split: a splitter of the files; None: the split that their folders make.
+        usual: the split if there is none.
         where: a SQL condition on the files; others are left out.
 
     Raises:
-        ConfigError: both ``valid`` and ``split``, or there is no such folder.
         DataError: no files are left, or the split leaves no training files.
     """
-    if valid is not None and split is not None:
-        raise ConfigError("give validation texts by valid= or by split=, not by both")
     files = usable_rows(files, where, "the folder", ())
-    part = None if split is not None else _valid_part(files, valid)
-    if part is not None:
-        return Rows(files.filter(pl.col("part") != part), files.filter(pl.col("part") == part))
-    indices = split_rows(files, split or usual)
-    return Rows(files[indices.train], files[indices.valid] if len(indices.valid) else None)
-
-
-def _valid_part(files: pl.DataFrame, valid: str | None) -> str | None:
-    """Return the first folder whose texts validate: as given, or by its usual names beside ``train``."""
-    parts = set(files["part"].to_list())
-    if valid is not None:
-        if valid not in parts:
-            raise ConfigError(f"valid={valid!r} is no folder there; there are: {', '.join(sorted(parts))}")
-        if len(parts) == 1:
-            raise DataError(f"all texts are in {valid!r}, so that none are left to train on")
-        return valid
-    if "train" not in parts:
-        return None
-    return next((name for name in ("valid", "validation", "test") if name in parts), None)
+    chosen = split or (by_column(SPLIT) if SPLIT in files.columns else usual)
+    return parts_of(files, chosen).map(lambda numbers: files[numbers])
 
 
 def _read(path: str, damaged: list[str]) -> str:
@@ -159,7 +175,8 @@ def _read(path: str, damaged: list[str]) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        return content.decode()
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return content.decode(encoding)
     except UnicodeDecodeError:
         damaged.append(path)
         return content.decode(errors="replace")

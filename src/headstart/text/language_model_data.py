@@ -10,10 +10,13 @@ from typing import Annotated, Unpack
 import polars as pl
 
 from headstart.core.engine import Engine
+from headstart.core.paths import expanded
 from headstart.core.values import Range
-from headstart.frames.assemble import rows_of
+from headstart.frames.assemble import Parts, assemble, rows_of
+from headstart.frames.codec import Encoded
 from headstart.frames.door import Table
-from headstart.frames.splits import Splitter, by_random
+from headstart.frames.readings import ReadAsText, Reading
+from headstart.frames.splits import Splitter, by_random, check_one_source
 from headstart.text.codec import Columns, TextCodec, columns_and_marks, texts_of
 from headstart.text.corpus import Corpus, Texts
 from headstart.text.corpus_data import (
@@ -99,10 +102,13 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
-        rows = rows_of(table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns)
-        train = [texts_of(rows.train, columns, marks)]
-        valid_texts = None if rows.valid is None else [texts_of(rows.valid, columns, marks)]
-        return cls._of(train, valid_texts, settings, columns=columns, marks=marks, engine=engine)
+        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        rows = rows_of(
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
+            csv=settings.csv,
+        )  # fmt: skip
+        texts = rows.map(lambda part: [texts_of(part, columns, marks)])
+        return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
 
     @classmethod
     def from_folder(
@@ -118,21 +124,22 @@ class LanguageModelData(CorpusData):
         """Read the ``.txt`` files under a folder, piece by piece, so that they need not fit into memory.
 
         Args:
-            folder: folder of ``.txt`` files, in any layout.
+            folder: folder of ``.txt`` files, in any layout, or a zip archive of one.
             split: of the files (columns ``path``, ``label``, ``part``); None: see ``valid``.
-            valid: first folder inside it whose texts validate; None: ``valid``, ``validation`` or ``test`` beside
-                ``train`` if there is one, else a random tenth of the files.
+            valid: first folder inside it whose texts validate; None: ``valid``, ``validation``, ``val``, ``dev`` or
+                ``test`` beside ``train`` if there is one, else a random tenth of the files.
             exclude: names of folders to leave out.
             engine: device and processes.
             options: the fields of `LanguageModelSettings`; ``where`` sees the columns of ``split``.
         """
         settings = LanguageModelSettings.of(options, cls.__name__)
-        files = find_texts(folder, exclude=exclude)
-        rows = split_files(files, valid, split, by_random(0.1, seed=settings.seed), settings.where)
-        train = Files(rows.train["path"].to_list())
-        valid_texts = None if rows.valid is None else Files(rows.valid["path"].to_list())
-        characters = sum(Path(path).stat().st_size for path in train.paths)
-        return cls._of(train, valid_texts, settings, characters=characters, engine=engine)
+        check_one_source(split, valid)
+        files, found = find_texts(folder, valid=valid, exclude=exclude)
+        rows = split_files(files, split, by_random(0.1, seed=settings.seed), settings.where)
+        texts = rows.map(lambda part: Files(part["path"].to_list()))
+        characters = sum(Path(path).stat().st_size for path in texts.train.paths)
+        data = cls._of(texts, settings, characters=characters, engine=engine)
+        return replace(data, notes=(*found, *data.notes))
 
     @classmethod
     def from_texts(
@@ -174,13 +181,13 @@ class LanguageModelData(CorpusData):
             options: the fields of `LanguageModelSettings`; ``where`` has no effect.
         """
         settings = LanguageModelSettings.of(options, cls.__name__)
-        return cls._of(train, valid, settings, columns=columns, marks=marks, characters=characters, engine=engine)
+        texts = Parts(train, valid)
+        return cls._of(texts, settings, columns=columns, marks=marks, characters=characters, engine=engine)
 
     @classmethod
     def _of(
         cls,
-        train: Texts,
-        valid: Texts | None,
+        texts: Parts[Texts],
         settings: LanguageModelSettings,
         *,
         columns: Sequence[str] = ("text",),
@@ -190,32 +197,35 @@ class LanguageModelData(CorpusData):
     ) -> LanguageModelData:
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=False)
-        if settings.codec is None:
-            codec, corpus = fit_codec(
+
+        def fit(train: Texts) -> tuple[TextCodec, Encoded[Corpus]]:
+            learnt, corpus = fit_codec(
                 train, settings, columns=columns, marks=marks, characters=characters, engine=engine
             )
-        else:
-            codec = replace(settings.codec, target=None)
-            corpus = codec.encode_texts(train, workers=settings.workers, characters=characters)
-        valid_corpus = None if valid is None else codec.encode_texts(valid, workers=settings.workers)
+            return learnt, Encoded(inputs=corpus, notes=learnt.notes(corpus))
 
-        def loader(part: Corpus, *, shuffle: bool) -> StreamLoader:
+        def encode(known: TextCodec, part: Texts) -> Encoded[Corpus]:
+            known_characters = characters if part is texts.train else None
+            corpus = known.encode_texts(part, workers=settings.workers, characters=known_characters)
+            return Encoded(inputs=corpus, notes=known.notes(corpus))
+
+        def loader(part: Encoded[Corpus], *, shuffle: bool) -> StreamLoader:
             return StreamLoader(
-                part, batch_size=settings.batch_size, bptt=settings.bptt, shuffle=shuffle, seed=settings.seed,
+                part.inputs, batch_size=settings.batch_size, bptt=settings.bptt, shuffle=shuffle, seed=settings.seed,
                 engine=engine,
             )  # fmt: skip
 
-        notes = [f"training: {note}" for note in codec.notes(corpus)]
-        if valid_corpus is not None:
-            notes += [f"validation: {note}" for note in codec.notes(valid_corpus)]
+        known = None if settings.codec is None else replace(settings.codec, target=None)
+        assembled = assemble(texts, fit, encode, codec=known)
         return cls(
-            train=loader(corpus, shuffle=True), engine=engine, codec=codec, notes=tuple(notes),
-            valid=None if valid_corpus is None else loader(valid_corpus, shuffle=False),
-            language_model=None if settings.language_model is None else Path(settings.language_model),
+            train=loader(assembled.train, shuffle=True), engine=engine, codec=assembled.codec,
+            notes=assembled.notes_of_both,
+            valid=None if assembled.valid is None else loader(assembled.valid, shuffle=False),
+            language_model=None if settings.language_model is None else expanded(settings.language_model),
         )  # fmt: skip
 
 
 def language_model_loader(codec: TextCodec, rows: pl.DataFrame, engine: Engine) -> StreamLoader:
     """Return all rows of a frame as streams, to evaluate a language model on."""
-    corpus = codec.encode(rows).inputs
+    corpus = codec.encode_texts([codec.texts(rows)])
     return StreamLoader(corpus, batch_size=EVALUATION_BATCH, bptt=72, shuffle=False, engine=engine)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from headstart.core.batch import Batch, Loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import Table
+from headstart.frames.door import Table, usable_rows
 from headstart.targets.metrics import Better
 from headstart.text.codec import TextCodec
 from headstart.text.cooccurrence import frequencies, log_frequencies, word_vectors
@@ -114,9 +114,14 @@ class LanguageModelLearner(EncoderLearner):
         """Return for each figure of an epoch whether lower or higher is better."""
         return {"perplexity": "lower", "accuracy": "higher", "valid_loss": "lower", "train_loss": "lower"}
 
-    def evaluate(self, table: Table) -> dict[str, float]:
-        """Return the figures of `validate` over all texts of a table, or of a folder of ``.txt`` files."""
-        rows = read_rows(table, self.codec.columns)
+    def evaluate(self, table: Table, *, where: str | None = None) -> dict[str, float]:
+        """Return the figures of `validate` over the texts of a table, or of a folder of ``.txt`` files.
+
+        Args:
+            table: a table, or a folder.
+            where: a SQL condition on the rows; None: all count.
+        """
+        rows = usable_rows(read_rows(table, self.codec.columns, readings=self.codec.readings), where, "the table", ())
         return self.validate(language_model_loader(self.codec, rows, self.engine))
 
     def generate(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -16,6 +17,9 @@ from headstart.text.models.classifier import TextClassifier
 from headstart.training.settings import Plan, Training
 
 __all__ = ["TextLearner"]
+
+TOKENS_TO_READ = 2_000_000
+"""Tokens that a network from fresh weights reads in all epochs together: half a minute of a processor."""
 
 
 class TextLearner(ClassifierLearner, EncoderLearner):
@@ -49,11 +53,24 @@ class TextLearner(ClassifierLearner, EncoderLearner):
     ) -> None:
         super().__init__(data, language_model=language_model, design=design, training=training, **options)
 
+    def settled(self, design: Any, data: Any) -> Any:
+        """Return the design with all sizes, and with the network's part beside the linear path."""
+        apart = self._start is not None if design.apart is None else design.apart
+        settled: Any = super().settled(design, data)
+        return replace(settled, apart=apart)
+
     def make_model(self, seed: int) -> nn.Module:
         """Return a fresh network of the design."""
         return self.design.network(self.codec, seed)
 
     @classmethod
     def suggest(cls, data: TextData, design: TextDesign | None = None) -> Plan:
-        """Return three epochs: at 0.005 and lower rates at the input side from a language model, else at 0.01."""
-        return Plan(lr=0.01, epochs=3) if data.language_model is None else START_PLAN
+        """Return three epochs: from a language model at 0.005 and lower rates at the input side, else at 0.01.
+
+        Without a language model a network learns little that the linear path does not know, so that it reads no more
+        than two million tokens, or all texts once.
+        """
+        if data.language_model is not None:
+            return START_PLAN
+        tokens = len(data.train.corpus.tokens)
+        return Plan(lr=0.01, epochs=max(1, min(3, TOKENS_TO_READ // tokens)))

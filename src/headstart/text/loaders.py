@@ -174,6 +174,7 @@ class BucketLoader:
         corpus: the texts.
         target: ``(texts, ...)`` or None.
         weight: float ``(texts,)`` or None.
+        linear: outputs of the codec's linear path, float32 ``(texts, outputs)``, or None.
         batch_size: texts per batch over all processes.
         most_tokens: largest number of tokens in a batch, padding included, which bounds memory for long texts; a batch
             has at least one text, in training two for each process.
@@ -192,6 +193,7 @@ class BucketLoader:
         target: Tensor | None = None,
         weight: Tensor | None = None,
         *,
+        linear: Tensor | None = None,
         batch_size: int,
         shuffle: bool,
         most_tokens: int = 1 << 19,
@@ -205,7 +207,7 @@ class BucketLoader:
             raise DataError("there are no texts; check the table, the filter (where) and the split")
         if self.rows < self.least:
             raise DataError(f"training needs at least {self.least} texts, for batch norm's sake; got {self.rows}")
-        self.corpus, self.target, self.weight = corpus, target, weight
+        self.corpus, self.target, self.weight, self.linear = corpus, target, weight, linear
         self.batch_size, self.most_tokens, self.shuffle = batch_size, most_tokens, shuffle
         self.seed, self.engine = seed, engine
         self._lengths = corpus.lengths
@@ -222,17 +224,22 @@ class BucketLoader:
             "batch_size": self.batch_size,
             "most_tokens": self.most_tokens,
             "seed": self.seed,
-            "digest": digest_of(*_tensors(self.corpus), self.target, self.weight),
+            "digest": digest_of(*_tensors(self.corpus), self.target, self.weight, self.linear),
         }
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """Yield this process's share of each batch: tokens, int32 ``(batch, time)``, lengths, int64 ``(batch,)``."""
+        """Yield this process's share of each batch.
+
+        Inputs are tokens, int32 ``(batch, time)``; lengths, int64 ``(batch,)``; and, if there are any, the outputs of
+        the linear path, float32 ``(batch, outputs)``.
+        """
         for rows in self._plan(epoch)[start_step:]:
             start, end = share_of_rows(0, len(rows), self.engine.rank, self.engine.world_size)
             share = rows[start:end]
             index = torch.from_numpy(share.copy())
+            inputs = padded(self.corpus, share)
             yield Batch(
-                inputs=padded(self.corpus, share), rows=len(share), index=index,
+                inputs=inputs if self.linear is None else (*inputs, self.linear[index]), rows=len(share), index=index,
                 target=None if self.target is None else self.target[index],
                 weight=None if self.weight is None else self.weight[index],
             )  # fmt: skip

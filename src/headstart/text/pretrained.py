@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headstart.core.artefact import read_folder, reading, write_folder
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 from headstart.core.values import from_json, to_json
 from headstart.text.codec import TextCodec
 from headstart.text.vocabulary import UNKNOWN_ID, Vocabulary
@@ -88,7 +89,7 @@ def read_pretrained(folder: str | Path) -> Pretrained:
     Raises:
         ArtifactError: the folder is missing or damaged, or holds no model of texts with an AWD-LSTM encoder.
     """
-    path = Path(folder)
+    path = expanded(folder)
     name = "encoder" if (path / "encoder.json").is_file() else "learner"
     record, tensors = read_folder(path, name)
     if name == "learner" and record.get("application") not in ("language-model", "text"):
@@ -97,7 +98,7 @@ def read_pretrained(folder: str | Path) -> Pretrained:
             " headstart train language-model"
         )
     with reading(path):
-        codec: TextCodec = from_json(TextCodec, record["codec"])
+        codec: TextCodec = from_json(TextCodec, {**record["codec"], "linear": None})
         sizes = {size: int(record["design"][size]) for size in SIZES}
         encoder = {name.removeprefix(ENCODER): part for name, part in tensors.items() if name.startswith(ENCODER)}
         if len(encoder[EMBEDDING]) != len(codec.vocabulary):
@@ -111,5 +112,5 @@ def write_encoder(folder: Path, codec: TextCodec, sizes: Mapping[str, int], enco
     Raises:
         ArtifactError: the folder cannot be written, or holds other files.
     """
-    record = {"codec": to_json(codec), "design": {size: sizes[size] for size in SIZES}}
+    record = {"codec": to_json(replace(codec, linear=None)), "design": {size: sizes[size] for size in SIZES}}
     write_folder(folder, "encoder", record, {f"{ENCODER}{name}": tensor for name, tensor in encoder.items()})

@@ -15,6 +15,9 @@ from headstart.text.tokens import PAD, SPECIALS, UNKNOWN, Tokenized
 
 __all__ = ["SubwordTokenizer", "tokenizers_library"]
 
+PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}[\p{L}\p{M}\u200c\u200d]*| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""What no subword goes beyond: GPT-2's pattern (Radford et al., 2019), but a letter's marks belong to its word."""
+
 
 @dataclass(frozen=True)
 class SubwordTokenizer:
@@ -45,8 +48,21 @@ class SubwordTokenizer:
         if size < 300:
             raise ConfigError(f"max_vocab must be at least 300 for subwords: 256 are bytes; got {size!r}")
         model = library.Tokenizer(library.models.BPE())
-        model.normalizer = library.normalizers.Lowercase()
-        model.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
+        normalizers, pre_tokenizers = library.normalizers, library.pre_tokenizers
+        model.normalizer = normalizers.Sequence(
+            [
+                normalizers.NFC(),
+                normalizers.Lowercase(),
+                normalizers.Strip(left=True, right=False),
+                normalizers.Prepend(" "),
+            ]
+        )
+        model.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(library.Regex(PIECES), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
         model.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
             vocab_size=size, special_tokens=[*SPECIALS, *marks], show_progress=False,

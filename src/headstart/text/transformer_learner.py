@@ -15,6 +15,7 @@ from torch import nn
 
 from headstart.core.engine import seeded
 from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.paths import expanded
 from headstart.core.torchvision import import_torchvision
 from headstart.core.values import Range, Value
 from headstart.text.classifier_learner import START_PLAN, ClassifierLearner
@@ -58,9 +59,12 @@ class TransformerDesign(Value):
         with seeded(seed):
             backbone = self._backbone() if backbone is None else backbone
         with seeded(seed):
-            return TransformerClassifier(
+            network = TransformerClassifier(
                 backbone, codec.tokenizer.transformer_ids, codec.label.outputs, dropout=self.head_dropout
             )
+        if codec.linear is not None:
+            network.start_at_zero()
+        return network
 
     def _backbone(self) -> nn.Module:
         if self.config is None:
@@ -123,7 +127,7 @@ class TransformerLearner(ClassifierLearner):
         training: Training | None = None,
         **options: Unpack[TransformerOptions],
     ) -> None:
-        self._backbone = None if transformer is None else _read_backbone(Path(transformer))
+        self._backbone = None if transformer is None else _read_backbone(expanded(transformer))
         super().__init__(data, design=design, training=training, **options)
         self._backbone = None  # it is part of the model now
 

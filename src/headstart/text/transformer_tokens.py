@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.paths import expanded
 from headstart.text.subwords import tokenizers_library
 from headstart.text.tokens import SPECIALS, Tokenized
 
@@ -100,7 +101,7 @@ def read_tokenizer(folder: str | Path) -> TransformerTokenizer:
         ConfigError: the `tokenizers` library is not installed.
     """
     tokenizers_library()
-    path = Path(folder) / "tokenizer.json"
+    path = expanded(folder) / "tokenizer.json"
     try:
         return TransformerTokenizer(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -25,6 +25,9 @@ __all__ = [
     "write_checkpoint",
 ]
 
+QUARTERS = 4
+"""Moments of each epoch at which schedules of different length are compared."""
+
 
 class Stateful(Protocol):
     """Protocol of callbacks whose state a checkpoint stores and restores."""
@@ -84,6 +87,9 @@ def write_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[State
 def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Stateful], setting: Json) -> None:
     """Restore a fit from a checkpoint, so that its rest is bit-identical to that of an uninterrupted fit.
 
+    A fit may be given more epochs than it had, if the rates of the epochs behind it do not depend on their number, as
+    at a constant rate.
+
     Args:
         folder: folder of the checkpoint.
         progress: state of a new fit, which is overwritten.
@@ -94,7 +100,9 @@ def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Statef
         ArtifactError: the checkpoint is damaged, or belongs to a fit with another setting or other callbacks.
     """
     record, tensors = read_folder(folder, "checkpoint")
-    changed = list(differences(record.get("setting"), setting))
+    with reading(folder):
+        saved = unpack(record["progress"], tensors)
+        changed = list(differences(*_comparable(record["setting"], setting, saved["epoch"])))
     if changed:
         shown = "; ".join(f"{name} was {before!r}, is {after!r}" for name, before, after in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -109,9 +117,25 @@ def read_checkpoint(folder: Path, progress: Progress, callbacks: Sequence[Statef
                 f"the checkpoint in {folder} was written with the callbacks {[n for n, _ in record['callbacks']]}, but"
                 f" this fit has {names}; give the same callbacks in the same order"
             )
-        progress.restore(unpack(record["progress"], tensors))
+        progress.restore(saved)
         for callback, (_, state) in zip(callbacks, record["callbacks"], strict=True):
             callback.restore(unpack(state, tensors))
+
+
+def _comparable(before: Json, after: Json, epoch: int) -> tuple[Json, Json]:
+    """Return two settings as they must agree: of a fit that is to be longer, the schedules up to the epoch reached."""
+    longer = after["schedule"]["epochs"] > before["schedule"]["epochs"]
+    if longer and _so_far(before["schedule"], epoch) == _so_far(after["schedule"], epoch):
+        return {**before, "schedule": None}, {**after, "schedule": None}
+    one, other = ({**setting, "schedule": {**setting["schedule"], "quarters": []}} for setting in (before, after))
+    return one, other
+
+
+def _so_far(schedule: Json, epoch: int) -> Json:
+    """Return what a schedule has done up to the end of an epoch."""
+    moments = epoch * QUARTERS
+    ends = [end for end in schedule["cycle_ends"] if end <= epoch]
+    return {"class": schedule["class"], "cycle_ends": ends, "quarters": schedule["quarters"][:moments]}
 
 
 def optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
@@ -121,12 +145,21 @@ def optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
 
 
 def schedule_setting(schedule: Schedule) -> Json:
-    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit."""
+    """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit.
+
+    ``quarters`` has both after each quarter of an epoch, rounded, to be compared with a schedule of other length.
+    """
     fractions = [number / 16 for number in range(17)]
+    quarters = [number / QUARTERS / schedule.epochs for number in range(schedule.epochs * QUARTERS)]
     return {
         "class": type(schedule).__name__,
         "epochs": schedule.epochs,
         "cycle_ends": list(schedule.cycle_ends),
         "lr": [schedule.lr(fraction) for fraction in fractions],
         "momentum": [schedule.momentum(fraction) for fraction in fractions],
+        "quarters": [[_rounded(schedule.lr(moment)), _rounded(schedule.momentum(moment))] for moment in quarters],
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 9)

@@ -15,7 +15,7 @@ from headstart.targets.metrics import Metric
 from headstart.targets.target import Loss, Target
 from headstart.training.loaders import Loader
 
-__all__ = ["Evaluate", "Evaluated", "evaluate", "run_model"]
+__all__ = ["Evaluate", "Evaluated", "evaluate", "prediction_of", "run_model"]
 
 Evaluate = Callable[[], dict[str, float]]
 """Function that the training loop calls at the end of an epoch; it returns figures by name."""
@@ -81,9 +81,18 @@ def run_model(model: nn.Module, loader: Loader, engine: Engine, loss: Loss | Non
 
 
 def evaluate(
-    model: nn.Module, loader: Loader, engine: Engine, loss: Loss, target: Target | None, metrics: Sequence[Metric]
+    model: nn.Module,
+    loader: Loader,
+    engine: Engine,
+    loss: Loss,
+    target: Target | None,
+    metrics: Sequence[Metric],
+    temperature: float | None = 1.0,
 ) -> dict[str, float]:
     """Return ``valid_loss`` and the metrics over all rows of a loader, by name.
+
+    **Source:** of measuring a classifier after fitting its temperature: Berta, Holzmüller, Jordan and Bach, "Rethinking
+    Early Stopping: Refine, Then Calibrate" (2025).
 
     Args:
         model: the model, which stays in evaluation mode.
@@ -92,6 +101,8 @@ def evaluate(
         loss: ``loss(outputs, batch)``, a mean over ``batch.rows``.
         target: converts outputs to predictions; None: outputs are predictions.
         metrics: metrics of predictions and targets on their original scale.
+        temperature: divisor of the outputs from which predictions are made; ``valid_loss`` is that of the outputs as
+            they are. None: fitted on these rows; for classes it is then one of the figures.
 
     Raises:
         ConfigError: there are metrics, but the batches have no target.
@@ -100,13 +111,30 @@ def evaluate(
     evaluated = run_model(model, loader, engine, loss)
     assert evaluated.loss is not None
     figures = {"valid_loss": evaluated.loss}
+    if temperature is None:
+        temperature = 1.0
+        if target is not None and target.classes and evaluated.target is not None:
+            temperature = figures["temperature"] = target.temperature(evaluated.outputs, evaluated.target)
     if metrics:
         if evaluated.target is None:
             raise ConfigError("metrics need a target, but the validation batches have no target; give metrics=[]")
-        prediction = target.prediction(evaluated.outputs) if target is not None else evaluated.outputs
+        prediction = prediction_of(evaluated.outputs, target, temperature)
         true = target.original(evaluated.target) if target is not None else evaluated.target
         figures |= {metric.name: metric(prediction, true) for metric in metrics}
     return figures
+
+
+def prediction_of(outputs: Tensor, target: Target | None, temperature: float) -> Tensor:
+    """Return the predictions for a model's outputs, ``(rows, ...)``.
+
+    Args:
+        outputs: outputs, ``(rows, ...)``.
+        target: converts outputs to predictions; None: outputs are predictions.
+        temperature: divisor of the outputs; 1 unless the target is made of classes.
+    """
+    if target is None:
+        return outputs
+    return target.prediction(outputs if temperature == 1.0 else outputs.float() / temperature)
 
 
 def _gathered(parts: list[Tensor], engine: Engine) -> Tensor | None:

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from headstart.core.batch import Loss, checked_loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, HeadstartWarning, NotFittedError
+from headstart.core.paths import expanded
 from headstart.core.values import Json, checked, replaced, to_json
-from headstart.targets.metrics import Better, Metric, find_metrics
+from headstart.targets.metrics import Better, Metric, find_metrics, log_loss
 from headstart.targets.target import Target
 from headstart.training import saved
 from headstart.training.callbacks import Callback, CycleEnd, KeepBest, checked_callbacks
 from headstart.training.checkpoints import Checkpoints, optimizer_setting, schedule_setting
 from headstart.training.display import Display
 from headstart.training.ensemble import loss_of
-from headstart.training.evaluation import evaluate, run_model
+from headstart.training.evaluation import evaluate, prediction_of, run_model
 from headstart.training.history import History
 from headstart.training.loaders import Data, Loader, fingerprint_of
 from headstart.training.loop import fit
@@ -39,8 +40,8 @@ from headstart.training.optim import (
     rates_per_group,
 )
 from headstart.training.progress import FIGURES_BESIDE_METRICS, Progress
-from headstart.training.schedules import OneCycle, Schedule, lesson_schedule
-from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options
+from headstart.training.schedules import Constant, OneCycle, Schedule, lesson_schedule
+from headstart.training.settings import Keep, LearnerOptions, Plan, Training, check_options, given_fields
 from headstart.training.snapshots import Snapshots
 from headstart.training.summary import summary
 
@@ -82,6 +83,8 @@ class Learner:
         history: figures of all epochs so far.
         figures: figures of the epoch whose weights the model has; empty if they are unknown.
         fits: number of fits so far; the random generators of each fit are seeded with it.
+        temperature: divisor of the outputs of a classifier that calibrates its probabilities, fitted on the validation
+            rows after each epoch; 1 without them, and for other targets.
 
     Raises:
         ConfigError: an option is unknown or out of its range.
@@ -108,6 +111,7 @@ class Learner:
         check_options(type(self).__name__, options, Training)
         if not isinstance(data, Data | None):
             raise ConfigError(f"data must be Data, such as tensor_data(...) returns, or None; got {data!r}")
+        self._training_given = given_fields(self.training_type, training, options)
         training = replaced(self._checked_training(training or Training()), options)
         engine = options.get("engine") or (data.engine if data is not None else None) or saved.usual_engine()
         self._training, self.engine = training, engine.at(training.precision)
@@ -118,11 +122,12 @@ class Learner:
         self._metrics_given = options.get("metrics")
         self.metrics: tuple[Metric, ...] = find_metrics(self._metrics_given, self.target)
         self.callbacks = checked_callbacks(options.get("callbacks", ()))
-        self.snapshots = Snapshots(Path(options.get("folder", "models")))
+        self.snapshots = Snapshots(expanded(options.get("folder", "models")))
         self.progress = options.get("progress", "auto")
         self.history = History()
         self.figures: dict[str, float] = {}
         self.fits = 0
+        self.temperature = 1.0
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
@@ -146,6 +151,10 @@ class Learner:
 
     @training.setter
     def training(self, training: Training) -> None:
+        self._set_training(training)
+        self._training_given = given_fields(self.training_type, training, {})
+
+    def _set_training(self, training: Training) -> None:
         self.check_engine(self._checked_training(training), self.engine)
         self.engine = self.engine.at(training.precision)
         self._training = training
@@ -218,8 +227,8 @@ class Learner:
     ) -> History:
         """Train for one cycle, in which the learning rate warms up and then decreases to almost 0.
 
-        Where ``lr`` or ``epochs`` is omitted, the fit follows `plan`, which also determines which epoch's weights are
-        kept.
+        Where ``lr`` or ``epochs`` is omitted, it is that of `plan`, which also determines which epoch's weights are
+        kept; without ``epochs``, the fit also has the plan's schedule, and ends when the plan ends it: see `fit_plan`.
 
         Args:
             lr: maximum learning rate, or one per parameter group, from the input side to the head; None: the plan's.
@@ -236,14 +245,36 @@ class Learner:
             NotFittedError: the learner has no data.
             ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
         """
-        if lr is None or epochs is None:
-            plan = self.plan()
-            lr = plan.rates(len(self.groups)) if lr is None else lr
-            warm_up = plan.warm_up if warm_up is None else warm_up
-            epochs = plan.epochs if epochs is None else epochs
-            options.setdefault("keep", plan.keep)
-        schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
-        return self.fit_schedule(lr, schedule, **options)
+        if lr is not None and epochs is not None:
+            schedule = OneCycle(epochs, 0.25 if warm_up is None else warm_up, momenta=self.training.momenta)
+            return self.fit_schedule(lr, schedule, **options)
+        plan = self.plan() if epochs is None else self.plan().lasting(epochs)
+        plan = plan if warm_up is None else dataclasses.replace(plan, warm_up=warm_up)
+        return self.fit_plan(plan, lr=lr, **options)
+
+    def fit_plan(self, plan: Plan | None = None, *, lr: Rates | None = None, **options: Unpack[FitOptions]) -> History:
+        """Train by a plan.
+
+        Args:
+            plan: length, schedule and learning rate; None: that which `plan` suggests.
+            lr: learning rate, or one per parameter group, from the input side to the head; None: the plan's.
+            options: see `FitOptions`; without ``keep``, the plan's.
+
+        Returns:
+            The figures of this fit's epochs.
+
+        Raises:
+            ConfigError: an argument is out of range, or there is no plan for the model.
+            NotFittedError: the learner has no data.
+            ArtifactError: the checkpoint belongs to another fit, or cannot be read or written.
+        """
+        plan = self.plan() if plan is None else plan
+        schedule: Schedule = OneCycle(plan.epochs, plan.warm_up, momenta=self.training.momenta)
+        if plan.schedule == "constant":
+            schedule = Constant(plan.epochs, warm_up=1.0)
+        options.setdefault("keep", plan.keep)
+        options["callbacks"] = [*plan.callbacks(), *checked_callbacks(options.get("callbacks", ()))]
+        return self.fit_schedule(plan.rates(len(self.groups)) if lr is None else lr, schedule, **options)
 
     def plan(self) -> Plan:
         """Return the suggested plan for the learner's data.
@@ -298,7 +329,7 @@ class Learner:
         every = [*listed, Display(self.progress)]
         with self.engine.random_stream(self.training.seed, self.fits):
             if checkpoint is not None:
-                checkpoints = Checkpoints(Path(checkpoint), listed, self._setting(progress, schedule))
+                checkpoints = Checkpoints(expanded(checkpoint), listed, self._setting(progress, schedule))
                 every.append(checkpoints)
                 if resume:
                     checkpoints.take_up(progress)
@@ -307,7 +338,7 @@ class Learner:
             try:
                 fit(
                     progress, data.train, self._loss(), schedule, callbacks=every,
-                    evaluate=None if data.valid is None else self.validate, clip=self.training.clip,
+                    evaluate=None if data.valid is None else self._validate_epoch, clip=self.training.clip,
                     accumulate=self.training.accumulate,
                 )  # fmt: skip
             finally:
@@ -405,7 +436,28 @@ class Learner:
             NotFittedError: the learner has no data.
         """
         loader = self._valid() if loader is None else loader
-        return evaluate(self.model, loader, self.engine, self._loss(), self.target, self.metrics)
+        return evaluate(
+            self.model, loader, self.engine, self._loss(), self.target, self.metrics, self.temperature
+        )  # fmt: skip
+
+    def measure(self) -> None:
+        """Fit the temperature on the validation rows, for weights that another fit has made, and note the figures.
+
+        Raises:
+            ConfigError: there are no validation rows.
+            NotFittedError: the learner has no data.
+        """
+        figures = self._validate_epoch()
+        self.temperature = figures.pop("temperature", 1.0)
+        self.figures = figures
+
+    def prediction(self, outputs: Tensor) -> Tensor:
+        """Return the predictions for the model's outputs: calibrated probabilities, or numbers in the target's unit.
+
+        Args:
+            outputs: outputs of the model, ``(rows, ...)``.
+        """
+        return prediction_of(outputs, self.target, self.temperature)
 
     def better(self) -> dict[str, Better]:
         """Return whether lower or higher is better for each figure of which this is known."""
@@ -414,11 +466,21 @@ class Learner:
         }
         return {**directions, "valid_loss": "lower", "train_loss": "lower"}
 
-    def first_figure(self) -> str:
-        """Return the name of the figure by which the best epoch is chosen: the first metric, or else a loss."""
-        if self.data is None or self.data.valid is None:
+    def first_figure(self, *, validated: bool | None = None) -> str:
+        """Return the name of the figure by which the best epoch is chosen.
+
+        It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
+        less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
+
+        Args:
+            validated: whether there are validation rows; None: as the learner's data have them.
+        """
+        if validated is None:
+            validated = self.data is not None and self.data.valid is not None
+        if not validated:
             return "train_loss"
-        return next(iter(self.better()))
+        by_default = self._metrics_given is None and self.target is not None and bool(self.target.classes)
+        return log_loss.name if by_default else next(iter(self.better()))
 
     def predict_with_targets(self, *, snapshot: str | None = None) -> tuple[Tensor, Tensor]:
         """Return the predictions for the validation rows and their targets, in row order.
@@ -441,7 +503,7 @@ class Learner:
         true = run.target if self.target is None else self.target.original(run.target)
         if snapshot is not None:
             return self.predict_batches(valid, snapshot=snapshot), true
-        return run.outputs if self.target is None else self.target.prediction(run.outputs), true
+        return self.prediction(run.outputs), true
 
     def predict_batches(self, loader: Loader, *, snapshot: str | None = None) -> Tensor:
         """Return the predictions for the rows of a loader, ``(rows, ...)``, in row order.
@@ -453,8 +515,7 @@ class Learner:
         if snapshot is not None:
             each = [self.predict_batches(loader) for _ in self.snapshots.each(self.model, snapshot)]
             return torch.stack(each).mean(0)
-        outputs = run_model(self.model, loader, self.engine).outputs
-        return self.target.prediction(outputs) if self.target is not None else outputs
+        return self.prediction(run_model(self.model, loader, self.engine).outputs)
 
     # ---- saving and loading
 
@@ -470,10 +531,13 @@ class Learner:
         Raises:
             ArtifactError: the folder cannot be written, or contains other files.
         """
-        return saved.save(self, Path(folder))
+        return saved.save(self, expanded(folder))
 
     def load(self, folder: str | Path) -> None:
-        """Load saved weights into this learner's model.
+        """Load a saved learner into this one, which then trains on as that one would.
+
+        Weights, history, number of fits, frozen groups and training become those that were saved, except fields of the
+        training that were given to this learner. Loss, metrics and callbacks stay.
 
         Args:
             folder: the folder of a learner with the same codec and design.
@@ -481,7 +545,9 @@ class Learner:
         Raises:
             ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
         """
-        saved.load_into(self, Path(folder))
+        training = saved.load_into(self, expanded(folder))
+        given = {name: getattr(self.training, name) for name in self._training_given}
+        self._set_training(dataclasses.replace(training, **given))
 
     def save_cycle(self, name: str, cycle: int) -> None:
         """Save the current weights under a name and the number of a cycle, for `load_cycle`."""
@@ -503,6 +569,16 @@ class Learner:
     def summary(self) -> Table:
         """Return a table of the model's layers by group, with their numbers of parameters and whether they train."""
         return summary(self.model, self.groups)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, joblib and worker processes: everything except data and engine."""
+        return {**self.__dict__, "_data": None, "engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the learner, without data, on this machine's device."""
+        self.__dict__.update(state)
+        self.engine = saved.usual_engine().at(self._training.precision)
+        self.model = self.model.to(self.engine.device)
 
     # ---- inside
 
@@ -533,6 +609,14 @@ class Learner:
     def _loss(self) -> Loss:
         return loss_of(self.model, self._row_loss(), self.members)
 
+    def _validate_epoch(self) -> dict[str, float]:
+        """Return the figures of an epoch; those of a classifier are measured after fitting its temperature."""
+        if self.target is None or not self.target.classes:
+            return self.validate()
+        return evaluate(
+            self.model, self._valid(), self.engine, self._loss(), self.target, self.metrics, temperature=None
+        )  # fmt: skip
+
     def _begin(self, lr: Rates, schedule: Schedule) -> Progress:
         prepared = self.engine.prepare(self.model)  # before the groups: it may replace batch norms
         groups = self.groups
@@ -555,6 +639,7 @@ class Learner:
         self.history[:] = [*earlier, *epochs]
         self.fits = progress.fit + 1
         self.figures = {}
+        self.temperature = epochs[(progress.kept or len(epochs)) - 1].get("temperature", 1.0) if epochs else 1.0
         if epochs and (progress.kept is not None or progress.step == 0):  # else the last epoch is unfinished
             self.figures = _evaluated(epochs[(progress.kept or len(epochs)) - 1])
         if epochs and not math.isfinite(epochs[-1]["train_loss"]):

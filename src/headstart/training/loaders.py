@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,7 +14,12 @@ from headstart.core.batch import Batch
 from headstart.core.engine import Engine, seed_of
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import Json
+from headstart.frames.assemble import Rows
 from headstart.targets.target import Target
+
+if TYPE_CHECKING:
+    from headstart.checks.check import Looked
+    from headstart.checks.report import CheckReport
 
 __all__ = [
     "Data",
@@ -77,6 +82,7 @@ class Data:
         target: encoding of targets and decoding of outputs; None: both are used unchanged.
         engine: device of the tensors.
         notes: what the user should know about the rows.
+        rows: the rows themselves, to be looked at; None: they are not kept.
     """
 
     train: Loader
@@ -84,11 +90,35 @@ class Data:
     target: Target | None = None
     engine: Engine = field(default_factory=Engine)
     notes: tuple[str, ...] = ()
+    rows: Rows | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         train, valid = _counted(self.train), "no" if self.valid is None else _counted(self.valid)
         predicted = "" if self.target is None else f", target {', '.join(self.target.columns)}"
         return f"{type(self).__name__}({train} training and {valid} validation rows{predicted})"
+
+    def check(self, *, labels: bool = True, seed: int = 0) -> CheckReport:
+        """Look at the rows before training: columns, duplicates, leaks, rare classes, wrong labels, drift, times.
+
+        Args:
+            labels: whether to look for labels that are probably wrong, by linear models of the other rows; that takes
+                seconds, for images as long as precomputing.
+            seed: seed of folds and samples.
+
+        Raises:
+            ConfigError: these data keep no rows to look at, as those of language models do not.
+        """
+        from headstart.checks.check import check
+
+        return check(self.looked(), labels=labels, seed=seed)
+
+    def looked(self) -> Looked:
+        """Return what `check` looks at.
+
+        Raises:
+            ConfigError: these data keep no rows to look at.
+        """
+        raise ConfigError(f"{type(self).__name__} keeps no rows to look at; tables, ratings, labelled texts, images do")
 
 
 class TensorLoader:
@@ -142,10 +172,11 @@ class TensorLoader:
             )
         self.batch_size, self.shuffle, self.seed, self.engine = batch_size, shuffle, seed, engine
         self._storage = storage = _storage_device(tensors, engine.device)
+        self._pinned = storage != engine.device
 
         def stored(tensor: Tensor) -> Tensor:
             tensor = tensor.contiguous().to(storage)
-            return tensor if storage == engine.device else tensor.pin_memory()
+            return tensor.pin_memory() if self._pinned else tensor
 
         self.inputs = tuple(stored(tensor) for tensor in inputs)
         self.target = None if target is None else stored(target)
@@ -183,10 +214,17 @@ class TensorLoader:
                 target, weight = (None if t is None else t[start:end] for t in (self.target, self.weight))
             else:
                 rows = order[start:end]
-                inputs = tuple(tensor.index_select(0, rows) for tensor in self.inputs)
-                target, weight = (None if t is None else t.index_select(0, rows) for t in (self.target, self.weight))
+                inputs = tuple(self._selected(tensor, rows) for tensor in self.inputs)
+                target, weight = (None if t is None else self._selected(t, rows) for t in (self.target, self.weight))
             batch = Batch(inputs=inputs, target=target, weight=weight, rows=end - start, index=rows)
             yield batch  # in pinned memory if the tensors do not fit on the device: the training loop moves it
+
+    def _selected(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        """Return a tensor's rows; from pinned memory into pinned memory, where torch would take any."""
+        if not self._pinned:
+            return tensor.index_select(0, rows)
+        selected = torch.empty(len(rows), *tensor.shape[1:], dtype=tensor.dtype, pin_memory=True)
+        return torch.index_select(tensor, 0, rows, out=selected)
 
 
 def batch_starts(rows: int, batch_size: int, least: int) -> list[int]:

@@ -17,7 +17,7 @@ from headstart.training.optim import Groups
 __all__ = ["FIGURES_BESIDE_METRICS", "Progress"]
 
 
-FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "seconds", "kept")
+FIGURES_BESIDE_METRICS = ("fit", "epoch", "train_loss", "temperature", "seconds", "kept")
 """Names of the figures of an epoch that evaluation does not compute."""
 
 

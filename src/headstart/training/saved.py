@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from safetensors.torch import load as deserialize
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from headstart.core.artefact import finite, load_weights, read_folder, reading, write_folder
 from headstart.core.batch import Loss
 from headstart.core.engine import Engine
 from headstart.core.errors import ArtifactError, ConfigError, HeadstartWarning
-from headstart.core.values import Json, differences, to_json
+from headstart.core.values import Json, differences, from_json, to_json
 from headstart.targets.metrics import Metric, find_metrics
 from headstart.targets.target import Target
 from headstart.training.history import History
 from headstart.training.optim import Groups, frozen_groups
+from headstart.training.settings import Training
 
-__all__ = ["load_into", "model_tensors", "record_of", "save", "save_values", "take_over"]
+__all__ = [
+    "load_into",
+    "model_tensors",
+    "pickled",
+    "read_training",
+    "record_of",
+    "save",
+    "save_values",
+    "take_over",
+    "unpickled",
+]
 
 MODEL = "model."
 """Prefix of the names of a model's tensors, which distinguishes them from those of the codec."""
@@ -30,6 +45,7 @@ class Saved(Protocol):
     """Protocol of learners that can be saved."""
 
     application: ClassVar[str]
+    training_type: ClassVar[type[Training]]
     model: nn.Module
     engine: Engine
     target: Target | None
@@ -38,10 +54,15 @@ class Saved(Protocol):
     history: History
     figures: dict[str, float]
     fits: int
+    temperature: float
 
     @property
     def groups(self) -> Groups:
         """Parameter groups of the model."""
+
+    @classmethod
+    def check_engine(cls, training: Training, engine: Engine) -> None:
+        """Raise `ConfigError` if the model cannot run on the engine at the training's precision."""
 
     def values(self) -> dict[str, Any]:
         """Return the values that define the learner, except its weights, by name."""
@@ -83,6 +104,7 @@ def record_of(learner: Saved) -> Json:
         "metrics": finite(learner.figures),
         "history": [finite(epoch) for epoch in learner.history],
         "fits": learner.fits,
+        "temperature": learner.temperature,
         "frozen": list(frozen_groups(learner.groups)),
     }
 
@@ -107,8 +129,33 @@ def save(learner: Saved, folder: Path) -> Path:
     return folder
 
 
-def load_into(learner: Saved, folder: Path) -> None:
-    """Load saved weights into a learner with the same codec and design, whose training settings do not change.
+def pickled(learner: Saved) -> tuple[str, bytes]:
+    """Return what a pickle holds of an application's learner: the JSON and the weights of an artefact."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model_tensors(learner).items()}
+    record = {name: to_json(value, tensors, name=name) for name, value in learner.values().items()}
+    return json.dumps({**record, **record_of(learner)}), serialize(tensors)
+
+
+def unpickled(kind: Any, record: str, weights: bytes, device: str, progress: Any) -> Any:
+    """Return the learner that `pickled` wrote, without data, as `headstart.load` returns a saved one.
+
+    Args:
+        kind: class of the learner.
+        record: JSON of its values, figures and history.
+        weights: its tensors, as safetensors.
+        device: ``"cpu"``, or ``"auto"``: the machine may have another one.
+        progress: its option of that name.
+    """
+    learner = kind.restored(json.loads(record), deserialize(weights), Path("a pickled learner"), Engine(device))
+    learner.progress = progress
+    return learner
+
+
+def load_into(learner: Saved, folder: Path) -> Training:
+    """Load a saved learner into one with the same codec and design: weights, history, number of fits, frozen groups.
+
+    Returns:
+        The saved training, at a precision that the learner's engine supports.
 
     Raises:
         ArtifactError: the folder is damaged, or holds a learner with another application, codec or design.
@@ -127,9 +174,36 @@ def load_into(learner: Saved, folder: Path) -> None:
                 f" {where} is {_short(before)} there and {_short(after)} here. headstart.load({str(folder)!r}) returns"
                 " the learner as it was saved"
             )
+    training = read_training(type(learner), record, learner.engine, folder)
     load_weights(learner.model, own_tensors(tensors), folder)
+    _take_state(learner, record, folder)
+    return training
+
+
+def read_training(kind: type[Saved], record: Json, engine: Engine, folder: Path) -> Training:
+    """Return the saved training at a precision that the engine supports, with a warning if it is another one.
+
+    Args:
+        kind: class of the learner.
+        record: contents of ``learner.json``.
+        engine: device and processes.
+        folder: the artefact, named in messages.
+
+    Raises:
+        ArtifactError: the record has no training of this kind of learner.
+    """
     with reading(folder):
-        learner.figures = _numbers(record["metrics"])
+        training: Training = from_json(kind.training_type, record["training"])
+    try:
+        kind.check_engine(training, engine)
+        return training
+    except ConfigError as error:
+        warnings.warn(
+            f"{folder} was trained in {training.precision} but runs in fp32 here: {error}",
+            HeadstartWarning,
+            stacklevel=5,
+        )
+        return replace(training, precision="fp32")
 
 
 def own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -150,13 +224,8 @@ def take_over(learner: Saved, record: Json, folder: Path) -> None:
     Raises:
         ArtifactError: the record is incomplete.
     """
+    _take_state(learner, record, folder)
     with reading(folder):
-        learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
-        learner.figures = _numbers(record["metrics"])
-        learner.fits = int(record["fits"])
-        for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
-            for parameter in parameters:
-                parameter.requires_grad_(not frozen)
         metrics: list[Metric] = []
         custom: list[str] = []
         for name in record["measured_by"]:
@@ -173,6 +242,18 @@ def take_over(learner: Saved, record: Json, folder: Path) -> None:
             HeadstartWarning,
             stacklevel=4,
         )
+
+
+def _take_state(learner: Saved, record: Json, folder: Path) -> None:
+    """Restore what training has made of a learner besides its weights."""
+    with reading(folder):
+        learner.history[:] = [_numbers(epoch) for epoch in record["history"]]
+        learner.figures = _numbers(record["metrics"])
+        learner.fits = int(record["fits"])
+        learner.temperature = float(record.get("temperature", 1.0))
+        for parameters, frozen in zip(learner.groups.parameters, record["frozen"], strict=True):
+            for parameter in parameters:
+                parameter.requires_grad_(not frozen)
 
 
 def _numbers(figures: Mapping[str, float | None]) -> dict[str, float]:

@@ -46,17 +46,21 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """Constant learning rate.
+    """Constant learning rate, also after a warm-up.
 
     Attributes:
         epochs: number of epochs, each of which is a cycle.
+        warm_up: number of epochs in which the rate first increases from 0, at least 0; also part of an epoch.
     """
 
     epochs: int
+    warm_up: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise `ConfigError` if ``epochs`` is out of range."""
+        """Raise `ConfigError` if a field is out of range."""
         _check_positive(epochs=self.epochs)
+        if not (isinstance(self.warm_up, int | float) and 0 <= self.warm_up < math.inf):
+            raise ConfigError(f"warm_up is a number of epochs, at least 0; got {self.warm_up!r}")
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:
@@ -64,8 +68,9 @@ class Constant:
         return tuple(range(1, self.epochs + 1))
 
     def lr(self, fraction: float) -> float:
-        """Return 1."""
-        return 1.0
+        """Return 1, or during the warm-up a line up to 1."""
+        done = fraction * self.epochs
+        return 1.0 if done >= self.warm_up else done / self.warm_up
 
     def momentum(self, fraction: float) -> float | None:
         """Return None: the momentum is unchanged."""

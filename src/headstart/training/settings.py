@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,32 @@ from headstart.core.batch import Loss
 from headstart.core.engine import Engine, Precision
 from headstart.core.values import Range, Value, checked, unknown_option
 from headstart.targets.metrics import MetricFunction
-from headstart.training.callbacks import Callback
+from headstart.training.averaging import AverageWeights
+from headstart.training.callbacks import Callback, EarlyStopping
 from headstart.training.display import Verbosity
 from headstart.training.optim import AdamW, AnyOptimizer, OptimizerFactory, as_optimizer
 
-__all__ = ["Keep", "LearnerOptions", "Momenta", "Plan", "Training", "TrainingOptions", "check_options"]
+__all__ = [
+    "Keep",
+    "LearnerOptions",
+    "Momenta",
+    "Plan",
+    "Preset",
+    "ScheduleName",
+    "Training",
+    "TrainingOptions",
+    "check_options",
+    "given_fields",
+]
 
 Keep: TypeAlias = Literal["best", "last"]
 """Which weights the model has after a fit: those of the best epoch, by the first metric, or of the last."""
+
+ScheduleName: TypeAlias = Literal["one_cycle", "constant"]
+"""The schedules that a plan can have."""
+
+Preset: TypeAlias = Literal["fast", "default", "best"]
+"""How much time a training takes: the `fit_preset` of each application says what each means."""
 
 Momenta: TypeAlias = tuple[float, float, float]
 
@@ -60,18 +79,29 @@ class Training(Value):
 class Plan(Value):
     """Suggested length and learning rate of a fit, which an application's ``suggest(data)`` returns.
 
+    There are two kinds. One cycle has a length that is known in advance. A constant rate has none: after each epoch the
+    mean of the weights is evaluated (`AverageWeights`), and the fit ends when it no longer improves, so that it is as
+    short or as long as the data need.
+
     Attributes:
         lr: maximum learning rate of the last parameter group, the head.
-        epochs: number of epochs, all in one cycle.
+        epochs: number of epochs; with ``patience`` the largest.
+        schedule: ``"one_cycle"``: the rate warms up and then decreases to almost 0; ``"constant"``: after one epoch of
+            warm-up it stays, and the model has the mean of the weights.
+        patience: number of epochs without improvement, by the figure by which epochs are compared, after which the fit
+            ends; None: it takes all its epochs, as it does without validation rows.
         depth: factor by which the rate of each parameter group exceeds that of the group before it, towards the input
             side; 1: all groups have the same rate.
-        warm_up: fraction of the cycle in which the rate increases.
-        keep: which weights the model has after the fit: those of the ``"best"`` epoch, by the first metric of the
-            validation rows, or of the ``"last"``; always the last if there are no validation rows.
+        warm_up: fraction of one cycle in which the rate increases.
+        keep: which weights the model has after the fit: those of the ``"best"`` epoch of the validation rows, by the
+            first metric, or for classes by the log loss unless metrics are given; or those of the ``"last"``, always if
+            there are no validation rows.
     """
 
     lr: Annotated[float, Range(above=0)]
     epochs: Annotated[int, Range(low=1)]
+    schedule: ScheduleName = "one_cycle"
+    patience: Annotated[int | None, Range(low=1)] = None
     depth: Annotated[float, Range(low=1)] = 1.0
     warm_up: Annotated[float, Range(above=0, below=1)] = 0.25
     keep: Keep = "best"
@@ -79,6 +109,20 @@ class Plan(Value):
     def rates(self, groups: int) -> tuple[float, ...]:
         """Return the maximum learning rate of each of ``groups`` parameter groups, from the input side to the head."""
         return tuple(self.lr / self.depth ** (groups - 1 - number) for number in range(groups))
+
+    def lasting(self, epochs: int) -> Plan:
+        """Return the plan with a number of epochs that is known in advance, which is then one cycle."""
+        return dataclasses.replace(self, epochs=epochs, schedule="one_cycle", patience=None)
+
+    def shortened(self) -> Plan:
+        """Return the plan with a third of its epochs and of its patience."""
+        patience = None if self.patience is None else -(-self.patience // 3)
+        return dataclasses.replace(self, epochs=-(-self.epochs // 3), patience=patience)
+
+    def callbacks(self) -> list[Callback]:
+        """Return the callbacks that the plan needs, which hold the state of one fit."""
+        averaging: list[Callback] = [AverageWeights()] if self.schedule == "constant" else []
+        return averaging if self.patience is None else [*averaging, EarlyStopping(patience=self.patience)]
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -115,6 +159,12 @@ class LearnerOptions(TrainingOptions, total=False):
 
 SESSION = ("loss", "metrics", "callbacks", "folder", "progress", "engine")
 """Keyword arguments of a learner that belong to the session and are not saved."""
+
+
+def given_fields(kind: type[Training], training: Training | None, options: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the fields of a training that a user has given: all of a whole value, or those by name."""
+    names = frozenset(get_type_hints(kind))
+    return names if training is not None else names & options.keys()
 
 
 def check_options(owner: str, options: Mapping[str, Any], *kinds: type[Any]) -> dict[str, Any]:

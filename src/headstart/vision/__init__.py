@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.vision.augment import Augment, side_on, top_down
-    from headstart.vision.data import ImageData
+    from headstart.vision.data import ImageData, ImageSettings
     from headstart.vision.design import ImageDesign, ImageTraining
     from headstart.vision.learner import ImageLearner
-    from headstart.vision.settings import ImageSettings
 
 __all__ = [
     "Augment",

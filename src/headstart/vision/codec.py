@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from headstart.core.errors import DataError, did_you_mean
 from headstart.frames.codec import Encoded
+from headstart.frames.csv import CsvOptions
 from headstart.frames.door import check_columns
-from headstart.targets.fit import fit_target
-from headstart.targets.target import ClassTarget
+from headstart.frames.readings import ReadAsText, Reading
+from headstart.targets.fit import KindOption, TargetSettings
+from headstart.targets.target import AnyTarget
 from headstart.vision.augment import Augment
 from headstart.vision.decoding import Sizing, decode, fitted
 
@@ -28,34 +30,57 @@ class ImageCodec:
     """What a saved model must know of its images.
 
     Attributes:
-        target: one class per image, or several.
+        target: one class per image, several, or numbers.
         path: column of paths in tables.
         sizing: size of the images, and how they fill it.
         augment: how training changes images; test-time augmentation goes by it as well. None: not at all.
+        separator: what stands between several labels in one text; None: labels are classes, or lists of them.
+        suffix: ending that a table's paths lack.
+        csv: how the training rows' CSV file was read, as far as it was given, for later files.
     """
 
-    target: ClassTarget
+    target: AnyTarget
     path: str
     sizing: Sizing
     augment: Augment | None = None
+    separator: str | None = field(default=None, compare=False)
+    suffix: str | None = field(default=None, compare=False)
+    csv: CsvOptions | None = field(default=None, compare=False)
 
     @classmethod
     def fit(
-        cls, train_rows: pl.DataFrame, path: str, label: str, sizing: Sizing, augment: Augment | None = None
+        cls,
+        train_rows: pl.DataFrame,
+        path: str,
+        label: str | Sequence[str],
+        sizing: Sizing,
+        augment: Augment | None = None,
+        *,
+        settings: TargetSettings | None = None,
+        kind: KindOption | None = "label",
     ) -> ImageCodec:
-        """Learn the classes from training rows.
+        """Learn the target from training rows.
 
         Args:
             train_rows: a row per image.
             path: column of paths.
-            label: column of labels; lists are any number of classes per image.
+            label: column to predict; lists are any number of classes per image; or columns of numbers.
             sizing: size of the images.
             augment: how training changes them.
+            settings: what the target is; None: by ``kind``.
+            kind: the kind of target unless the settings give one; None: by the column's values.
 
         Raises:
-            DataError: one class, a missing label, or values that cannot be classes.
+            DataError: one class, a missing label, or values that the target cannot hold.
         """
-        return cls(fit_target(train_rows, [label], kind="label"), path, sizing, augment)
+        columns = [label] if isinstance(label, str) else label
+        target = (settings or TargetSettings()).fit_target(train_rows, columns, usual=kind)
+        return cls(target, path, sizing, augment)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How each column of a table of text is read: paths as they are, and labels as the classes are."""
+        return {**self.target.readings, self.path: ReadAsText()}
 
     def encode(self, rows: pl.DataFrame, *, with_target: bool = False) -> Encoded[tuple[Tensor]]:
         """Decode the images of a table into memory: uint8 ``(rows, 3, size, size)``.
@@ -93,6 +118,6 @@ class ImageCodec:
         """Return predictions as columns: ``prediction``, and ``probability_<class>`` for each class.
 
         Args:
-            prediction: probabilities, ``(rows, classes)``.
+            prediction: probabilities, ``(rows, classes)``, or numbers.
         """
         return pl.DataFrame(self.target.decode(prediction))

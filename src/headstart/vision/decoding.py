@@ -81,7 +81,7 @@ def decode(source: str | Path | bytes, sizing: Sizing, name: str | None = None) 
     """
     label = name or ("the image" if isinstance(source, bytes) else str(source))
     try:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        content = source if isinstance(source, bytes) else Path(source).expanduser().read_bytes()
     except OSError as error:
         raise DataError(f"{label} cannot be read: {error.strerror}") from error
     if not content:

@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.core.errors import DataError
 from headstart.vision.decoding import Sizing, decode
+from headstart.vision.marks import mark
 
 __all__ = ["main"]
 
@@ -28,13 +29,15 @@ def main() -> None:
     values = np.memmap(setting["values"], dtype=np.uint8, mode="r+", shape=shape)
     done = np.memmap(setting["done"], dtype=np.uint8, mode="r+", shape=shape[:1])
     for line in sys.stdin:
+        decoded: list[int] = []
         failed: list[tuple[int, str]] = []
         for index, path in json.loads(line):
             try:
                 values[index] = decode(path, sizing)
-                done[index] = 1
+                decoded.append(index)
             except DataError as error:
                 failed.append((index, str(error)))
+        mark(values, done, np.array(decoded, dtype=np.int64), lasting=setting["lasting"])
         sys.stdout.write(json.dumps(failed) + "\n")
         sys.stdout.flush()
 

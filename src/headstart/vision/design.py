@@ -31,7 +31,9 @@ class ImageDesign(Value):
             of pretrained weights.
         hidden: width of each of the head's hidden layers; may be empty.
         dropout: probability of dropping a unit before each linear layer of the head: one number, or one per layer; 0:
-            no dropout. None: 0.25, and 0.5 before the last layer.
+            no dropout. None: 0.5.
+        linear: average the outputs of the layers with those of a linear model of precomputed activations, whose
+            penalty is chosen on held-out images. None: yes once activations are precomputed.
     """
 
     backbone: str = DEFAULT
@@ -40,6 +42,7 @@ class ImageDesign(Value):
     fixed_norms: bool | None = None
     hidden: Annotated[tuple[int, ...], Range(low=1)] = (512,)
     dropout: Annotated[float | tuple[float, ...] | None, Range(low=0, below=1)] = None
+    linear: bool | None = None
 
     def network(self, codec: ImageCodec, seed: int) -> ImageModel:
         """Return a fresh network for a codec's images and classes.
@@ -55,8 +58,9 @@ class ImageDesign(Value):
         grids = stage_grids(self.grid, len(backbone.widths))
         with seeded(seed):  # anew: the head's weights do not depend on how many numbers the backbone drew
             head = Head(
-                pooled_width(backbone.widths, grids), codec.target.outputs, hidden=self.hidden, dropout=self.dropout
-            )
+                pooled_width(backbone.widths, grids), codec.target.outputs, hidden=self.hidden, dropout=self.dropout,
+                linear=bool(self.linear),
+            )  # fmt: skip
         return ImageModel(backbone, head, grids)
 
 
@@ -65,9 +69,11 @@ class ImageTraining(Training):
     """Training of a network of images.
 
     Attributes:
+        weight_decay: weight decay of parameters with two or more axes; biases and norms have none.
         label_smoothing: share of each label that the loss spreads evenly over all classes.
     """
 
+    weight_decay: Annotated[float, Range(low=0)] = 0.1
     label_smoothing: Annotated[float, Range(low=0, below=1)] = 0.0
 
 
@@ -80,4 +86,5 @@ class ImageOptions(LearnerOptions, total=False):
     fixed_norms: bool | None
     hidden: Sequence[int]
     dropout: float | Sequence[float] | None
+    linear: bool | None
     label_smoothing: float

@@ -82,7 +82,7 @@ def plot_batch(data: ImageData, count: int) -> Plot:
     )  # fmt: skip
     batch = next(few.batches(0))
     assert batch.target is not None
-    labels = [data.codec.target.class_text(target) for target in batch.target[:count]]
+    labels = [data.codec.target.text_of(target) for target in batch.target[:count]]
     return plot_images(batch.inputs[0][:count], labels)
 
 

@@ -19,7 +19,16 @@ from headstart.vision.decoding import Sizing, fitted
 from headstart.vision.store import RowStore
 from headstart.vision.workers import Decoding
 
-__all__ = ["ArrayImages", "FileImages", "ImageSource", "Images", "array_images", "file_digest", "list_digest"]
+__all__ = [
+    "ArrayImages",
+    "FileImages",
+    "ImageSource",
+    "Images",
+    "array_images",
+    "channels_last",
+    "file_digest",
+    "list_digest",
+]
 
 Rows = NDArray[np.int64]
 
@@ -27,6 +36,9 @@ DECODER = 1
 """To be raised when the same file would give other pixels: stores of an earlier one are not used any more."""
 
 READERS = 8
+
+CHANNELS = (1, 3, 4)
+"""Numbers of channels: grey, colours, colours with opacity."""
 
 
 class ImageSource(Protocol):
@@ -70,12 +82,19 @@ class FileImages:
         cache: folder of the stores.
         workers: number of processes that decode.
         digests: digests of the contents; None: computed here.
+        lasting: whether later runs use the stores; False: they are deleted soon, so nothing waits for the disk.
     """
 
     def __init__(
-        self, paths: Sequence[str], cache: Path, workers: int, digests: NDArray[np.str_] | None = None
+        self,
+        paths: Sequence[str],
+        cache: Path,
+        workers: int,
+        digests: NDArray[np.str_] | None = None,
+        *,
+        lasting: bool = True,
     ) -> None:
-        self.names, self.cache, self.workers = list(paths), cache, workers
+        self.names, self.cache, self.workers, self.lasting = list(paths), cache, workers, lasting
         self.unreadable: dict[int, str] = {}
         if digests is None:
             digests, self.unreadable = _digests(self.names)
@@ -96,8 +115,9 @@ class _FileSource:
         contents, first, self._stored = np.unique(images.digests, return_index=True, return_inverse=True)
         depends_on = {"images": list_digest(contents), "sizing": asdict(sizing), "decoder": DECODER}
         self._store = RowStore(
-            images.cache, "pixels", depends_on, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8"
-        )
+            images.cache, "pixels", depends_on, rows=len(contents), shape=(sizing.size, sizing.size, 3), dtype="uint8",
+            lasting=images.lasting,
+        )  # fmt: skip
         self._decoding = Decoding(self._store, [images.names[row] for row in first], sizing, images.workers)
         self._digests = images.digests
 
@@ -168,12 +188,15 @@ def array_images(images: Any) -> ArrayImages:
 
     Args:
         images: ``(rows, height, width)`` in grey, or with 1, 3 or 4 channels last; uint8, uint16 (scaled to 8 bits),
-            booleans, or fractions from 0 to 1. A fourth channel is opacity, over white.
+            booleans, or fractions from 0 to 1. A fourth channel is opacity, over white. Tensors may have the channels
+            first, ``(rows, channels, height, width)``, as torchvision has them.
 
     Raises:
         DataError: another shape, another type, no images, or values outside their range.
     """
-    array = np.asarray(images.cpu() if isinstance(images, Tensor) else images)
+    if isinstance(images, Tensor):
+        images = (channels_last(images) if images.ndim == 4 else images).cpu()
+    array = np.asarray(images)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
         raise DataError(
             "images must be (rows, height, width), or (rows, height, width, channels) with 1, 3 or 4 channels;"
@@ -199,6 +222,18 @@ def array_images(images: Any) -> ArrayImages:
     if array.shape[3] == 1:
         array = np.repeat(array, 3, axis=3)
     return ArrayImages(np.ascontiguousarray(array))
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Return a tensor of images ``(..., channels, height, width)``, as torchvision has them, with the channels last.
+
+    Args:
+        images: one image of 3 axes, or several of 4; a tensor with its channels last already is returned as it is.
+    """
+    first_is_channels = images.ndim in (3, 4) and images.shape[-3] in CHANNELS and images.shape[-1] not in CHANNELS
+    if images.ndim == 3 and first_is_channels:
+        return images.permute(1, 2, 0)
+    return images.permute(0, 2, 3, 1) if first_is_channels else images
 
 
 def file_digest(path: str) -> str:

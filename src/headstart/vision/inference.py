@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,19 +15,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import check_columns, read_table, to_source
-from headstart.training.evaluation import run_model
+from headstart.frames.door import check_columns, read_table, to_source, usable_rows, values_of
+from headstart.frames.folders import is_folder, opened_folder, walk
+from headstart.frames.labels import split_labels
+from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
-from headstart.vision.folders import absolute_paths, folder_table, image_files, root_of
-from headstart.vision.images import FileImages, ImageSource, array_images
+from headstart.vision.data import OnError
+from headstart.vision.decoding import ENDINGS
+from headstart.vision.folders import absolute_paths, folder_table, root_of
+from headstart.vision.images import FileImages, ImageSource, array_images, channels_last
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
-from headstart.vision.settings import OnError
+from headstart.vision.store import cache_folder
 from headstart.vision.workers import checked_workers
 
 __all__ = ["Predictor", "checked_views", "labelled_loader", "one_image"]
@@ -42,8 +46,6 @@ VIEWS = 0x77A
 
 Rows: TypeAlias = NDArray[np.int64]
 
-Views: TypeAlias = Callable[[ImageSource, Rows], Tensor]
-
 
 @dataclass(frozen=True)
 class Predictor:
@@ -53,8 +55,10 @@ class Predictor:
         model: the whole model.
         codec: how images become tensors, and outputs labels.
         engine: device, precision and processes.
-        tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed.
+        tta: number of views of each image whose probabilities are averaged: the first as it is, the others changed, in
+            the same way for all images, so that an image's prediction does not depend on the ones beside it.
         seed: seed of the changes.
+        temperature: divisor of the outputs, by which probabilities are calibrated.
     """
 
     model: ImageModel
@@ -62,6 +66,7 @@ class Predictor:
     engine: Engine
     tta: int = 1
     seed: int = 0
+    temperature: float = 1.0
 
     @property
     def augment(self) -> Augment:
@@ -74,13 +79,16 @@ class Predictor:
         """Predict one image or many: see `headstart.vision.learner.ImageLearner.predict`."""
         if on_error not in get_args(OnError):
             raise ConfigError(f"on_error must be 'raise' or 'skip'; got {on_error!r}")
-        if isinstance(images, str | Path) and Path(images).is_dir():
-            root = Path(images)
-            paths, _ = image_files(root)
-            if not paths:
+        if is_folder(images):
+            root = opened_folder(images, cache_folder(None))
+            names = ["/".join(parts) for parts in walk(root, ENDINGS).files]
+            if not names:
                 raise DataError(f"{root} holds no images")
-            names = pl.DataFrame({"path": [str(path.relative_to(root)) for path in paths]})
-            return names.hstack(self._files([str(path) for path in paths], on_error, workers))
+            files = self._files([str(root / name) for name in names], on_error, workers)
+            return pl.DataFrame({"path": names}).hstack(files)
+        listed = values_of(images)
+        if listed and all(isinstance(path, str | Path) for path in listed):  # a column of paths
+            images = listed
         single = one_image(self.codec, images)
         if single is not None:
             return self._one(single)
@@ -94,9 +102,9 @@ class Predictor:
             raise ConfigError(
                 "predict takes one image, a folder, a list of paths, an array or a table; got a dictionary"
             )
-        frame = read_table(images)
+        frame = read_table(images, readings=self.codec.readings, csv=self.codec.csv)
         check_columns(frame, [self.codec.path], "the table (paths)")
-        paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder))
+        paths_of_table = absolute_paths(frame[self.codec.path], root_of(images, folder), self.codec.suffix or "")
         return to_source(self._files(paths_of_table, on_error, workers), images)
 
     def views(self, source: ImageSource, rows: Rows) -> Tensor:
@@ -109,11 +117,15 @@ class Predictor:
         for view in range(self.tta):
             changed: Loader = loader
             if view:
-                changed = _Changed(loader, self.augment, draw(loader.rows, self.seed, VIEWS, view))
-            probabilities = self.codec.target.prediction(run_model(self.model, changed, self.engine).outputs)
+                changed = _Changed(loader, self.augment, self._drawn(view))
+            probabilities = self._prediction(run_model(self.model, changed, self.engine).outputs)
             total = probabilities if total is None else total + probabilities
         assert total is not None
         return total / self.tta
+
+    def _drawn(self, view: int) -> Tensor:
+        """Return a view's draw, ``(1, DRAWS)``."""
+        return draw(1, self.seed, VIEWS, view)
 
     def _one(self, pixels: Tensor) -> dict[str, Any]:
         """Predict one image, ``(1, 3, size, size)``, without loader and store."""
@@ -121,11 +133,14 @@ class Predictor:
         self.model.eval()
         with torch.inference_mode(), self.engine.autocast():
             if self.tta > 1:
-                more = self.tta - 1
-                changed = self.augment(images.expand(more, -1, -1, -1), draw(more, self.seed, VIEWS))
+                drawn = torch.cat([self._drawn(view) for view in range(1, self.tta)])
+                changed = self.augment(images.expand(self.tta - 1, -1, -1, -1), drawn.to(images.device))
                 images = torch.cat([images.float() / 255.0, changed])  # (views, 3, size, size)
-            prediction = self.codec.target.prediction(self.model(images)).mean(0, keepdim=True)
+            prediction = self._prediction(self.model(images)).mean(0, keepdim=True)
         return self.codec.target.decode_one(prediction)
+
+    def _prediction(self, outputs: Tensor) -> Tensor:
+        return prediction_of(outputs, self.codec.target, self.temperature)
 
     def _files(self, paths: Sequence[str], on_error: OnError, workers: int | None) -> pl.DataFrame:
         """Predict files, a row each."""
@@ -160,8 +175,8 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
 
     Args:
         codec: which has the size.
-        image: a path, the content of a file, a pillow image, or an array ``(height, width)`` or
-            ``(height, width, channels)``.
+        image: a path, the content of a file, a pillow image, an array ``(height, width)`` or
+            ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``.
 
     Raises:
         DataError: it is missing, damaged, too large, or no image.
@@ -172,28 +187,31 @@ def one_image(codec: ImageCodec, image: Any) -> Tensor | None:
     if isinstance(image, list | tuple) and all(isinstance(path, str | Path) for path in image):
         return None
     if isinstance(image, np.ndarray | Tensor | list | tuple):
-        array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
+        array = np.asarray(channels_last(image).cpu() if isinstance(image, Tensor) else image)
         if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             return array_images(array[None]).at(codec.sizing).take(np.zeros(1, dtype=np.int64))
     return None
 
 
 @contextmanager
-def labelled_loader(codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None) -> Iterator[ImageLoader]:
+def labelled_loader(
+    codec: ImageCodec, engine: Engine, images: Any, folder: str | Path | None, where: str | None = None
+) -> Iterator[ImageLoader]:
     """Yield a loader of labelled images, of a folder per class or of a table; their pixels are deleted afterwards.
 
     Raises:
         DataError: no images, no labels, or a label that training did not have.
     """
-    if isinstance(images, str | Path) and Path(images).is_dir():
-        frame, _ = folder_table(Path(images))
-        frame = frame.rename({"path": codec.path, "label": codec.target.column})
-        root = Path(images)
+    if is_folder(images):
+        root = opened_folder(images, cache_folder(None))
+        frame, _ = folder_table(root, classes=codec.target.classes)
+        frame = frame.rename({"path": codec.path, "label": codec.target.columns[0]})
     else:
-        frame, root = read_table(images), root_of(images, folder)
-    check_columns(frame, [codec.path, *codec.target.columns], "the table")
-    target = codec.target.encode(frame)
-    paths = absolute_paths(frame[codec.path], root)
+        frame, root = read_table(images, readings=codec.readings, csv=codec.csv), root_of(images, folder)
+    frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
+    label = codec.target.columns[0]  # several are numbers, of which none is split
+    target = codec.target.encode(split_labels(frame, label, codec.separator, "the table"))
+    paths = absolute_paths(frame[codec.path], root, codec.suffix or "")
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
         source = _scratch_images(paths, scratch, None).at(codec.sizing)
         yield ImageLoader(source, np.arange(len(paths)), target, batch_size=BATCH, shuffle=False, engine=engine)
@@ -211,7 +229,7 @@ def checked_views(tta: int) -> int:
 
 
 class _Changed:
-    """A loader's images, each changed by its draw."""
+    """A loader's images, all changed by one draw, ``(1, DRAWS)``."""
 
     def __init__(self, loader: ImageLoader, augment: Augment, drawn: Tensor) -> None:
         self._loader, self._augment, self._drawn = loader, augment, drawn
@@ -221,11 +239,13 @@ class _Changed:
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for batch in self._loader.batches(epoch, start_step):
-            assert batch.index is not None
-            yield replace(batch, inputs=(self._augment(batch.inputs[0], self._drawn[batch.index]),))
+            images = batch.inputs[0]
+            drawn = to_device(self._drawn, images.device).expand(len(images), -1)
+            changed = self._augment(images, drawn) if len(images) else images
+            yield replace(batch, inputs=(changed,))
 
 
 def _scratch_images(paths: Sequence[str], folder: str, workers: int | None) -> FileImages:
     """Return files whose pixels are kept only for a moment, so that their contents need not be read for a digest."""
     numbers = np.array([f"{number:09}" for number in range(len(paths))])
-    return FileImages(paths, Path(folder), checked_workers(workers), numbers)
+    return FileImages(paths, Path(folder), checked_workers(workers), numbers, lasting=False)

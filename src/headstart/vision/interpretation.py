@@ -15,8 +15,9 @@ from torch import Tensor
 
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
+from headstart.targets.classes import Label, Labels
 from headstart.targets.confusion import most_confused
-from headstart.training.plots import Plot, plot_confusion
+from headstart.training.plots import Plot, plot_confusion, plot_residuals
 from headstart.vision.data import ImageData
 from headstart.vision.gallery import plot_images
 from headstart.vision.gradcam import grad_cam
@@ -30,7 +31,7 @@ class Explanation:
     """Where in an image the model sees a class (Grad-CAM).
 
     Attributes:
-        label: the class that is explained.
+        label: the class that is explained, or the column of numbers.
         prediction: what the model predicts for the image: ``prediction``, and ``probability_<class>`` for each class.
         image: the pixels that the model gets, uint8 ``(3, size, size)``.
         heat: how much each position is evidence for the class, float from 0 to 1, ``(size, size)``.
@@ -43,11 +44,17 @@ class Explanation:
 
     def plot(self) -> Plot:
         """Plot the image beside the map laid over it."""
-        probability = self.prediction[f"probability_{self.label}"]
-        return plot_images(self.image[None], [f"{self.label} {probability:.0%}"], maps=self.heat[None])
+        return plot_images(self.image[None], [f"{self.label} {self._value()}"], maps=self.heat[None])
+
+    def _value(self) -> str:
+        """Return the class's probability, or the number that is predicted."""
+        probability = self.prediction.get(f"probability_{self.label}")
+        if probability is not None:
+            return f"{probability:.0%}"
+        return f"{self.prediction.get(f'prediction_{self.label}', self.prediction.get('prediction')):g}"
 
     def __repr__(self) -> str:
-        return f"Explanation({self.label!r} {self.prediction[f'probability_{self.label}']:.0%}, plot() shows where)"
+        return f"Explanation({self.label!r} {self._value()}, plot() shows where)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +63,8 @@ class Interpretation:
 
     Attributes:
         table: a row for each validation row, in their order: ``path``, ``truth``, ``prediction``, ``probability`` (of
-            the prediction; with several labels of the least certain class), ``loss``.
+            the prediction; with several labels of the least certain class), ``loss``. Of numbers there is no
+            probability, and ``loss`` is the absolute error; several have a column each.
         prediction: probabilities, ``(rows, classes)``.
         target: class indices ``(rows,)``, or 0 and 1, ``(rows, classes)``.
     """
@@ -75,15 +83,19 @@ class Interpretation:
         """Put predictions for the data's validation rows, in their order, beside the rows."""
         kind = data.codec.target
         prediction, target = prediction.cpu(), target.cpu()
-        table = pl.DataFrame(
-            {
-                "path": [data.images.names[row] for row in data.split.valid],
-                "truth": [kind.class_text(row) for row in target],
-                "prediction": [kind.class_text(row) for row in kind.chosen(prediction)],
-                "probability": kind.certainty(prediction).numpy(),
-                "loss": kind.row_errors(prediction, target).numpy(),
-            }
-        )
+        paths = pl.Series("path", [data.images.names[row] for row in data.split.valid])
+        loss = pl.Series("loss", kind.row_errors(prediction, target).numpy())
+        if isinstance(kind, Label | Labels):
+            known = [
+                pl.Series("truth", [kind.text_of(row) for row in target]),
+                pl.Series("prediction", [kind.text_of(row) for row in kind.chosen(prediction)]),
+                pl.Series("probability", kind.certainty(prediction).numpy()),
+            ]
+        else:
+            truth = data.frame[data.split.valid].select(kind.columns)
+            known = [*(truth.rename({kind.columns[0]: "truth"}) if len(kind.columns) == 1 else truth)]
+            known += kind.decode(prediction).values()
+        table = pl.DataFrame([paths, *known, loss])
         return cls(table, prediction, target, model, data, engine)
 
     def frame(self) -> pl.DataFrame:
@@ -139,7 +151,27 @@ class Interpretation:
         self._check_one_class()
         return plot_confusion(self.confusion_matrix())
 
+    def residuals(self, column: str | None = None) -> pl.DataFrame:
+        """Return ``prediction``, ``target`` and ``residual`` of a column of numbers, in the order of the rows.
+
+        Args:
+            column: which of several; None: the first.
+        """
+        return self.data.codec.target.residuals(self.prediction, self.target, column)
+
+    def plot_residuals(self, column: str | None = None) -> Plot:
+        """Plot residuals against predictions, and their distribution.
+
+        Args:
+            column: which of several targets; None: the first.
+        """
+        frame = self.residuals(column)
+        unit = column or self.data.codec.target.columns[0]
+        return plot_residuals(frame["prediction"].to_numpy(), frame["target"].to_numpy(), unit)
+
     def _order(self, column: str, count: int, *, descending: bool, wrong: bool = False) -> NDArray[np.int64]:
+        if column not in self.table.columns:
+            raise ConfigError("numbers have no probability; look at top_losses() or plot_residuals()")
         if not isinstance(count, int) or count < 1:
             raise ConfigError(f"count must be a whole number of at least 1; got {count!r}")
         ranked = pl.DataFrame({"row": np.arange(len(self.table)), "by": self.table[column]})
@@ -153,13 +185,10 @@ class Interpretation:
         images = images.to(self.engine.device)
         maps = None
         if cam and len(rows):
-            classes = self.prediction[torch.tensor(rows)].argmax(1).to(self.engine.device)
-            maps = grad_cam(self.model, images, classes)
-        titles = [
-            f"{Path(row['path']).name}\n{row['prediction']} {row['probability']:.0%}, loss {row['loss']:.2g}"
-            f"\nis {row['truth']}"
-            for row in self.table[rows].iter_rows(named=True)
-        ]
+            shown = self.prediction[torch.tensor(rows)].reshape(len(rows), -1)  # (rows, outputs)
+            outputs = shown.argmax(1) if self.data.codec.target.classes else torch.zeros(len(rows), dtype=torch.int64)
+            maps = grad_cam(self.model, images, outputs.to(self.engine.device))
+        titles = [_title(row) for row in self.table[rows].iter_rows(named=True)]
         return plot_images(images, titles, maps=maps, heading=heading)
 
     def _check_one_class(self) -> None:
@@ -168,3 +197,18 @@ class Interpretation:
                 "with several labels per image no class is mistaken for another; confusion_matrix() counts the hits and"
                 " misses of each"
             )
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """Return what stands above an image: prediction and truth of each column, and the loss."""
+    said = [
+        f"{cell:.0%}" if name == "probability" else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+        for name, cell in row.items()
+        if name.startswith(("prediction", "probability"))
+    ]
+    true = [
+        f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+        for name, cell in row.items()
+        if name not in ("path", "loss") and not name.startswith(("prediction", "probability"))
+    ]
+    return f"{Path(row['path']).name}\n{' '.join(said)}, loss {row['loss']:.2g}\nis {' '.join(true)}"

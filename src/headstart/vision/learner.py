@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,20 +16,22 @@ from headstart.core.batch import Loss
 from headstart.core.errors import ConfigError, HeadstartWarning, did_you_mean
 from headstart.core.values import replaced
 from headstart.frames.door import Table
-from headstart.training.application import ApplicationLearner
+from headstart.targets.classes import Label, Labels
+from headstart.targets.kinds import describe_kind
+from headstart.training.application_learner import ApplicationLearner
 from headstart.training.loaders import Data
 from headstart.training.settings import Plan, Training
 from headstart.vision.activations import Activations
 from headstart.vision.augment import side_on
 from headstart.vision.backbone_weights import Weights, is_random, load_backbone
 from headstart.vision.codec import ImageCodec
-from headstart.vision.data import ImageData
+from headstart.vision.data import ImageData, OnError
 from headstart.vision.design import ImageDesign, ImageOptions, ImageTraining
 from headstart.vision.inference import Predictor, checked_views, labelled_loader, one_image
+from headstart.vision.linear import MOST_NUMBERS, solve_linear
 from headstart.vision.loaders import ActivationLoader, ImageLoader
 from headstart.vision.models.backbone import Backbone, native_size
 from headstart.vision.models.network import ImageModel, head_dropouts
-from headstart.vision.settings import OnError
 
 if TYPE_CHECKING:
     from headstart.training.plots import Plot
@@ -100,10 +103,33 @@ class ImageLearner(ApplicationLearner):
         fixed = self._pretrained if design.fixed_norms is None else design.fixed_norms
         return replace(design, fixed_norms=fixed, dropout=tuple(head_dropouts(design.dropout, design.hidden)))
 
+    def means_the_same(self, codec: ImageCodec) -> bool:
+        """Return whether the classes are the same: the weights know nothing of size, resizing and augmentation."""
+        return isinstance(codec, ImageCodec) and (codec.target, codec.path) == (self.codec.target, self.codec.path)
+
+    def prepare_for(self, data: ImageData) -> None:
+        """Take over the size of new data, and how they are resized and augmented: predictions go by the same.
+
+        Raises:
+            ConfigError: the data have no size of their own, or the backbone takes images of its own size alone.
+        """
+        size, new = self.codec.sizing.size, data.codec.sizing.size
+        if size != new and data.settings.size is None:
+            raise ConfigError(
+                f"these data were given no size, and the learner's images have {size} pixels: make them with"
+                f" codec=learner.codec or size={size}, or with size={new} to go on at another size"
+            )
+        if size != new and self._backbone.fixed_size:
+            raise ConfigError(
+                f"backbone {self.design.backbone!r} was made for images of {size} pixels and takes no others; these"
+                f" data's have {new}"
+            )
+        self.codec = data.codec
+
     @classmethod
     def suggest(cls, data: ImageData, design: ImageDesign | None = None) -> Plan:
         """Return how long and how fast to train the head."""
-        return Plan(lr=3e-3, epochs=10)
+        return Plan(lr=1e-3, epochs=10)
 
     @classmethod
     def usual_copies(cls, data: ImageData, weights: Weights = "pretrained", *, fine_tune: bool = False) -> int:
@@ -127,7 +153,9 @@ class ImageLearner(ApplicationLearner):
     def precompute(self, copies: int = 1) -> None:
         """Compute the backbone's activations once, and train the head from them; the backbone is frozen.
 
-        They are kept in the cache: computing them again, also by another learner, takes them from there.
+        Unless the design has ``linear=False``, the linear path of the head is solved for them, the first time: later
+        calls leave it as it is. They are kept in the cache: computing them again, also by another learner, takes them
+        from there.
 
         Args:
             copies: number of copies of each training image: the first as it is, the others changed by the data's
@@ -162,11 +190,13 @@ class ImageLearner(ApplicationLearner):
         activations.compute(data.split.train, copies)
         activations.compute(data.split.valid, 1)
         self.freeze()
+        if self.design.linear is not False and not self.model.head.has_linear:
+            self._solve_linear(activations, data)
 
         def loader(images: Any, copies: int) -> ActivationLoader:
             return ActivationLoader(
                 activations, images.row_numbers, images.target, copies=copies, batch_size=images.batch_size,
-                shuffle=images.shuffle, seed=images.seed, engine=images.engine,
+                shuffle=images.shuffle, seed=images.seed, engine=images.engine, weight=images.weight,
             )  # fmt: skip
 
         valid = None if data.valid is None else loader(data.valid, 1)
@@ -215,9 +245,10 @@ class ImageLearner(ApplicationLearner):
         """Predict one image or many.
 
         Args:
-            images: one image: a path, the content of a file (bytes), a pillow image, or an array ``(height, width)`` or
-                ``(height, width, channels)``; or many: a folder (with all folders in it), a list of paths, a table with
-                the column of paths, or an array whose first axis is the rows.
+            images: one image: a path, the content of a file (bytes), a pillow image, an array ``(height, width)`` or
+                ``(height, width, channels)``, or a tensor, also ``(channels, height, width)``; or many: a folder (with
+                all folders in it), a list of paths, a table with the column of paths, or an array whose first axis is
+                the rows.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
             tta: test-time augmentation: number of views of each image to average, the first as it is, the others
                 changed as in training, or by `side_on`.
@@ -234,14 +265,17 @@ class ImageLearner(ApplicationLearner):
         """
         return self._predictor(tta).predict(images, folder=folder, on_error=on_error, workers=workers)
 
-    def evaluate(self, images: Table, *, folder: str | Path | None = None) -> dict[str, float]:
-        """Return ``valid_loss`` and the metrics over all images of a folder with a folder per class, or of a table.
+    def evaluate(
+        self, images: Table, *, folder: str | Path | None = None, where: str | None = None
+    ) -> dict[str, float]:
+        """Return ``valid_loss`` and the metrics over the images of a folder with a folder per class, or of a table.
 
         Args:
             images: a folder, or a table of paths and labels.
             folder: what a table's paths are relative to; None: the table's own folder, or the working directory.
+            where: a SQL condition on the rows; None: all count.
         """
-        with labelled_loader(self.codec, self.engine, images, folder) as loader:
+        with labelled_loader(self.codec, self.engine, images, folder, where) as loader:
             return self.validate(loader)
 
     def predict_with_targets(self, *, snapshot: str | None = None, tta: int = 1) -> tuple[Tensor, Tensor]:
@@ -296,7 +330,8 @@ class ImageLearner(ApplicationLearner):
 
         Args:
             image: one image, as for `predict`.
-            label: the class to explain; None: the one that is predicted, or the most probable one.
+            label: the class to explain; None: the one that is predicted, or the most probable one. Of numbers the
+                column; None: the first.
 
         Raises:
             ConfigError: no such class, or not one image.
@@ -305,18 +340,19 @@ class ImageLearner(ApplicationLearner):
         from headstart.vision.gradcam import grad_cam
         from headstart.vision.interpretation import Explanation
 
-        pixels, classes = one_image(self.codec, image), list(self.codec.target.classes)
+        pixels, names = one_image(self.codec, image), list(self.codec.target.classes or self.codec.target.columns)
         if pixels is None:
             raise ConfigError(f"explain takes one image; got {type(image).__name__}")
-        if label is not None and label not in classes:
-            raise ConfigError(f"label: there is no class {label!r}; {did_you_mean(str(label), map(str, classes))}")
+        if label is not None and label not in names:
+            raise ConfigError(f"label: there is no class {label!r}; {did_you_mean(str(label), map(str, names))}")
         pixels = pixels.to(self.engine.device)
         self.model.eval()
         with torch.no_grad(), self.engine.autocast():
-            probabilities = self.codec.target.prediction(self.model(pixels))
-        index = int(probabilities.argmax()) if label is None else classes.index(label)
+            prediction = self.prediction(self.model(pixels))
+        likeliest = int(prediction.argmax()) if self.codec.target.classes else 0
+        index = likeliest if label is None else names.index(label)
         heat = grad_cam(self.model, pixels, torch.tensor([index], device=pixels.device))
-        return Explanation(classes[index], self.codec.target.decode_one(probabilities), pixels[0].cpu(), heat[0].cpu())
+        return Explanation(names[index], self.codec.target.decode_one(prediction), pixels[0].cpu(), heat[0].cpu())
 
     def show_batch(self, count: int = 12) -> Plot:
         """Plot training images as the model gets them in the first epoch, with their labels.
@@ -349,6 +385,21 @@ class ImageLearner(ApplicationLearner):
         assert isinstance(data, ImageData)
         return data.as_images()
 
+    def _solve_linear(self, activations: Activations, data: ImageData) -> None:
+        """Give the head the linear path that suits the activations of the training images as they are."""
+        rows, target = data.train.row_numbers, data.train.target
+        assert target is not None
+        solved: list[Any] | None = None
+        if self.engine.is_main:
+            most = max(1, MOST_NUMBERS // activations.width)
+            chosen = np.arange(len(rows)) if len(rows) <= most else np.linspace(0, len(rows) - 1, most).astype(np.int64)
+            values = activations.take(rows[chosen], np.zeros(len(chosen), dtype=np.int64))
+            found = solve_linear(values, self.codec.target, target[torch.from_numpy(chosen)].cpu())
+            solved = [part.tolist() for part in found]
+        weight, bias = (torch.tensor(part) for part in self.engine.from_main(solved))
+        self.model.head.set_linear(weight, bias)
+        self.design = replace(self.design, linear=True)
+
     def _activations_of(self, data: ImageData) -> Activations:
         """Return the activations of the backbone as it is now; changed copies as in training, or by `side_on`."""
         return Activations(
@@ -357,10 +408,15 @@ class ImageLearner(ApplicationLearner):
         )  # fmt: skip
 
     def _predictor(self, tta: int) -> Predictor:
-        return Predictor(self.model, self.codec, self.engine, checked_views(tta), self.training.seed)
+        return Predictor(
+            self.model, self.codec, self.engine, checked_views(tta), self.training.seed, self.temperature
+        )  # fmt: skip
 
     def _row_loss(self) -> Loss:
         smoothing = self.training.label_smoothing if isinstance(self.training, ImageTraining) else 0.0
-        if self.loss is None and smoothing:
-            return partial(self.codec.target.loss, smoothing=smoothing)
-        return super()._row_loss()
+        target = self.codec.target
+        if not smoothing:
+            return super()._row_loss()
+        if not isinstance(target, Label | Labels):
+            raise ConfigError(f"label_smoothing is for classes, but {describe_kind(target.kind, target.columns)}")
+        return super()._row_loss() if self.loss is not None else partial(target.loss, smoothing=smoothing)

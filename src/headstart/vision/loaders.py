@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine, seed_of
 from headstart.core.values import Json
 from headstart.training.loaders import TensorLoader, digest_of
@@ -46,15 +46,25 @@ class _RowLoader:
         shuffle: a new order every epoch.
         seed: seed of the order.
         engine: device and processes.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
-        self, rows: Rows, target: Tensor | None, *, batch_size: int, shuffle: bool, seed: int, engine: Engine
+        self,
+        rows: Rows,
+        target: Tensor | None,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        engine: Engine,
+        weight: Tensor | None = None,
     ) -> None:
         on_processor = engine if engine.device.type == "cpu" else Engine("cpu", keep_memory=False)
         self._order = TensorLoader(
-            [torch.from_numpy(rows)], target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=on_processor
-        )  # its tensors stay on the processor, where files and memory maps are read by number
+            [torch.from_numpy(rows)], target, weight, batch_size=batch_size, shuffle=shuffle, seed=seed,
+            engine=on_processor,
+        )  # fmt: skip  # its tensors stay on the processor, where files and memory maps are read by number
         self.rows, self.batch_size, self.seed, self.engine = len(rows), batch_size, seed, engine
         self.shuffle, self.row_numbers = shuffle, rows
 
@@ -62,6 +72,11 @@ class _RowLoader:
     def target(self) -> Tensor | None:
         """The rows' targets, ``(rows, ...)``, in their order."""
         return self._order.target
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The rows' weights in the loss, ``(rows,)``, in their order; None: all count the same."""
+        return self._order.weight
 
     def steps(self, epoch: int) -> int:
         """Return the number of batches."""
@@ -75,7 +90,7 @@ class _RowLoader:
             yield replace(batch, inputs=(self._inputs(batch.inputs[0].numpy(), batch.index, epoch),))
 
     def _fingerprint(self, inputs: str) -> Json:
-        digest = f"{inputs}-{digest_of(self.target)}"
+        digest = f"{inputs}-{digest_of(self.target, self.weight)}"
         return {"rows": self.rows, "batch_size": self.batch_size, "seed": self.seed, "digest": digest}
 
     def _begin(self, epoch: int, start_step: int) -> None:
@@ -97,6 +112,7 @@ class ImageLoader(_RowLoader):
         seed: seed of the order and of the augmentation.
         engine: device and processes.
         augment: how images are changed; None: not at all.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
@@ -110,8 +126,9 @@ class ImageLoader(_RowLoader):
         seed: int = 0,
         engine: Engine,
         augment: Augment | None = None,
+        weight: Tensor | None = None,
     ) -> None:
-        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
+        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine, weight=weight)
         self.source, self.augment = source, augment
         self._drawn = (-1, torch.empty(0))
 
@@ -125,12 +142,12 @@ class ImageLoader(_RowLoader):
             self.source.start(np.concatenate(coming))
 
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
-        pixels = self.source.take(rows).to(self.engine.device, non_blocking=True)
+        pixels = to_device(self.source.take(rows), self.engine.device)
         if self.augment is None or not len(rows):
             return pixels
         if self._drawn[0] != epoch:
             self._drawn = (epoch, draw(self.rows, self.seed, 0xA06, epoch))
-        return self.augment(pixels, self._drawn[1][index])
+        return self.augment(pixels, to_device(self._drawn[1][index], pixels.device))
 
 
 class ActivationLoader(_RowLoader):
@@ -146,6 +163,7 @@ class ActivationLoader(_RowLoader):
         shuffle: a new order every epoch.
         seed: seed of the order and of the choice of copies.
         engine: device and processes.
+        weight: each row's weight in the loss, float ``(rows,)``; None: all count the same.
     """
 
     def __init__(
@@ -160,9 +178,11 @@ class ActivationLoader(_RowLoader):
         shuffle: bool,
         seed: int = 0,
         engine: Engine,
+        weight: Tensor | None = None,
     ) -> None:
-        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine)
+        super().__init__(rows, target, batch_size=batch_size, shuffle=shuffle, seed=seed, engine=engine, weight=weight)
         self.activations, self.copies, self.only = activations, copies, only
+        self._chosen = (-1, np.zeros(0, dtype=np.int64))
 
     def fingerprint(self) -> Json:
         """Return what the batches depend on."""
@@ -175,6 +195,12 @@ class ActivationLoader(_RowLoader):
     def _inputs(self, rows: Rows, index: Tensor, epoch: int) -> Tensor:
         copies = np.full(len(rows), self.only or 0, dtype=np.int64)
         if self.only is None and self.copies > 1:
+            copies = self._copy_of_each_row(epoch)[index.numpy()]
+        return to_device(self.activations.take(rows, copies), self.engine.device)
+
+    def _copy_of_each_row(self, epoch: int) -> Rows:
+        """Return the copy that the epoch sees of each row, int64 ``(rows,)``, drawn once per epoch."""
+        if self._chosen[0] != epoch:
             generator = torch.Generator().manual_seed(seed_of(self.seed, 0xC09, epoch))
-            copies = torch.randint(self.copies, (self.rows,), generator=generator)[index].numpy()
-        return self.activations.take(rows, copies).to(self.engine.device, non_blocking=True)
+            self._chosen = (epoch, torch.randint(self.copies, (self.rows,), generator=generator).numpy())
+        return self._chosen[1]

@@ -1,7 +1,7 @@
 """`RowStore`: rows computed once and kept on disk, in any order, memory-mapped, shared between runs.
 
 A store's folder is named by a digest of what its rows depend on. Beside the values lies a byte for each row, set once
-the row is whole, so that an interrupted computation goes on where it was.
+the row is whole and on the disk, so that an interrupted computation goes on where it was, also after a power failure.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
 from headstart.datasets.get import usual_cache
+from headstart.vision.marks import mark
 
 __all__ = ["RowStore", "cache_folder"]
 
@@ -41,22 +42,32 @@ class RowStore:
         rows: number of rows.
         shape: shape of a row.
         dtype: type of its numbers.
+        lasting: whether rows are written through to the disk before they are marked; False: the store is for this run
+            only.
 
     Raises:
         DataError: the folder cannot be written, or its disk has no room for all rows.
     """
 
     def __init__(
-        self, root: Path, kind: str, depends_on: Mapping[str, Any], *, rows: int, shape: Sequence[int], dtype: str
+        self,
+        root: Path,
+        kind: str,
+        depends_on: Mapping[str, Any],
+        *,
+        rows: int,
+        shape: Sequence[int],
+        dtype: str,
+        lasting: bool = True,
     ) -> None:
         layout = {"rows": rows, "shape": list(shape), "dtype": dtype}
         text = json.dumps({**depends_on, **layout}, sort_keys=True)
         self.folder = root / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-        self.rows, self.shape = rows, tuple(shape)
+        self.rows, self.shape, self.lasting = rows, tuple(shape), lasting
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.values: NDArray[Any] = self._mapped("values", np.dtype(dtype), (rows, *shape))
-            self.done: NDArray[np.uint8] = self._mapped("done", np.dtype(np.uint8), (rows,))
+            self.values: np.memmap[Any, np.dtype[Any]] = self._mapped("values", np.dtype(dtype), (rows, *shape))
+            self.done: np.memmap[Any, np.dtype[np.uint8]] = self._mapped("done", np.dtype(np.uint8), (rows,))
             self._check_room()
             about = self.folder / "about.json"
             if not about.exists():
@@ -79,9 +90,23 @@ class RowStore:
         return missing[np.sort(first)]
 
     def write(self, rows: Indices, values: NDArray[Any]) -> None:
-        """Store rows: first the values, then the mark that they are there."""
+        """Store rows: first the values, through to the disk, then the mark that they are there."""
         self.values[rows] = values
-        self.done[rows] = 1
+        mark(self.values, self.done, rows, lasting=self.lasting)
+
+    def take(self, rows: Indices) -> NDArray[Any]:
+        """Return a copy of rows, ``(rows, *shape)``.
+
+        Raises:
+            DataError: some of them are not computed yet, or not in this machine's folder.
+        """
+        there = self.done[rows] != 0
+        if not there.all():
+            raise DataError(
+                f"{self.folder} lacks {len(np.unique(rows[~there])):,} of {len(np.unique(rows)):,} rows: they were not"
+                " computed yet, or on another machine that has a folder of its own; compute them again"
+            )
+        return np.asarray(self.values[rows])
 
     def _check_room(self) -> None:
         """Raise `DataError` if the disk cannot hold all rows: a full disk under a mapped file kills the process."""
@@ -92,7 +117,7 @@ class RowStore:
                 " some, or set HEADSTART_CACHE or cache= to a folder on another disk"
             )
 
-    def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[Any]]:
         path = self.folder / name
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if not path.exists():

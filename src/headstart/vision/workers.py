@@ -162,7 +162,7 @@ def _worker(store: RowStore, sizing: Sizing) -> subprocess.Popen[str]:
     assert worker.stdin is not None
     setting = {
         "values": str(store.folder / "values"), "done": str(store.folder / "done"), "rows": store.rows,
-        "sizing": asdict(sizing),
+        "sizing": asdict(sizing), "lasting": store.lasting,
     }  # fmt: skip
     with contextlib.suppress(OSError):  # it has ended already: its first reply, or the lack of one, shows it
         worker.stdin.write(json.dumps(setting) + "\n")

@@ -40,10 +40,18 @@ class DotProductBias(nn.Module):
     >>> model(torch.tensor([1, 0]), torch.tensor([6, 6])).shape
     torch.Size([2, 1])
 
+    What several items or users have in common can be given as traits, such as genres and jobs. To a user's factors and
+    bias is added the sum of those of the user's traits, divided by the square root of their number; to an item's
+    likewise.
+
+    **Source:** of the traits: Rendle, "Factorization Machines" (2010), section V.
+
     Args:
         users: number of user ids, 0 (the unknown) included.
         items: number of item ids, 0 (the unknown) included.
         factors: width of the vectors.
+        user_traits: ids of users and indices of their traits, int64 ``(2, pairs)``, no pair twice; None: none.
+        item_traits: likewise of items.
         output_range: limits of the outputs, one below and one above 0, by a sigmoid that maps a score of 0 to 0 (the
             mean of standardised ratings); None: unbounded scores, for ranking.
         dropout: probability of leaving out a factor's product in training, from 0 to below 1.
@@ -58,6 +66,8 @@ class DotProductBias(nn.Module):
         items: int,
         factors: int = 50,
         *,
+        user_traits: Tensor | None = None,
+        item_traits: Tensor | None = None,
         output_range: Sequence[float] | None = None,
         dropout: float = 0.0,
     ) -> None:
@@ -73,6 +83,8 @@ class DotProductBias(nn.Module):
         self.range: Bounds | None = None if output_range is None else (float(output_range[0]), float(output_range[1]))
         self.user_table = nn.Parameter(_small(users, factors))
         self.item_table = nn.Parameter(_small(items, factors))
+        self.user_traits = None if user_traits is None else _Traits(user_traits, users, factors)
+        self.item_traits = None if item_traits is None else _Traits(item_traits, items, factors)
 
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """Return one parameter group: there is no head."""
@@ -80,30 +92,52 @@ class DotProductBias(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the outputs, ``(rows, 1)`` or ``(rows, choices)``."""
-        user_table, item_table = self.tables()
-        if items.ndim == 2:
-            # The user's bias would not change the order of the choices, and is left out.
-            user = user_table.index_select(0, users)  # (rows, factors + bias)
-            choices = F.embedding(items, item_table)  # (rows, choices, factors + bias)
-            factors = F.dropout(user[:, :-1], self.dropout, self.training)
-            product = torch.bmm(choices[..., :-1], factors[:, :, None]).squeeze(2)
-            return _bounded(product + choices[..., -1], self.range)
-        if self.dropout and self.training:
-            user, item = user_table.index_select(0, users), item_table.index_select(0, items)
-            product = F.dropout(user[:, :-1] * item[:, :-1], self.dropout).sum(1, keepdim=True)
-            return _bounded(product + user[:, -1:] + item[:, -1:], self.range)
+        if items.ndim == 2 or (self.dropout and self.training):
+            return _bounded(self.scores(users, items), self.range)
         outputs: Tensor = _PairScore.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
-            user_table, item_table, users, items, self.range
+            *self.tables(), users, items, self.range
         )
         return outputs
 
+    def scores(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return scores before the sigmoid, ``(rows, 1)``; of choices ``(rows, choices)``, without the user's bias."""
+        user_table, item_table = self.tables()
+        user = user_table.index_select(0, users)  # (rows, factors + bias)
+        if items.ndim == 2:
+            # The user's bias would not change the order of the choices, and is left out.
+            choices = F.embedding(items, item_table)  # (rows, choices, factors + bias)
+            factors = F.dropout(user[:, :-1], self.dropout, self.training)
+            product = torch.bmm(choices[..., :-1], factors[:, :, None]).squeeze(2)
+            return product + choices[..., -1]
+        item = item_table.index_select(0, items)
+        product = F.dropout(user[:, :-1] * item[:, :-1], self.dropout, self.training).sum(1, keepdim=True)
+        return product + user[:, -1:] + item[:, -1:]
+
+    def new_user(self, items: Tensor) -> Tensor:
+        """Return factors and bias to expect of a new user who has chosen these items, ``(factors + 1,)``.
+
+        Args:
+            items: ids, int64 ``(items,)``, at least one, all different.
+        """
+        return self.tables()[0][0].clone()
+
     def tables(self) -> tuple[Tensor, Tensor]:
         """Return factors and bias of all users, ``(users, factors + 1)``, and of all items, as the score uses them."""
-        return self.user_table, self.item_table
+        return self.with_traits(self.user_table, self.item_table)
+
+    def with_traits(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tables of users and items, ``(users, factors + 1)`` and so on, with what their traits add."""
+        return (
+            users if self.user_traits is None else users + self.user_traits(),
+            items if self.item_traits is None else items + self.item_traits(),
+        )
 
     def bounded(self, score: Tensor) -> Tensor:
         """Return the outputs for scores, of any shape."""
         return _bounded(score, self.range)
+
+    def set_seen(self, seen: Tensor) -> None:
+        """Do nothing: without implicit terms it makes no difference who has rated what."""
 
 
 class ImplicitDotProductBias(DotProductBias):
@@ -145,10 +179,15 @@ class ImplicitDotProductBias(DotProductBias):
         seen: Tensor,
         factors: int = 50,
         *,
+        user_traits: Tensor | None = None,
+        item_traits: Tensor | None = None,
         output_range: Sequence[float] | None = None,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(users, items, factors, output_range=output_range, dropout=dropout)
+        super().__init__(
+            users, items, factors, user_traits=user_traits, item_traits=item_traits, output_range=output_range,
+            dropout=dropout,
+        )  # fmt: skip
         if seen.ndim != 2 or len(seen) != 2:
             raise ConfigError(f"seen must be ids of users and items, (2, training rows); got {tuple(seen.shape)}")
         # Biases of their own, since weight decay, which must be strong here, is for tables and not for vectors.
@@ -178,13 +217,19 @@ class ImplicitDotProductBias(DotProductBias):
         sums: Any = _MemberSums.apply  # torch leaves it untyped
         of_items: Tensor = sums(*by_user, *by_item, self.item_implicit)
         of_users: Tensor = sums(*by_item, *by_user, self.user_implicit)
-        tables = (
+        tables = self.with_traits(
             torch.cat([self.user_table + of_items, self.user_bias[:, None]], 1),
             torch.cat([self.item_table + of_users, self.item_bias[:, None]], 1),
         )
         if hold:
             self._held = tables
         return tables
+
+    def new_user(self, items: Tensor) -> Tensor:
+        """Return factors and bias to expect of a new user who has chosen these items; see `DotProductBias.new_user`."""
+        vector = super().new_user(items)
+        vector[:-1] += self.item_implicit[items].sum(0) / len(items) ** 0.5
+        return vector
 
     def train(self, mode: bool = True) -> ImplicitDotProductBias:  # noqa: FBT001 - torch's own signature
         """Set the mode as in torch; the tables held for evaluation are dropped."""
@@ -200,6 +245,32 @@ class ImplicitDotProductBias(DotProductBias):
     def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
         self._held = None
         super()._load_from_state_dict(*arguments, **options)
+
+
+class _Traits(nn.Module):
+    """Factors and a bias of each trait; what they add to their owners, ``(owners, factors + 1)``.
+
+    Args:
+        pairs: ids of owners and indices of their traits, int64 ``(2, pairs)``, no pair twice.
+        owners: number of ids, 0 included.
+        factors: width of the vectors.
+    """
+
+    def __init__(self, pairs: Tensor, owners: int, factors: int) -> None:
+        super().__init__()
+        count = int(pairs[1].max()) + 1
+        self.table = nn.Parameter(_small(count, factors))
+        for name, first, second, rows in (("own", pairs[0], pairs[1], owners), ("back", pairs[1], pairs[0], count)):
+            starts, members = _grouped(first, second, rows)
+            self.register_buffer(f"{name}_starts", starts, persistent=False)
+            self.register_buffer(f"{name}_members", members, persistent=False)
+
+    def forward(self) -> Tensor:
+        """Return what the traits add to the factors and the bias of each id."""
+        total: Tensor = _MemberSums.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+            self.own_starts, self.own_members, self.back_starts, self.back_members, self.table
+        )
+        return total
 
 
 class _PairScore(torch.autograd.Function):

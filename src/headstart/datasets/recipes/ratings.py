@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.datasets.recipes.recipe import Recipe
-from headstart.datasets.sources import LocalFolder, Prepare, Wheel
+from headstart.datasets.sources import LocalFolder, Prepare, Source, Wheel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,11 +82,6 @@ def _ml_1m_items(folder: Path) -> pl.DataFrame:
     return table.select(pl.col("movie").cast(pl.Int32).alias("item"), "title", year, "genres")
 
 
-_MOVIELENS = (
-    "F. M. Harper and J. A. Konstan: The MovieLens Datasets: History and Context. "
-    "ACM Transactions on Interactive Intelligent Systems 5 (4), 2015, doi 10.1145/2827872"
-)
-_MOVIELENS_TERMS = "for research use only, no redistribution without permission: GroupLens's terms"
 _RATING_COLUMNS = {
     "user": "user id",
     "item": "film id",
@@ -125,26 +120,37 @@ def _million_films(file: str, prepare: Prepare) -> LocalFolder:
     return LocalFolder("ml-1m", (file,), how_to_get, prepare)
 
 
+def _movielens(*, name: str, description: str, contents: dict[str, str], source: Source, rows: int) -> Recipe:
+    return Recipe(
+        name=name,
+        description=description,
+        contents=contents,
+        sources=(source,),
+        terms="for research use only, no redistribution without permission: GroupLens's terms",
+        citation=(
+            "F. M. Harper and J. A. Konstan: The MovieLens Datasets: History and Context. "
+            "ACM Transactions on Interactive Intelligent Systems 5 (4), 2015, doi 10.1145/2827872"
+        ),
+        rows=rows,
+    )
+
+
 RATINGS = [
-    Recipe(
+    _movielens(
         name="ml-100k",
         description="100,000 ratings of 1,682 films by 943 users, September 1997 to April 1998",
         contents=_RATING_COLUMNS,
-        sources=(_recbole("inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff", _ml_100k),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_recbole("inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff", _ml_100k),
         rows=100_000,
     ),
-    Recipe(
+    _movielens(
         name="ml-100k-items",
         description="the films of ml-100k: title, year, genres",
         contents=_FILM_COLUMNS,
-        sources=(_recbole("item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532", _ml_100k_items),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_recbole("item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532", _ml_100k_items),
         rows=1_682,
     ),
-    Recipe(
+    _movielens(
         name="ml-100k-users",
         description="the users of ml-100k: age, gender, occupation",
         contents={
@@ -154,45 +160,35 @@ RATINGS = [
             "occupation": "one of 21",
             "zip_code": "postal code, mostly of the United States",
         },
-        sources=(_recbole("user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972", _ml_100k_users),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_recbole("user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972", _ml_100k_users),
         rows=943,
     ),
-    Recipe(
+    _movielens(
         name="ml-latest-small-2016",
         description="100,004 ratings of 9,066 films by 671 users, 1995 to 2016: the data set of fast.ai's lesson",
         contents=_RATING_COLUMNS,
-        sources=(_lesson_films("ratings.parquet", _ml_latest_small),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_lesson_films("ratings.parquet", _ml_latest_small),
         rows=100_004,
     ),
-    Recipe(
+    _movielens(
         name="ml-latest-small-2016-items",
         description="the films of ml-latest-small-2016: title, year, genres",
         contents=_FILM_COLUMNS,
-        sources=(_lesson_films("items.parquet", _ml_latest_small_items),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_lesson_films("items.parquet", _ml_latest_small_items),
         rows=9_066,
     ),
-    Recipe(
+    _movielens(
         name="ml-1m",
         description="one million ratings of 3,706 films by 6,040 users, without times",
         contents={name: meaning for name, meaning in _RATING_COLUMNS.items() if name != "timestamp"},
-        sources=(_million_films("ratings_no_timestamp.parquet", _ml_1m),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_million_films("ratings_no_timestamp.parquet", _ml_1m),
         rows=999_714,
     ),
-    Recipe(
+    _movielens(
         name="ml-1m-items",
         description="the films of ml-1m: title, year, genres",
         contents=_FILM_COLUMNS,
-        sources=(_million_films("movies.parquet", _ml_1m_items),),
-        terms=_MOVIELENS_TERMS,
-        citation=_MOVIELENS,
+        source=_million_films("movies.parquet", _ml_1m_items),
         rows=3_883,
     ),
 ]

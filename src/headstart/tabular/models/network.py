@@ -33,10 +33,11 @@ class TabularModel(nn.Module):
     With ``members`` above 1 it is several networks in one: they share embeddings and weights, each has multipliers,
     biases and a head of its own, and each has its own loss. The prediction is the mean of their outputs.
 
-    **Source:** members: Gorishniy et al., "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling"
-    (2024), section 3. We differ in what saves time: the first layer's product is computed once, and the
-    members differ after it, by signs drawn at random; the outputs of a layer are multiplied, its inputs are not; and
-    there are fewer members.
+    **Source:** ``input_scale``: Holzmüller, Grinsztajn and Steinwart, "Better by Default: Strong Pre-Tuned MLPs and
+    Boosted Trees on Tabular Data" (2024), section 3.2; members: Gorishniy et al., "TabM: Advancing Tabular Deep
+    Learning with Parameter-Efficient Ensembling" (2024), section 3. We differ in what saves time: the first layer's
+    product is computed once, and the members differ after it, by signs drawn at random; the outputs of a layer are
+    multiplied, its inputs are not; and there are fewer members.
 
     **Shape:**
     - Input: ids, int32 or int64, ``(rows, categorical columns)``; numbers, float32, ``(rows, continuous columns)``
@@ -50,8 +51,8 @@ class TabularModel(nn.Module):
         cardinalities: number of ids of each categorical column.
         continuous: number of continuous columns.
         outputs: number of outputs.
-        embedding_sizes: width of each column's embedding; None: by `embedding_size`.
         hidden: width of each hidden layer; may be empty.
+        embedding_sizes: width of each column's embedding; None: by `embedding_size`.
         members: number of networks in one.
         bins: each continuous column's edges for `PiecewiseLinear`; None: the numbers enter as they are.
         periodic: the numbers also enter by `Periodic`; not together with bins.
@@ -61,6 +62,8 @@ class TabularModel(nn.Module):
         straight: with ``bins``, also a linear path from the numbers to the outputs, 0 at the start: where most rows
             lie in a few bins, as with delays, it carries what the wide last bin is too coarse for. Numbers beyond the
             outer edges count as these.
+        input_scale: a learnt factor, 1 at the start, on each input of the first hidden layer, as in RealMLP: inputs
+            that say nothing are turned down by one weight instead of by a column of them.
         category_dropout: probability of replacing an id by 0, the unknown one, in training, at least 0 and below 1.
         embedding_dropout: probability of dropping an element of an embedding, likewise.
         dropout: probability of dropping a unit after each hidden layer, one for all or one per layer; likewise.
@@ -76,14 +79,15 @@ class TabularModel(nn.Module):
         continuous: int,
         outputs: int,
         *,
+        hidden: Sequence[int],
         embedding_sizes: Sequence[int] | None = None,
-        hidden: Sequence[int] = (200, 100),
         members: int = 1,
         bins: Sequence[Sequence[float]] | None = None,
         periodic: bool = False,
         batch_norm: bool = True,
         norm_first: bool = True,
         straight: bool = True,
+        input_scale: bool = False,
         category_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
@@ -114,6 +118,7 @@ class TabularModel(nn.Module):
         self.normalise = nn.BatchNorm1d(numbers) if continuous and batch_norm and bins is None else None
         layers: list[nn.Module] = []
         width = sum(sizes) + numbers
+        self.input_scale = nn.Parameter(torch.ones(width)) if input_scale else None
         for size, probability in zip(hidden, dropouts, strict=True):
             layers.append(nn.Linear(width, size) if members == 1 else MemberLinear(width, size, members, not layers))
             norms = [nn.BatchNorm1d(size * members)] if batch_norm else []
@@ -136,8 +141,9 @@ class TabularModel(nn.Module):
     def groups(self) -> list[list[nn.Module | nn.Parameter]]:
         """Return the parameter groups: embeddings, body (with the layers of numbers), head (with the straight path)."""
         embeddings: list[nn.Module | nn.Parameter] = [] if self.embeddings is None else [self.embeddings]
-        body = [part for part in (self.numeric, self.normalise, self.body) if part is not None]
-        return [embeddings, list(body), [self.head, *([] if self.straight_path is None else [self.straight_path])]]
+        parts = (self.numeric, self.normalise, self.input_scale, self.body)
+        body: list[nn.Module | nn.Parameter] = [part for part in parts if part is not None]
+        return [embeddings, body, [self.head, *([] if self.straight_path is None else [self.straight_path])]]
 
     def embedding(self, position: int) -> Tensor:
         """Return the embedding of one categorical column, float ``(ids, size)``; id 0 is missing and unseen values.
@@ -159,7 +165,8 @@ class TabularModel(nn.Module):
         if continuous.shape[1]:
             numbers = continuous if self.numeric is None else self.numeric(continuous)
             parts.append(numbers if self.normalise is None else self.normalise(numbers))
-        hidden = self._body(torch.cat(parts, 1))
+        inputs = torch.cat(parts, 1)  # (rows, all embedding sizes + numbers)
+        hidden = self._body(inputs if self.input_scale is None else inputs * self.input_scale)
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 outputs would take few distinct values
             outputs: Tensor = self.head(hidden.float())  # (rows, outputs), or (members, rows, outputs)
             if self.straight_path is not None:

@@ -326,14 +326,15 @@ class LanguageModel(nn.Module):
             )
         words = len(self.bias)
         random = torch.randint(words, (sampled,), device=target.device)
-        known = target[target != IGNORED]
-        chosen = torch.unique(torch.cat([known, random]))
-        indices = torch.full((words,), IGNORED, device=target.device)
-        indices[chosen] = torch.arange(len(chosen), device=target.device)
-        missed = (len(known) * (-self.frequencies[chosen]).log1p()).exp() * (1 - 1 / words) ** sampled
+        counted = target != IGNORED
+        words_here = torch.where(counted, target, random[0]).flatten()
+        chosen, repeated = _compared(words_here, random, distinct=target.device.type == "cpu")
+        missed = (counted.sum() * (-self.frequencies[chosen]).log1p()).exp() * (1 - 1 / words) ** sampled
         bias = self.bias[chosen] - (1 - missed).log()
-        among = torch.where(target == IGNORED, IGNORED, indices[target.clamp_min(0)])  # (batch, time)
-        return cross_entropy_in_chunks(activations, self.encoder.embedding.weight[chosen], bias, among)[0]
+        if repeated is not None:
+            bias = bias.masked_fill(repeated, -torch.inf)
+        among = torch.where(counted, torch.searchsorted(chosen, target.clamp_min(0)), IGNORED)  # (batch, time)
+        return cross_entropy_in_chunks(activations, F.embedding(chosen, self.encoder.embedding.weight), bias, among)[0]
 
     def _carried(self, batch: int, fresh: Tensor) -> State:
         held = [
@@ -349,3 +350,19 @@ class LanguageModel(nn.Module):
         for number, (hidden, cell) in enumerate(state):
             setattr(self, f"carried_hidden{number}", hidden.detach())
             setattr(self, f"carried_cell{number}", cell.detach())
+
+
+def _compared(target: Tensor, random: Tensor, *, distinct: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the words of a batch and the random ones, ascending, and which of them are repeated; None: none is.
+
+    Args:
+        target: the words of the batch, ``(batch * time,)``.
+        random: random words, ``(sampled,)``.
+        distinct: whether each word comes once, which is faster on a processor; on a GPU the number of words, and so all
+            shapes, would have to be read from the device.
+    """
+    words = torch.cat([target, random])
+    if distinct:
+        return torch.unique(words), None
+    words = words.sort().values
+    return words, F.pad(words[1:] == words[:-1], (1, 0), value=False)

@@ -12,6 +12,10 @@ __all__ = ["IGNORED", "cross_entropy_in_chunks"]
 IGNORED = -100
 """Target at positions where nothing is to be predicted."""
 
+HALF_SCALE = 64.0
+"""Factor on the slopes of the loss while they are fp16: they are formed before the loss scaler can protect them, and
+below 6e-8 they would be 0. The products over `ROWS_AT_ONCE` slopes of at most 1 stay below fp16's largest number."""
+
 ROWS_AT_ONCE = 512
 """Rows whose logits fit into a processor's cache together with their gradient."""
 
@@ -34,7 +38,8 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        hidden_gradient = torch.empty_like(hidden) if learns else None
+        half = dtype == torch.float16
+        hidden_gradient = torch.empty_like(hidden, dtype=torch.float32 if half else None) if learns else None
         weight_gradient = torch.zeros_like(weight) if learns else None
         bias_gradient = torch.zeros_like(bias) if learns else None
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -59,14 +64,18 @@ class _CrossEntropy(torch.autograd.Function):
                     logits.mul_(counted / total)
                     logits.scatter_add_(1, index, -counted.float())
                     bias_gradient += logits.sum(0)
-                    slope = logits.to(dtype)
-                    hidden_gradient[rows] = (slope @ matrix).to(hidden.dtype)
-                    if dtype == weight.dtype:
+                    slope = (logits.mul_(HALF_SCALE) if half else logits).to(dtype)
+                    through = slope @ matrix  # (rows, embedding)
+                    hidden_gradient[rows] = through.float() / HALF_SCALE if half else through.to(hidden.dtype)
+                    if half:
+                        weight_gradient += (slope.T @ chunk).to(weight.dtype) / HALF_SCALE
+                    elif dtype == weight.dtype:
                         weight_gradient.addmm_(slope.T, chunk)
                     else:
                         weight_gradient += slope.T @ chunk
         rows_counted = counts.sum().clamp_min(1)
         if learns:
+            ctx.dtype = hidden.dtype
             ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient, rows_counted)
         ctx.mark_non_differentiable(hits)
         return loss / rows_counted, hits
@@ -75,7 +84,7 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, rows = ctx.saved_tensors
         factor = gradients[0] / rows
-        return (hidden * factor).to(hidden.dtype), weight.mul_(factor), bias * factor, None, None
+        return (hidden * factor).to(ctx.dtype), weight.mul_(factor), bias * factor, None, None
 
 
 def cross_entropy_in_chunks(hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

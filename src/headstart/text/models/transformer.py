@@ -46,11 +46,24 @@ class TransformerClassifier(nn.Module):
         layers: list[list[nn.Module | nn.Parameter]] = [[layer] for layer in stack]
         return [first, *layers, [self.head]]
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return outputs, and an empty list in place of activations; tokens beyond the longest input are cut off."""
+    def start_at_zero(self) -> None:
+        """Set the last layer to 0, so that the outputs are those that are added to them, until training begins."""
+        for parameter in self.head[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self, tokens: Tensor, lengths: Tensor, linear: Tensor | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return outputs, and an empty list in place of activations; tokens beyond the longest input are cut off.
+
+        Args:
+            tokens: int ``(batch, time)``.
+            lengths: int ``(batch,)``.
+            linear: outputs ``(batch, outputs)`` that those of the network are added to; None: 0.
+        """
         tokens, lengths = tokens[:, : self.most], lengths.clamp(max=self.most)
         mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (batch, time)
         states = self.backbone(input_ids=self.transformer_ids[tokens.long()], attention_mask=mask.long())
         kept = states.last_hidden_state.float() * mask.unsqueeze(2)  # (batch, time, hidden)
         outputs: Tensor = self.head(kept.sum(1) / lengths[:, None])
-        return outputs, []
+        return outputs if linear is None else outputs + linear, []

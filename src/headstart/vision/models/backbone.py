@@ -57,6 +57,7 @@ class Backbone(nn.Module):
         channels: channels of the last feature maps.
         widths: channels of the maps of each stage that `maps` returns, early ones first.
         size: side in pixels of the images that it is built for.
+        fixed_size: whether it takes images of this size alone.
 
     Raises:
         ConfigError: timm has no such model, or it offers no feature maps.
@@ -74,7 +75,8 @@ class Backbone(nn.Module):
         self.size = native if size is None else size
         timm: Any = import_timm()
         arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
-        if self.size != native and _settings(name).get("fixed_input_size"):
+        self.fixed_size = bool(_settings(name).get("fixed_input_size"))
+        if self.size != native and self.fixed_size:
             arguments["img_size"] = self.size
         try:
             self.body: Any = timm.create_model(name, **arguments)

@@ -6,8 +6,6 @@ the weights.
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +15,12 @@ from torch import Tensor, nn
 
 from headstart.core.artefact import load_weights, reading
 from headstart.core.engine import Engine, seeded
-from headstart.core.errors import ConfigError, HeadstartWarning
+from headstart.core.errors import ConfigError
 from headstart.core.values import Json, Value, from_json, replaced
 from headstart.training.learner import Learner
 from headstart.training.loaders import Data
-from headstart.training.saved import own_tensors, take_over
-from headstart.training.settings import Plan, Training, check_options
+from headstart.training.saved import own_tensors, pickled, read_training, take_over, unpickled
+from headstart.training.settings import Plan, Training, check_options, given_fields
 
 __all__ = ["ApplicationLearner"]
 
@@ -64,11 +62,13 @@ class ApplicationLearner(Learner, ABC):
             if value is not None and not isinstance(value, kind):
                 raise ConfigError(f"{name} must be a {kind.__name__}; got a {type(value).__name__}")
         self.design = self.settled(replaced(design or self.design_type(), options), rows)
+        given = given_fields(self.training_type, training, options)
         training = replaced(training or self.usual_training(self.design), options)
         self.check_engine(training, session.get("engine") or (Engine() if rows is None else rows.engine))
         with seeded(training.seed):
             model = self.make_model(training.seed)
         super().__init__(model, rows, training=training, target=self.target_of(rows), **session)
+        self._training_given = given
 
     # ---- hooks for the applications
 
@@ -131,7 +131,7 @@ class ApplicationLearner(Learner, ABC):
         if not isinstance(data, Data | None):
             raise ConfigError(f"learner.data must be the application's data, or None; got {data!r}")
         given: Any = data
-        if given is not None and given.codec != self.codec:
+        if given is not None and not self.means_the_same(given.codec):
             raise ConfigError(
                 "these data were made with another codec than the learner's, so their ids and numbers have another"
                 " meaning: make them with codec=learner.codec"
@@ -139,6 +139,10 @@ class ApplicationLearner(Learner, ABC):
         if data is not None:
             self.prepare_for(data)
         self._data = data
+
+    def means_the_same(self, codec: Any) -> bool:
+        """Return whether the weights, which were trained with the learner's codec, mean the same with another one."""
+        return bool(codec == self.codec)
 
     def prepare_for(self, data: Any) -> None:
         """Adapt the learner to data with the same codec that are about to be assigned; by default, do nothing.
@@ -154,6 +158,11 @@ class ApplicationLearner(Learner, ABC):
     def values(self) -> dict[str, Any]:
         """Return the values that define the learner, except its weights, by name."""
         return {"codec": self.codec, "design": self.design, "training": self.training}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the learner by its values and weights, without data; metrics and losses of one's own are left out."""
+        device = "cpu" if self.engine.device.type == "cpu" else "auto"
+        return unpickled, (type(self), *pickled(self), device, self.progress)
 
     @classmethod
     def restored(cls, record: Json, tensors: Mapping[str, Tensor], folder: Path, engine: Engine) -> Self:
@@ -171,22 +180,8 @@ class ApplicationLearner(Learner, ABC):
         with reading(folder):
             codec = from_json(cls.codec_type, record["codec"], tensors)
             design = from_json(cls.design_type, record["design"], tensors)
-            training = cls._possible(from_json(cls.training_type, record["training"]), engine, folder)
+            training = read_training(cls, record, engine, folder)
             learner = cls(codec, design=design, training=training, engine=engine)
         load_weights(learner.model, own_tensors(tensors), folder)
         take_over(learner, record, folder)
         return learner
-
-    @classmethod
-    def _possible(cls, training: Training, engine: Engine, folder: Path) -> Training:
-        """Return the training at a precision that the engine supports, with a warning if it is another one."""
-        try:
-            cls.check_engine(training, engine)
-            return training
-        except ConfigError as error:
-            warnings.warn(
-                f"{folder} was trained in {training.precision} but runs in fp32 here: {error}",
-                HeadstartWarning,
-                stacklevel=5,
-            )
-            return dataclasses.replace(training, precision="fp32")
