@@ -53,7 +53,7 @@ def test_train_and_valid_folders_are_the_split(tmp_path: Path) -> None:
     assert (len(data.split.train), len(data.split.valid)) == (16, 8)
     assert all("/valid/" in data.images.names[row] for row in data.split.valid)
     assert any("1 images beside these parts were left out" in note for note in data.notes) and any(
-        "1 files" in note for note in data.notes
+        "1 file whose ending is" in note for note in data.notes
     )
 
 
