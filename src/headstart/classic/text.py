@@ -220,7 +220,7 @@ class TextData:
 
     @classmethod
     def from_splits(cls, path: str | Path, splits: Sequence[TextDataset], bs: int, *, seed: int = 0) -> TextData:
-        """Make a `headstart.TextData` of data sets such as `IMDB.splits` returns.
+        """Make a `headstart.TextData` of data sets such as `IMDB.splits` returns, without a linear path, as the lesson.
 
         Args:
             path: folder whose ``models`` gets saved weights and encoders.
@@ -241,7 +241,7 @@ class TextData:
         ]
         data = Texts.from_table(
             frames[0], "text", "label", valid=frames[1], tokenizer=train.field.tokenizer,
-            vocabulary=train.field.vocab.vocabulary, batch_size=bs, seed=seed,
+            vocabulary=train.field.vocab.vocabulary, batch_size=bs, seed=seed, linear=False,
         )  # fmt: skip
         return cls(path, data)
 
