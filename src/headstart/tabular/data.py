@@ -158,11 +158,38 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
-        targets = _target_columns(target)
+        settings, targets = TabularSettings.of(options, "TabularData.from_table"), _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
             _check_fixed(codec, targets, settings)
+        return cls._from_tables(table, valid, targets, settings, split=split, codec=codec, engine=engine or Engine())
+
+    @classmethod
+    def _from_tables(
+        cls,
+        table: Table,
+        valid: Table | None,
+        targets: Sequence[str],
+        settings: TabularSettings,
+        *,
+        split: Splitter | None,
+        codec: TableCodec | None,
+        engine: Engine,
+        joined: bool = False,
+    ) -> TabularData:
+        """Return the data of checked settings; see `from_table`.
+
+        Args:
+            table: as there.
+            valid: as there.
+            targets: the columns to predict.
+            settings: how the columns are used.
+            split: as there.
+            codec: as there.
+            engine: device and processes.
+            joined: whether the rows of ``valid`` are added to those of ``table``, to be split with them.
+        """
+        given = codec
         recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
         needed = [*targets, *([] if settings.weight is None else [settings.weight])]
@@ -176,13 +203,14 @@ class TabularData(Data):
         opened = _opened(table, settings, codec)
         frame, other = opened.frame, None
         if valid is not None:
-            later = settings.csv if codec is None else codec.csv
-            other = read_table(valid, "valid", readings=opened.readings, csv=later)
+            csv = settings.csv or (None if codec is None else codec.csv)
+            other = read_table(valid, "valid", readings=opened.readings, csv=csv)
+        if joined and other is not None:
+            frame, other = pl.concat([frame, other], how="diagonal_relaxed"), None
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
-        engine = engine or Engine()
         found: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
@@ -243,13 +271,13 @@ class TabularData(Data):
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
-        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
             rows=rows, latest=split is None and bool(rows.note),
             on_all_rows=partial(
-                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+                cls._from_tables, table, valid, targets, settings, split=train_on_all, codec=given, engine=engine,
+                joined=True,
             ),
         )  # fmt: skip
 
