@@ -171,6 +171,15 @@ def test_good_columns_are_no_leaks() -> None:
         assert not [note for note in data.notes if "almost perfectly" in note]
 
 
+def test_a_leak_that_is_a_number_and_a_category_is_noted_once() -> None:
+    grade = pl.Series(RANDOM.integers(1, 6, ROWS))
+    data = TabularData.from_table(TABLE.with_columns(y=grade * 2.5, grade=grade), "y", split=splits.train_on_all)
+    assert "grade" in {c.name for c in data.codec.categorical} & {c.name for c in data.codec.continuous}
+    assert [note.partition(":")[0] for note in data.notes] == [
+        "column 'grade' alone tells the target 'y' almost perfectly"
+    ]
+
+
 def test_a_target_that_does_not_vary_is_told() -> None:
     with pytest.warns(
         HeadstartWarning, match="the target 'y' is 3.0 in all training rows, so there is nothing to learn"

@@ -45,11 +45,11 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     lines = []
     for name, reason in columns.left_out.items():
         constant = train[name].dtype != pl.Object and train[name].drop_nulls().n_unique() == 1
-        if reason != "excluded" and name not in elsewhere and not constant:
+        if name not in columns.named and name not in elsewhere and not constant:
             advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
-    for name, reason in columns.categorical.items():
-        advice = "" if reason == "named categorical" else _number_advice(train[name])
+    for name in columns.categorical:
+        advice = "" if name in columns.named else _number_advice(train[name])
         if advice:
             lines.append(f"column {name!r} is taken as categories, but {advice}")
     return lines
@@ -134,7 +134,7 @@ def leak_notes(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[st
     rows = train if len(train) <= ROWS else train.sample(ROWS, seed=0)
     notes = []
     for target in targets:
-        for name in (*columns.continuous, *columns.categorical, *columns.dates):
+        for name in dict.fromkeys((*columns.continuous, *columns.categorical, *columns.dates)):
             pair = rows.select(pl.col(name).alias("column"), pl.col(target).alias("target"))
             if pair["target"].dtype.is_nested() or pair["column"].dtype.is_nested():
                 continue
@@ -157,8 +157,10 @@ def row_number_notes(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
     return [
         f"column {name!r}: each row has its own whole number; if they only number the rows, leave it out:"
         f" exclude=[{name!r}]"
-        for name, reason in columns.continuous.items()
-        if reason.startswith("whole numbers") and len(train) >= FEWEST and train[name].n_unique() == len(train)
+        for name in columns.continuous
+        if name not in columns.named
+        and train[name].dtype.is_integer()
+        and train[name].n_unique() == len(train) >= FEWEST
     ]
 
 

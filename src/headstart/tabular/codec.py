@@ -629,8 +629,8 @@ def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[Sorted
     again = {
         number: f"its numbers grow with the days of {name!r}, and {NO_SEASON}"
         for name in short
-        for number, reason in columns.continuous.items()
-        if reason != "named continuous" and _grows_with(rows.columns[number], rows.columns[f"{name}.elapsed"])
+        for number in columns.continuous
+        if number not in columns.named and _grows_with(rows.columns[number], rows.columns[f"{name}.elapsed"])
     }
     kept = replace(
         columns,

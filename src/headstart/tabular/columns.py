@@ -77,6 +77,7 @@ class SortedColumns:
         dates: reasons by column.
         left_out: reasons by column.
         declared: columns that the table declares as categories, so that fractions are names there, too.
+        named: columns that the user named as one of these or excluded.
     """
 
     categorical: dict[str, str]
@@ -84,6 +85,7 @@ class SortedColumns:
     dates: dict[str, str]
     left_out: dict[str, str]
     declared: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 def sort_columns(
@@ -124,7 +126,7 @@ def sort_columns(
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
-    columns = SortedColumns({}, {}, {}, {}, frozenset(declared))
+    columns = SortedColumns({}, {}, {}, {}, frozenset(declared), frozenset(every))
     for name in frame.columns:
         series = frame[name]
         if name in exclude:

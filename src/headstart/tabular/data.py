@@ -331,8 +331,8 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
 def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedColumns) -> None:
     """Warn of text that may be dates, with the day or with the month first, and that nobody has taken as text."""
     for name, reading in readings.items():
-        named = columns.categorical.get(name, columns.left_out.get(name)) in (None, "named categorical", "excluded")
-        if reading.formats and not named:
+        as_text = name in columns.categorical or name in columns.left_out
+        if reading.formats and as_text and name not in columns.named:
             one, other = reading.formats[:2]
             warnings.warn(
                 f"column {name!r} may be dates with the day or with the month first, so it is taken as text: say"
