@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
+from headstart.core.errors import DataError, did_you_mean, warn
 from headstart.frames.categories import Categories, is_missing
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import CsvOptions
@@ -391,7 +390,7 @@ class TableCodec:
             notes.append(
                 f"missing numbers in columns that had none in training were filled with the training median: {counted}"
             )
-            warnings.warn(notes[-1], HeadstartWarning, stacklevel=2)
+            warn(notes[-1])
         return Encoded(inputs=(torch.from_numpy(ids), torch.from_numpy(numbers)), target=target, notes=tuple(notes))
 
     def unseen(self, rows: CompleteRows, ids: Tensor) -> dict[str, int]:

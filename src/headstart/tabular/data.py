@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
+from headstart.core.errors import ConfigError, DataError, warn
 from headstart.frames.amounts import form_of_amounts
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
@@ -228,7 +227,7 @@ class TabularData(Data):
             _warn_of_unused(train, columns, targets, recipe, settings.where)
             totals = total_rows(train)
             if totals:
-                warnings.warn(totals, HeadstartWarning, stacklevel=2)
+                warn(totals)
             found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
             found.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
@@ -334,11 +333,9 @@ def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedCol
         as_text = name in columns.categorical or name in columns.left_out
         if reading.formats and as_text and name not in columns.named:
             one, other = reading.formats[:2]
-            warnings.warn(
+            warn(
                 f"column {name!r} may be dates with the day or with the month first, so it is taken as text: say"
                 f" date_format={one!r} or date_format={other!r}, or categorical=[{name!r}] if it is text",
-                HeadstartWarning,
-                stacklevel=3,
             )
 
 
@@ -393,18 +390,14 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
         del unseen[name]
         (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
         values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
-        warnings.warn(
+        warn(
             f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
             f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
-            HeadstartWarning,
-            stacklevel=3,
         )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
-        warnings.warn(
+        warn(
             f"of {len(frame):,} rows some have a value never seen in training, which counts as unknown: {counted}",
-            HeadstartWarning,
-            stacklevel=3,
         )
     return _in_order(encoded.inputs, encoded.target, engine)
 
@@ -413,11 +406,9 @@ def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) 
     """Warn of columns, parts of dates aside, of which each validation row has a value never seen in training."""
     for name, count in codec.unseen(rows, ids).items():
         if count == len(ids) and name in codec.columns:
-            warnings.warn(
+            warn(
                 f"column {name!r}: every validation row has a value never seen in training, so that nothing learnt of"
                 f" its values can help there: leave it out, exclude=[{name!r}], or split the rows otherwise",
-                HeadstartWarning,
-                stacklevel=3,
             )
 
 
