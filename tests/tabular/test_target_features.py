@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from headstart import DataError, TabularData, TabularLearner, load, splits
 from headstart.core.engine import Engine
 from headstart.frames.assemble import share
-from headstart.tabular.codec import CompleteRows, TableCodec
+from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
+from headstart.tabular.complete_rows import CompleteRows
 from headstart.tabular.target_features import CategoryMeans, Neighbours, nearest_pairs, target_values
 from headstart.targets.fit import fit_target
 

@@ -22,8 +22,9 @@ from headstart.frames.door import Opened, Table, check_columns, open_table, read
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default, train_on_all
 from headstart.tabular.advice import check_target, leak_notes, row_number_notes, total_rows, unused_columns
-from headstart.tabular.codec import CompleteRows, TableCodec
+from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
+from headstart.tabular.complete_rows import CompleteRows
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.plan import suggested_batch_size
 from headstart.tabular.target_features import target_values
