@@ -350,7 +350,10 @@ class TableCodec:
         """
         start = self._own
         for each, (mean, sd, lowest, highest) in zip(self.target_features, self._scales, strict=True):
-            means = each.means(ids, numbers) if targets is None else each.out_of_fold(ids, numbers, targets)
+            if targets is None or len(targets) < 2:  # of a single row there are no others
+                means = each.means(ids, numbers)
+            else:
+                means = each.out_of_fold(ids, numbers, targets)
             standardised = ((means - mean) / sd).astype(np.float32)
             numbers[:, start : start + each.width] = np.minimum(np.maximum(standardised, lowest), highest)
             start += each.width

@@ -270,6 +270,9 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
         numbers: as for `nearest_pairs`.
         targets: likewise.
         candidates: likewise; the 12 that explain most alone are paired.
+
+    Returns:
+        By pair of indices; empty if the target does not vary.
     """
     from scipy.spatial import cKDTree
 
@@ -277,6 +280,8 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
     known, asked = np.array_split(np.random.default_rng(1).permutation(rows), 2)
     true = targets[asked].astype(np.float64)
     variance = ((true - true.mean(0)) ** 2).sum()
+    if not variance:
+        return {}
 
     def nearest(*columns: int) -> NDArray[np.float64]:
         points = numbers[:, list(columns)]
@@ -296,15 +301,21 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
 
 
 def _means(tree: cKDTree, targets: Floats, points: Floats, sizes: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the mean targets of each point's nearest rows, float64 ``(points, sizes * values)``."""
+    """Return the mean targets of each point's nearest rows, of all where there are fewer than a size says.
+
+    Returns:
+        float64 ``(points, sizes * values)``.
+    """
+    sizes = tuple(min(size, len(targets)) for size in sizes)
     means = np.empty((len(points), len(sizes), targets.shape[1]))
     for start in range(0, len(points), CHUNK):
         part = slice(start, start + CHUNK)
-        _, nearest = tree.query(points[part], k=sizes[-1])  # (points, neighbours)
+        _, nearest = tree.query(points[part], k=sizes[-1])
+        nearest = nearest.reshape(-1, sizes[-1])  # (points, neighbours), also of a single neighbour
         # Added one after the other, so that a row alone gives the same bits as in a table.
         sums = np.cumsum(targets[nearest], axis=1, dtype=np.float64)  # (points, neighbours, values)
         means[part] = sums[:, [size - 1 for size in sizes]] / np.array(sizes)[:, None]
-    return means.reshape(len(points), -1)
+    return means.reshape(len(points), len(sizes) * targets.shape[1])
 
 
 def _category_means(ids: Ids, targets: Floats, count: int) -> NDArray[np.float64]:
