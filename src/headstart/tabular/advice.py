@@ -73,7 +73,7 @@ def total_rows(train: pl.DataFrame) -> str | None:
     column = next(name for name in texts if (totals[0, name] or "").strip(" :").lower() in TOTALS)
     return (
         f"{what} of the others, from which nothing is to be learnt: delete such rows, or where= (--where)"
-        f" {sql_name(column)} <> '{totals[0, column]}'"
+        f" {sql_name(column)} IS DISTINCT FROM '{totals[0, column]}'"
     )
 
 
