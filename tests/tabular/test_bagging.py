@@ -66,6 +66,12 @@ def test_minutes_end_the_fit_with_a_usable_model() -> None:
     assert learner.predict(table(3))["prediction"].is_finite().all()
 
 
+def test_no_untrained_network_is_among_them_if_the_time_is_up_after_a_whole_fit() -> None:
+    learner = learner_of()
+    history = learner.fit_preset("best", plan=Plan(lr=0.003, epochs=1), minutes=1e-9)
+    assert learner.design.ensemble == 1 == len(history) and not isinstance(learner.model, Ensemble)
+
+
 def test_refit_trains_on_all_rows_for_as_long_and_keeps_the_metrics() -> None:
     learner = learner_of("busy")
     history = learner.fit_preset("fast", refit=True)

@@ -64,6 +64,8 @@ def fit_bag(
     for number, part in enumerate(_folds(data, folds, learner.training.seed)):
         member = make(part, number)
         history = member.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
+        if not history:  # the time was up as the network before it ended
+            break
         models.append(member.model)
         temperatures.append(member.temperature)
         kept.append(history.kept() or len(history))
