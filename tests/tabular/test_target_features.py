@@ -43,7 +43,7 @@ def fit(frame: pl.DataFrame, target: str = "price", **named: Any) -> TableCodec:
 
 def made(codec: TableCodec, frame: pl.DataFrame, *, training: bool) -> NDArray[np.float32]:
     """The features alone, ``(rows, features)``."""
-    return codec.encode(frame, training=training).inputs[1][:, list(codec.made)].numpy()
+    return codec.encode(frame, training=training).inputs[1][:, list(codec.target_feature_indices)].numpy()
 
 
 def correlation(features: NDArray[np.float32], frame: pl.DataFrame, target: str = "price") -> float:
@@ -121,11 +121,11 @@ def replace_features(codec: TableCodec, frame: pl.DataFrame) -> TableCodec:
     targets = target_values(codec.target, encoded.target)
     assert targets is not None
     numbers = encoded.inputs[1].numpy()
-    own = codec.continuous[: codec.made.start]
+    own = codec.continuous[: codec.target_feature_indices.start]
     neighbours = Neighbours.fit(numbers, targets, [0, 1])
     return replace(
         codec,
-        continuous=(*own, *CODEC.continuous[3:6], *codec.continuous[codec.made.start :]),
+        continuous=(*own, *CODEC.continuous[3:6], *codec.continuous[codec.target_feature_indices.start :]),
         target_features=(neighbours, *codec.target_features),
     )
 
@@ -192,7 +192,7 @@ def test_of_few_rows_to_go_on_with_all_others_are_neighbours(rows: int) -> None:
     few = town(rows, seed=3)
     data = TabularData.from_table(few, "price", codec=CODEC, split=splits.train_on_all)
     targets = CODEC.target.encode(few)[:, 0].double().numpy()
-    features, column = data.train.inputs[1][:, list(CODEC.made)].cpu().numpy(), CODEC.continuous[5]
+    features, column = data.train.inputs[1][:, list(CODEC.target_feature_indices)].cpu().numpy(), CODEC.continuous[5]
     for fold, others in _folds(rows):
         expected = (targets[others].mean() - column.mean) / column.sd
         assert features[fold, 2] == pytest.approx(np.clip(expected, column.lowest, column.highest), abs=1e-5)
@@ -211,7 +211,7 @@ def test_repeated_rows_are_counted_although_their_features_differ() -> None:
 def test_classes_give_their_shares_up_to_ten_of_them(classes: int) -> None:
     frame = TOWN.with_columns((pl.col("price").rank("ordinal") * classes // (ROWS + 1)).cast(pl.String).alias("price"))
     codec = fit(frame)
-    names = [column.name for column in codec.continuous[codec.made.start :]]
+    names = [column.name for column in codec.continuous[codec.target_feature_indices.start :]]
     assert (
         names
         == {

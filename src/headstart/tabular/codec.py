@@ -124,26 +124,27 @@ class TableCodec:
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
         codec = cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
-        return codec if targets is None else codec._with_target_features(rows, columns, targets)
+        return codec if targets is None else codec._fit_target_features(rows, columns, targets)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that a table must have, in the training table's terms, unless the recipe makes them."""
-        return self._columns
+        parts = {part for date in self.dates for part in date.parts}
+        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the model sees, each part of a date by itself, without those made of targets."""
         categorical = [column.name for column in self.categorical]
-        return tuple(dict.fromkeys([*categorical, *(column.name for column in self.continuous[: self._own])]))
+        return tuple(dict.fromkeys([*categorical, *(column.name for column in self._numbers_of_the_table)]))
 
     @property
     def readings(self) -> dict[str, Reading]:
         """How each column of a table of text is read: as in the training rows, whatever its values look like."""
-        parts = set(self.inputs) - set(self._columns)
+        parts = set(self.inputs) - set(self.columns)
         categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
         continuous: dict[str, Reading] = {
-            c.name: ReadAsNumber() for c in self.continuous[: self._own] if c.name not in parts
+            c.name: ReadAsNumber() for c in self._numbers_of_the_table if c.name not in parts
         }
         dates = {date.name: ReadAsDate(date.form) for date in self.dates}
         return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
@@ -219,16 +220,14 @@ class TableCodec:
             check_columns(rows.frame, self.target.columns, "the table (target)")
             target = self.target.encode(rows.frame)
         frame = rows.columns
-        ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
-        for index, category in enumerate(self.categorical):
-            ids[:, index] = category.vocab.encode(frame[category.name])
+        ids = self._ids(frame)
         notes = [
             f"{name}: {count:,} of {len(frame):,} rows have a value never seen in training"
             for name, count in self._unseen(frame, ids).items()
         ]
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         filled: dict[str, int] = {}
-        for index, column in enumerate(self.continuous[: self._own]):
+        for index, column in enumerate(self._numbers_of_the_table):
             values, missing = column.filled(frame[column.name])
             if missing is not None and not column.had_missing:
                 filled[column.name] = int(missing.sum())
@@ -240,7 +239,8 @@ class TableCodec:
                 )
             if column.had_missing:
                 numbers[:, self.indicators[column.name]] = 0.0 if missing is None else missing
-        self._derive(ids, numbers, target_values(self.target, target) if training and target is not None else None)
+        targets = target_values(self.target, target) if training and target is not None else None
+        self._fill_target_features(ids, numbers, targets)
         if filled:
             counted = ", ".join(f"{count} in {name!r}" for name, count in filled.items())
             notes.append(
@@ -248,6 +248,13 @@ class TableCodec:
             )
             warn(notes[-1])
         return Encoded(inputs=(torch.from_numpy(ids), torch.from_numpy(numbers)), target=target, notes=tuple(notes))
+
+    def _ids(self, frame: pl.DataFrame) -> NDArray[np.int32]:
+        """Return the ids of rows, ``(rows, categorical columns)``."""
+        ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
+        for index, category in enumerate(self.categorical):
+            ids[:, index] = category.vocab.encode(frame[category.name])
+        return ids
 
     def unseen(self, rows: CompleteRows, ids: Tensor) -> dict[str, int]:
         """Return how many rows have a value never seen in training, by categorical column; only columns with such rows.
@@ -278,7 +285,7 @@ class TableCodec:
         Raises:
             DataError: as for `encode`.
         """
-        for name in self._columns:
+        for name in self.columns:
             if name not in row and self.recipe is not None and name in self.recipe.outputs:
                 raise DataError(
                     f"the row has no {name!r}, which the model's recipe makes of the rows before and after it, and one"
@@ -293,7 +300,7 @@ class TableCodec:
         known = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
-        for column in self.continuous[: self._own]:
+        for column in self._numbers_of_the_table:
             given = row[column.name]
             if isinstance(given, str) and column.name in self.amounts:
                 given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
@@ -302,10 +309,10 @@ class TableCodec:
                 indicators.append(float(value is None))
             standardised = ((column.median if value is None else value) - column.mean) / column.sd
             numbers.append(min(max(standardised, column.lowest), column.highest))
-        numbers += [0.0] * (len(self.continuous) - self._own)
+        numbers += [0.0] * len(self.target_feature_indices)
         encoded = np.array([numbers + indicators], dtype=np.float32)
         ids = np.array([known], dtype=np.int32)
-        self._derive(ids, encoded)
+        self._fill_target_features(ids, encoded)
         return torch.from_numpy(ids), torch.from_numpy(encoded)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
@@ -313,21 +320,17 @@ class TableCodec:
         return pl.DataFrame(list(self.target.decode(prediction).values()))
 
     @cached_property
-    def _columns(self) -> tuple[str, ...]:
-        parts = {part for date in self.dates for part in date.parts}
-        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
-
-    @property
-    def made(self) -> range:
-        """Indices of the numbers that are made of targets."""
-        return range(self._own, len(self.continuous))
+    def target_feature_indices(self) -> range:
+        """Indices, among the numbers, of the features made of targets."""
+        width = sum(feature.width for feature in self.target_features)
+        return range(len(self.continuous) - width, len(self.continuous))
 
     @cached_property
-    def _own(self) -> int:
-        """Number of the continuous columns that are the table's own."""
-        return len(self.continuous) - sum(each.width for each in self.target_features)
+    def _numbers_of_the_table(self) -> tuple[ContinuousColumn, ...]:
+        """The continuous columns without the features made of targets."""
+        return self.continuous[: self.target_feature_indices.start]
 
-    def derived(self, ids: Tensor, numbers: Tensor) -> Tensor:
+    def with_target_features(self, ids: Tensor, numbers: Tensor) -> Tensor:
         """Return numbers with the features made of targets that rows with these ids and numbers have.
 
         Args:
@@ -337,10 +340,10 @@ class TableCodec:
         if not self.target_features:
             return numbers
         values = numbers.cpu().numpy().copy()
-        self._derive(ids.cpu().numpy(), values)
+        self._fill_target_features(ids.cpu().numpy(), values)
         return torch.from_numpy(values).to(numbers.device)
 
-    def _derive(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
+    def _fill_target_features(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
         """Fill in the features made of targets.
 
         Args:
@@ -348,7 +351,7 @@ class TableCodec:
             numbers: float32 ``(rows, numbers)``, whose first columns are the table's own.
             targets: those of the rows if a model is trained with them, ``(rows, values)``; None: they are new.
         """
-        start = self._own
+        start = self.target_feature_indices.start
         for each, (mean, sd, lowest, highest) in zip(self.target_features, self._scales, strict=True):
             if targets is None or len(targets) < 2:  # of a single row there are no others
                 means = each.means(ids, numbers)
@@ -361,14 +364,14 @@ class TableCodec:
     @cached_property
     def _scales(self) -> list[NDArray[np.float64]]:
         """Mean, deviation, lowest and highest of each column of the features, float64 ``(4, width)`` for each."""
-        scales, start = [], self._own
+        scales, start = [], self.target_feature_indices.start
         for each in self.target_features:
             columns = self.continuous[start : start + each.width]
             scales.append(np.array([[c.mean, c.sd, c.lowest, c.highest] for c in columns]).T)
             start += each.width
         return scales
 
-    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
+    def _fit_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
         """Return the codec with features made of the targets, where they are of use: parts of dates have none."""
         if len(targets) < LEAST_ROWS:
             return self
@@ -378,10 +381,7 @@ class TableCodec:
             [column.standardised(column.filled(rows.columns[column.name])[0])[0] for column in self.continuous]
             or [np.zeros((len(targets), 0), dtype=np.float32)]
         )
-        ids = np.column_stack(
-            [column.vocab.encode(rows.columns[column.name]) for column in self.categorical]
-            or [np.zeros((len(targets), 0), dtype=np.int32)]
-        )
+        ids = self._ids(rows.columns)
         places = range(len(columns.continuous))
         many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
         for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:

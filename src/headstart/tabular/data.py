@@ -267,7 +267,7 @@ class TabularData(Data):
             return cls(
                 train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
             )
-        repeated = repeated_rows(encoded, validation, codec.made)
+        repeated = repeated_rows(encoded, validation, codec.target_feature_indices)
         notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
@@ -358,19 +358,19 @@ def _warn_of_unused(
 
 
 def repeated_rows(
-    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], ignored: Sequence[int] = ()
 ) -> int:
     """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
 
     Args:
         train: the training rows.
         valid: the validation rows.
-        made: indices of the numbers that are made of other rows' targets, which differ between the two.
+        ignored: indices of the numbers that are made of other rows' targets, which differ between the two.
     """
 
     def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
         ids, numbers = part.inputs
-        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        kept = [index for index in range(numbers.shape[1]) if index not in ignored]
         tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
         columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
         return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
