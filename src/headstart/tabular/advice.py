@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
@@ -164,11 +165,17 @@ def row_number_notes(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
     ]
 
 
-def _ranks(series: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _ranks(series: pl.Series) -> NDArray[np.float64]:
+    """Return the rank of each value, equal ones at the mean of theirs, ``(rows,)``."""
     return series.rank("average").cast(pl.Float64).to_numpy()
 
 
 def _tells_number(pair: pl.DataFrame) -> bool:
+    """Return whether a column ranks a target of numbers, or by its categories leaves hardly any variance of it.
+
+    Args:
+        pair: ``column`` and ``target``, without missing values.
+    """
     column, target = pair["column"], pair["target"]
     if not target.dtype.is_numeric() or target.n_unique() < 3:
         return False
@@ -186,6 +193,11 @@ def _tells_number(pair: pl.DataFrame) -> bool:
 
 
 def _tells_class(pair: pl.DataFrame) -> bool:
+    """Return whether a column parts the classes by thresholds, or by its values, but for 0.5 % of the rarest class.
+
+    Args:
+        pair: ``column`` and ``target``, without missing values.
+    """
     column = pair["column"]
     share = pair["target"].value_counts()["count"].to_numpy() / len(pair)
     rarest = share.min() * len(pair)

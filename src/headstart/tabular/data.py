@@ -211,7 +211,7 @@ class TabularData(Data):
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
-        found: list[str] = []
+        column_notes: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
             if settings.target_kind != "label":
@@ -229,8 +229,8 @@ class TabularData(Data):
             totals = total_rows(train)
             if totals:
                 warn(totals)
-            found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
-            found.extend(row_number_notes(train, columns))
+            column_notes.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
+            column_notes.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
                 TableCodec.fit(
@@ -239,7 +239,7 @@ class TabularData(Data):
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
-            found.extend(
+            column_notes.extend(
                 f"column {name!r} is not used: {fresh.left_out[name]}; continuous=[{name!r}] uses it"
                 for name in columns.continuous
                 if name in fresh.left_out
@@ -265,10 +265,16 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None or validation is None:
             return cls(
-                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+                train=train,
+                valid=None,
+                target=codec.target,
+                engine=engine,
+                codec=codec,
+                notes=tuple(column_notes),
+                rows=rows,
             )
         repeated = repeated_rows(encoded, validation, codec.target_feature_indices)
-        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
+        notes = [*([rows.note] if rows.note else []), *column_notes, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
         return cls(
@@ -304,10 +310,10 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
     """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
     if codec is not None:
         return open_table(table, readings=codec.readings, csv=settings.csv or codec.csv)
-    told: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
-    told |= dict.fromkeys(settings.numbers, ReadAsText())
+    named: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    named |= dict.fromkeys(settings.numbers, ReadAsText())
     opened = open_table(
-        table, readings=told, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
+        table, readings=named, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
     )
     check_columns(opened.frame, settings.numbers, "numbers")
     for name in settings.numbers:
@@ -321,9 +327,8 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
             )
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:
-        if (
-            name not in elsewhere and opened.frame.schema.get(name) == pl.String
-        ):  # here, where a row has its number in the table
+        is_text = opened.frame.schema.get(name) == pl.String
+        if is_text and name not in elsewhere:  # here, where a row has its number in the table
             texts_as_numbers(opened.frame[name], f"column {name!r} cannot be continuous")
     return opened
 

@@ -277,15 +277,15 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
     from scipy.spatial import cKDTree
 
     rows = _drawn(len(numbers), 2 * HALF)
-    known, asked = np.array_split(np.random.default_rng(1).permutation(rows), 2)
-    true = targets[asked].astype(np.float64)
+    known, other = np.array_split(np.random.default_rng(1).permutation(rows), 2)
+    true = targets[other].astype(np.float64)
     variance = ((true - true.mean(0)) ** 2).sum()
     if not variance:
         return {}
 
     def nearest(*columns: int) -> NDArray[np.float64]:
         points = numbers[:, list(columns)]
-        return _means(cKDTree(points[known]), targets[known], points[asked], (NEAREST,))
+        return _means(cKDTree(points[known]), targets[known], points[other], (NEAREST,))
 
     def explained(prediction: NDArray[np.float64]) -> float:
         return 1.0 - float(((prediction - true) ** 2).sum() / variance)
@@ -293,10 +293,10 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
     alone = {column: nearest(column) for column in candidates}
     best = sorted(candidates, key=lambda column: -explained(alone[column]))[:MOST_CANDIDATES]
     gains: dict[tuple[int, int], float] = {}
-    for one, other in combinations(sorted(best), 2):
-        effects = np.column_stack([alone[one], alone[other], np.ones(len(true))])
+    for first, second in combinations(sorted(best), 2):
+        effects = np.column_stack([alone[first], alone[second], np.ones(len(true))])
         added = effects @ np.linalg.lstsq(effects, true, rcond=None)[0]
-        gains[one, other] = explained(nearest(one, other)) - explained(added)
+        gains[first, second] = explained(nearest(first, second)) - explained(added)
     return gains
 
 
