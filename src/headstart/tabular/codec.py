@@ -293,18 +293,18 @@ class TableCodec:
                 )
             if name not in row:
                 raise DataError(f"the row has no {name!r}; {did_you_mean(name, row)} (None says that it is missing)")
-        if self.dates:
+        if self.dates or self.amounts:
             row = dict(row)
             for date in self.dates:
                 row |= date_parts_of(row[date.name], date.name, with_time=date.with_time, form=date.form)
+            for name, amount in self.amounts.items():
+                if isinstance(row.get(name), str):
+                    row[name] = amount.of(pl.Series(name, [row[name]]))[0]
         known = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
         for column in self._numbers_of_the_table:
-            given = row[column.name]
-            if isinstance(given, str) and column.name in self.amounts:
-                given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
-            value = number_of(given, column.name)
+            value = number_of(row[column.name], column.name)
             if column.had_missing:
                 indicators.append(float(value is None))
             standardised = ((column.median if value is None else value) - column.mean) / column.sd
