@@ -19,6 +19,7 @@ import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import options_of
 from headstart.frames import splits
+from headstart.frames.csv import CsvOptions
 from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, ImageLearner, side_on
 from headstart.vision.data import ImageDataOptions, ImageSettings
@@ -363,6 +364,27 @@ def test_a_codec_that_is_given_decides_size_and_augmentation(folder: Path, tmp_p
     with pytest.raises(ConfigError, match="label is part of the codec, which was given, and there it is 'label'"):
         frame = pl.DataFrame({"path": ["a"], "kind": ["red"]})
         ImageData.from_table(frame, "path", "kind", codec=codec, cache=tmp_path, on_error="skip")
+
+
+def test_further_rows_are_read_as_the_codec_says(folder: Path, tmp_path: Path) -> None:
+    paths = sorted(folder.rglob("*.png"))
+    labels = ["red" if "red" in path.name else "blue|cold" for path in paths]
+    rows = [f"{path.with_suffix('')};{label}" for path, label in zip(paths, labels, strict=True)]
+    table = tmp_path / "table.csv"
+    table.write_text("exported today\n" + "\n".join(["path;label", *rows]) + "\n")
+    arguments: dict[str, Any] = {"workers": 0, "cache": tmp_path}
+    first = ImageData.from_table(
+        table, size=32, separator="|", suffix=".png", csv=CsvOptions(separator=";", skip=1), **arguments
+    )
+    again = ImageData.from_table(table, codec=first.codec, **arguments)
+    assert first.train.target is not None and again.train.target is not None
+    assert first.codec.target.classes == ("blue", "cold", "red")
+    assert torch.equal(again.train.target, first.train.target)
+    plain = pl.DataFrame(
+        {"path": [str(path) for path in paths], "label": [label.replace("|", "+") for label in labels]}
+    )
+    other = ImageData.from_table(plain, codec=first.codec, separator="+", suffix="", **arguments)
+    assert other.train.target is not None and torch.equal(other.train.target, first.train.target)
 
 
 def test_the_settings_are_the_keyword_arguments() -> None:
