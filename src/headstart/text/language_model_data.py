@@ -105,7 +105,7 @@ class LanguageModelData(CorpusData):
         told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         rows = rows_of(
             table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
-            csv=settings.csv,
+            csv=settings.csv or (None if settings.codec is None else settings.codec.csv),
         )  # fmt: skip
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)
