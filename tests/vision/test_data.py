@@ -24,6 +24,7 @@ from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, ImageLearner, side_on
 from headstart.vision.data import ImageDataOptions, ImageSettings
 from headstart.vision.images import FileImages, array_images
+from headstart.vision.linear import solve_linear
 
 
 @pytest.fixture(scope="module")
@@ -414,6 +415,11 @@ def test_class_weights_weigh_images_and_their_activations() -> None:
     assert rare / often == pytest.approx((len(labels) - 4) / 4)
     learner = ImageLearner(data, backbone="resnet18", weights=False, hidden=[], precompute=1, progress="none")
     assert torch.equal(learner.data.train.weight, weight)
+    taken = learner.activations.take(data.split.train, np.zeros(len(labels), dtype=np.int64))
+    assert data.train.target is not None and learner.model.head.linear_weight is not None
+    solved = solve_linear(taken, data.codec.target, data.train.target, weight)
+    assert torch.equal(learner.model.head.linear_weight, solved[0])
+    assert torch.equal(learner.model.head.linear_bias, solved[1])
     batch = next(learner.data.train.batches(0))
     assert torch.equal(batch.weight, weight[batch.index])
     plain = ImageData.from_arrays(images, labels, size=32, batch_size=8, cache=toys.cache(), split=splits.train_on_all)

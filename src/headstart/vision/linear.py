@@ -28,7 +28,9 @@ MOST_NUMBERS = 1 << 27
 """Largest number of activations to learn from, half a gigabyte: of more images an even sample."""
 
 
-def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
+def solve_linear(
+    activations: Tensor, target: Target, encoded: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Solve the linear model of activations with the lowest loss on held-out images.
 
     The loss is the target's own, with half the squared weights of standardised activations as a penalty. A strong
@@ -42,6 +44,7 @@ def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[
         activations: float32 ``(images, features)``; they are standardised in place.
         target: whose loss is minimised.
         encoded: encoded targets, ``(images, ...)``.
+        weight: weight of each image in the loss, float ``(images,)``; None: all count the same.
 
     Returns:
         Weights ``(outputs, features)`` and bias ``(outputs,)`` for activations as they are, float32.
@@ -51,7 +54,7 @@ def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[
     deviation = torch.where(deviation > 1e-6 * (mean.abs() + 1), deviation, torch.inf)
     activations.sub_(mean).div_(deviation)
     fold = torch.randperm(rows, generator=torch.Generator().manual_seed(0)) % FOLDS
-    parts = HeldOut.of(target, encoded, fold, FOLDS)
+    parts = HeldOut.of(target, encoded, fold, FOLDS, weight)
     outputs, models = target.outputs, parts.models
     weights, bias = torch.zeros(features, models * outputs), torch.zeros(models * outputs)
 
