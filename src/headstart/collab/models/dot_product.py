@@ -57,7 +57,8 @@ class HeldTables(nn.Module):
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         self.drop_tables()
-        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch's
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch's
+        return self
 
     def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
         self.drop_tables()
