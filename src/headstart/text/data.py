@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import polars as pl
+import torch
 from torch import Tensor
 
 from headstart.core.engine import Engine
@@ -160,20 +161,20 @@ class TextData(CorpusData):
             encoded = target.encode(train)
             held_out: Tensor | None = None
             notes: list[str] = []
+            vectors = usual_vectors(settings.word_vectors, notes) if settings.linear else None
 
             def with_linear(codec: TextCodec, texts: Tokenized) -> TextCodec:
                 nonlocal held_out
-                vectors = usual_vectors(settings.word_vectors, notes)
                 weight = row_weights(train, encoded, None, settings.class_weight, target)
                 path, held_out = fit_linear(texts, target, encoded, weight, vectors)
                 return replace(codec, linear=path)
 
             learnt, corpus = fit_codec(
                 [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
-                engine=engine, complete=with_linear if settings.linear else None,
+                engine=engine, complete=with_linear if settings.linear and engine.is_main else None,
             )  # fmt: skip
-            if held_out is not None:
-                held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
+            if settings.linear:
+                held_out = engine.tensor_from_main(held_out, (len(train), target.outputs), torch.float32)
             learnt = replace(learnt, separator=settings.separator)
             inputs = EncodedTexts(corpus, held_out)
             return learnt, Encoded(inputs=inputs, target=encoded, notes=(*learnt.notes(corpus), *notes))
