@@ -415,6 +415,11 @@ def test_forward_and_backward_answer_together(classifier: TextLearner, folder: P
     mean = (classifier.predict("Not bad.")["probability_pos"] + backward.predict("Not bad.")["probability_pos"]) / 2
     assert both.predict("Not bad.")["probability_pos"] == pytest.approx(mean, abs=1e-6)
     assert both.predict(["Not bad.", "Dull."])["probability_pos"][0] == pytest.approx(mean, abs=1e-6)
+    few = reviews(3)
+    expected = both.predict(few)
+    for rows in (few["text"], few["text"].to_list(), few["text"].to_pandas(), few.select("text").to_dicts()):
+        assert both.predict(rows).equals(expected)
+    assert both.predict(few.to_pandas().iloc[1]) == both.predict(few["text"][1])
     both.save(folder / "both")
     again = headstart.load(folder / "both")
     assert again.predict(reviews(20)).equals(both.predict(reviews(20))) and again.metrics == both.metrics
