@@ -144,14 +144,14 @@ class TextData(CorpusData):
                 raise ConfigError(f"column {column!r} cannot be both text and label")
         needed = [*columns, *targets]
         usual = by_random(VALID_FRACTION, seed=settings.seed)
-        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        readings: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         if settings.separator is not None:
-            told[targets[0]] = ReadAsText()
-        told = told if settings.codec is None else settings.codec.readings
+            readings[targets[0]] = ReadAsText()
+        readings = readings if settings.codec is None else settings.codec.readings
         csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
-            prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=readings,
+            csv=csv, prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
         )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
