@@ -187,6 +187,17 @@ def test_held_out_outputs_are_honest() -> None:
     assert 0.4 < auc(target.prediction(held_out), encoded) < 0.6
 
 
+def test_texts_with_nothing_in_common_get_what_all_of_them_get() -> None:
+    """No n-gram occurs twice, so that only the share of each class is learnt."""
+    texts = tokenized(list("abcdefghijklmnopqrst"))
+    rows = pl.DataFrame({"label": ["yes", "yes", "yes", "no"] * 5})
+    target = fit_target(rows, ["label"], kind="label")
+    path, held_out = fit_linear(texts, target, target.encode(rows), None, None)
+    assert (len(path.words), len(path.characters), held_out.shape) == (0, 0, (20, 2))
+    shares = path.outputs(tokenized(["u v", ""])).softmax(1)
+    torch.testing.assert_close(shares, torch.tensor([[0.25, 0.75]] * 2), atol=1e-3, rtol=0)
+
+
 def test_repeated_texts_are_held_out_together() -> None:
     """Each text twice with a label of its own: who has seen the twin would know it."""
     random = np.random.default_rng(3)
