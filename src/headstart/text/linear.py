@@ -161,9 +161,9 @@ class _Problem:
     def __init__(self, grams: Sparse, width: int, means: Tensor, parts: HeldOut) -> None:
         self.rows, self.width, self.means, self.parts = len(means), width, means, parts
         self.grams, self.across = grams, _transposed(grams, width)
-        outputs = parts.target.outputs
-        self.biases = torch.zeros(parts.models, outputs)
-        self.weights = torch.zeros(width + means.shape[1], parts.models * outputs)
+        self.outputs = parts.target.outputs
+        self.biases = torch.zeros(parts.models, self.outputs)
+        self.weights = torch.zeros(width + means.shape[1], parts.models * self.outputs)
         self.factors = torch.ones_like(self.weights)
 
     def solve(self) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
@@ -175,7 +175,7 @@ class _Problem:
     def _solved(self, strength: float) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
         outputs = minimise([self.weights, self.biases], partial(self._penalised, strength))
         held_out = self.parts.unseen(outputs)
-        whole = (self.weights * self.factors).unflatten(1, (self.parts.models, -1))[:, -1].clone()
+        whole = (self.weights * self.factors).view(len(self.weights), self.parts.models, self.outputs)[:, -1].clone()
         return self.parts.loss(held_out), (whole, self.biases[-1].clone(), held_out)
 
     def _constant(self) -> tuple[Tensor, list[Tensor], Tensor]:
@@ -186,7 +186,7 @@ class _Problem:
         scaled = self.weights * self.factors
         outputs = _times(self.grams, scaled[: self.width])
         outputs.addmm_(self.means, scaled[self.width :])
-        outputs = outputs.unflatten(1, (self.parts.models, -1)) + self.biases
+        outputs = outputs.view(self.rows, self.parts.models, self.outputs) + self.biases
         loss, slopes = self.parts.loss_and_slopes(outputs)
         flat = slopes.flatten(1)
         gradient = torch.cat([_times(self.across, flat), self.means.T @ flat]).mul_(self.factors)
@@ -201,7 +201,7 @@ class _Problem:
         slopes = slopes * self.rows  # per row
         deviation = slopes.square().mean(0).sqrt().clamp_min(1e-6)  # (folds, outputs)
         present = Sparse(self.across.columns, np.ones_like(self.across.values), self.across.starts)
-        totals = _times(present, (slopes / deviation).flatten(1)).unflatten(1, (self.parts.models, -1))
+        totals = _times(present, (slopes / deviation).flatten(1)).view(self.width, self.parts.models, self.outputs)
         counts = _times(present, self.parts.weights).unsqueeze(2)  # (n-grams, folds, 1)
         return (totals.abs() / (counts + 1)).sqrt().flatten(1)
 
