@@ -25,7 +25,7 @@ from headstart.text import linear
 from headstart.text.linear import LinearPath, fit_linear
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, word_grams
 from headstart.text.tokens import Tokenized
-from headstart.text.word_vectors import WordVectors, mean_of_words, read_vectors
+from headstart.text.word_vectors import WordVectors, mean_of_words, read_vectors, usual_vectors
 from headstart.training import convex
 
 CPU = Engine("cpu")
@@ -268,7 +268,7 @@ def test_the_mean_of_words_is_weighted() -> None:
     )
 
 
-def test_a_folder_of_vectors(tmp_path: Path) -> None:
+def test_a_folder_of_vectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
     pl.DataFrame({"index": ["the", "film", "of"]}).write_parquet(tmp_path / "w.parquet")
     known = read_vectors(tmp_path)
@@ -276,7 +276,9 @@ def test_a_folder_of_vectors(tmp_path: Path) -> None:
     assert found.tolist() == [[4, 5], [0, 0], [0, 1]] and known_words.tolist() == [True, False, True]
     order = np.argsort(hash_words(["the", "film", "of"]))
     assert np.all(np.diff(known.weights[np.argsort(order)]) > 0)  # the more frequent, the lighter
-    with pytest.raises(ArtifactError, match="does not hold word vectors"):
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert usual_vectors(f"~/{tmp_path.name}", []) is known
+    with pytest.raises(ArtifactError, match="one .npy of vectors and one .parquet of words are expected.*are 0 and 0"):
         read_vectors(tmp_path / "nothing")
     pl.DataFrame({"index": ["the"]}).write_parquet(tmp_path / "w.parquet")
     read_vectors.cache_clear()
