@@ -189,6 +189,7 @@ def test_the_demo_quotes_the_benchmark_as_the_benchmark_s() -> None:
         ("its classifiers reach .811", "with the start made as above): accuracy .8110"),
         ("those from scratch .788", "from scratch on the same splits: .7880"),
         ("which the demo does not use", "`movie-snippets`"),
+        ("both are networks alone", "### Networks alone `movie-snippets`"),
     ):
         assert quoted in " ".join(demo_text.BENCHMARK.split()) and documented in measured
 
