@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from headstart.core.batch import Batch
+from headstart.core.convex import minimise
 from headstart.targets.target import Target
-from headstart.training.convex import minimise
 
 __all__ = ["MOST_NUMBERS", "solve_linear"]
 
