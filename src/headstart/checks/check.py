@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -79,7 +80,10 @@ def check(looked: Looked, *, labels: bool = True, seed: int = 0) -> CheckReport:
         seed: seed of folds and samples.
     """
     train, valid = looked.rows.train, looked.rows.valid
-    frame = train if valid is None else pl.concat([train, valid], how="vertical_relaxed")
+    frame = train
+    if valid is not None:
+        frame = pl.DataFrame([_in_one_column(column, valid) for column in train])
+        train, valid = frame[: len(train)], frame[len(train) :]
     targets = () if looked.target is None else looked.target.columns
     used = [
         name
@@ -109,6 +113,17 @@ def check(looked: Looked, *, labels: bool = True, seed: int = 0) -> CheckReport:
         looked.name, len(train), 0 if valid is None else len(valid), tuple(findings), columns, classes, pairs, suspects,
         drift,
     )  # fmt: skip
+
+
+def _in_one_column(column: pl.Series, valid: pl.DataFrame) -> pl.Series:
+    """Return a training column followed by that of a validation table, missing if it is not there or of another kind.
+
+    A validation table of its own may have its columns in another order, and other columns beside those that are used.
+    """
+    if column.name in valid.columns:
+        with contextlib.suppress(pl.exceptions.PolarsError):  # lists and texts, for example
+            return pl.concat([column.to_frame(), valid.select(column.name)], how="vertical_relaxed").to_series()
+    return pl.concat([column, column.clear(len(valid))])
 
 
 def _of_columns(columns: pl.DataFrame, rows: int) -> list[Finding]:
