@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +10,8 @@ import polars as pl
 import pytest
 
 import vision_toys as toys
-from headstart.command.main import main
+from command_line import run
 from headstart.core.errors import DataError
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command in this process: exit code, standard output and standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
-        patch.setattr(warnings, "showwarning", warnings.showwarning)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
