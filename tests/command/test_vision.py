@@ -61,6 +61,9 @@ def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> 
         written.columns[:3] == ["path", "other", "prediction"]
         and written["prediction"].to_list() == answers["prediction"].to_list()
     )
+    pl.read_csv(table).write_ndjson(tmp_path / "table.ndjson")
+    code, out, err = run("predict", model, tmp_path / "table.ndjson")
+    assert code == 0 and pl.read_csv(out.encode())["prediction"].to_list() == answers["prediction"].to_list(), err
     code, out, _ = run("evaluate", model, folder, "--json")
     assert code == 0 and json.loads(out)["metrics"]["accuracy"] == 1.0
     code, out, _ = run("info", model)

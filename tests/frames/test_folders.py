@@ -163,6 +163,10 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "table.zip", "w") as archive:
         archive.writestr("sales.csv", "a,b\n1,2\n")
     assert not is_folder(tmp_path / "table.zip") and not is_folder(tmp_path / "nowhere") and not is_folder(3)
+    for name, of_a_table in (("a.feather", True), ("in/a.CSV.gz", True), ("pos/1.txt", False), (".a.csv", False)):
+        with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+            archive.writestr(name, "a\n1\n")
+        assert is_folder(tmp_path / "one.zip") != of_a_table
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 broken")
     (tmp_path / "a.txt").write_text("")
     for path, said in (

@@ -40,7 +40,7 @@ from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, read_csv
 from headstart.frames.rows import frame_of_rows
 
-__all__ = ["Query", "is_file", "read_file", "read_query"]
+__all__ = ["DATABASES", "PACKED", "Query", "is_file", "is_table_name", "read_file", "read_query"]
 
 TABS = (".tsv", ".tab")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -109,6 +109,11 @@ class Read(NamedTuple):
 def is_file(source: Any) -> bool:
     """Return whether a table's source is a path, or an open file."""
     return isinstance(source, str | Path) or hasattr(source, "read")
+
+
+def is_table_name(file: str) -> bool:
+    """Return whether a file's name ends as that of a table does, packed or not; a ``.txt`` counts as a text."""
+    return _ending(file)[0] in (*KINDS, *BOOKS)
 
 
 def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str] = ()) -> Read:
@@ -271,7 +276,7 @@ def _ending(file: str) -> tuple[str, str]:
     suffixes = [suffix.lower() for suffix in PurePosixPath(file).suffixes]
     packed = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
     kind = suffixes[-1] if suffixes else ""
-    return ("" if kind in (".zip",) else kind), packed
+    return ("" if kind == ".zip" else kind), packed
 
 
 def _read_content(source: Path | bytes, file: str, label: str, way: Way, inner: str | None = None) -> Read:
@@ -369,7 +374,7 @@ def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
             if not entry.is_dir() and not any(p.startswith((".", "__MACOSX")) for p in entry.filename.split("/"))
         ]
         chosen = members if inner is None else [name for name in members if name == inner]
-        tables = [name for name in chosen if _ending(name)[0] in (*KINDS, *BOOKS)] or chosen
+        tables = [name for name in chosen if is_table_name(name)] or chosen
         if len(tables) != 1:
             held = ", ".join(members[:5]) or "no file"
             advice = f"; give the one to read, such as archive.zip/{members[0]}" if members else ""
