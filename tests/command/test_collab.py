@@ -87,6 +87,7 @@ def test_rankings_by_every_method(table: Path, tmp_path: Path, method: str) -> N
             "--y-range must be a list of numbers; got '5'; write 2 of them with commas, such as 1,2",
         ),
         (("--valid-last", "1", "--valid-fraction", "0.2"), "give one of --valid-last, --valid-from"),
+        (("--time", "at", "--valid-last", "1", "--stratify", "stars"), "--valid-where and --stratify"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(
