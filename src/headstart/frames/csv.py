@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal
 import charset_normalizer
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, warn
+from headstart.core.errors import ConfigError, DataError, first_line, warn
 from headstart.core.values import Range, Value
 from headstart.frames.missing_texts import MISSING_TEXTS
 
@@ -491,5 +491,4 @@ def _explained(error: Exception, sample: bytes, dialect: Dialect) -> str:
                 f" {WORDS.get(dialect.separator, repr(dialect.separator))}: correct it, or give"
                 " csv=CsvOptions(separator=..., skip=...)"
             )
-    first = str(error).strip().splitlines()
-    return first[0] if first else type(error).__name__
+    return first_line(error)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from polars import selectors as cs
 
-from headstart.core.errors import ConfigError, DataError, did_you_mean, warn
+from headstart.core.errors import ConfigError, DataError, did_you_mean, first_line, warn
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, plain_texts
 from headstart.frames.dates import checked_format
@@ -193,7 +193,7 @@ def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str])
         try:
             return Read(source.collect())
         except Exception as error:
-            raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
+            raise DataError(f"{name}: the lazy frame cannot be collected: {first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
         return Read(source)
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
@@ -210,7 +210,7 @@ def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str])
         return Read(pl.DataFrame(source))
     except Exception as error:
         raise DataError(
-            f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it"
+            f"{name} cannot be read as columns of one type each: {first_line(error)}; convert it"
         ) from error
 
 
@@ -408,7 +408,7 @@ def matches(frame: pl.DataFrame, condition: str, argument: str = "where") -> pl.
     except Exception as error:
         known = ", ".join(frame.columns[:20])
         raise ConfigError(
-            f"{argument} is not a SQL condition on this table: {condition!r}: {_first_line(error)}"
+            f"{argument} is not a SQL condition on this table: {condition!r}: {first_line(error)}"
             f" (its columns: {known})"
         ) from error
     if fulfilled.dtype != pl.Boolean:
@@ -471,11 +471,6 @@ def _check_duplicates(columns: Iterable[str], name: str) -> None:
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
         raise DataError(f"{name} has more than one column named {repeated[0]!r}; rename or drop all but one")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _is_pandas(source: Table) -> bool:

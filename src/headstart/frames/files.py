@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning, first_line
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, read_csv
 from headstart.frames.rows import frame_of_rows
@@ -142,7 +142,7 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
     except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: {_shown(source)} cannot be read: {_first_line(error)}") from error
+        raise DataError(f"{name}: {_shown(source)} cannot be read: {first_line(error)}") from error
 
 
 def read_query(query: Query, name: str) -> pl.DataFrame:
@@ -175,7 +175,7 @@ def read_query(query: Query, name: str) -> pl.DataFrame:
     except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: the query on {shown} failed: {_first_line(error)}") from error
+        raise DataError(f"{name}: the query on {shown} failed: {first_line(error)}") from error
 
 
 # ---- where the bytes are
@@ -361,9 +361,7 @@ def _unpacked(
     except (HeadstartError, HeadstartWarning):
         raise
     except Exception as error:
-        raise DataError(
-            f"{label} cannot be unpacked: {_first_line(error) or type(error).__name__}; it may be cut short"
-        ) from error
+        raise DataError(f"{label} cannot be unpacked: {first_line(error)}; it may be cut short") from error
 
 
 def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
@@ -480,8 +478,3 @@ KINDS = (*TYPED, ".csv", *TABS, ".psv", ".dat", ".data")
 
 def _shown(source: Any) -> str:
     return str(source) if isinstance(source, str | Path) else f"the open {type(source).__name__}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
