@@ -107,7 +107,7 @@ def test_folders_of_the_same_names_everywhere_are_a_question(tmp_path: Path) -> 
     for classes, first in ((["cat", "dog"], "cat"), (["north", "south"], "north")):  # a trained model knows
         assert labelled_files(tmp_path, TEXTS, "texts", classes=classes)[0]["label"][0] == first
     with pytest.raises(ConfigError, match="label_folder must be 'first' or 'last'; got 'middle'"):
-        labelled_files(tmp_path, TEXTS, "texts", label_folder="middle")  # type: ignore[arg-type]
+        labelled_files(tmp_path, TEXTS, "texts", label_folder="middle")  # type: ignore[arg-type]  # it is refused
 
 
 def test_folders_inside_a_class_belong_to_it(tmp_path: Path) -> None:

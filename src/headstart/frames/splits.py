@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import ConfigError, DataError, warn
+from headstart.frames.dates import zone_of
 from headstart.frames.door import check_columns, matches
 
 __all__ = [
@@ -449,7 +450,7 @@ def _moment(start: str | datetime.date | float, times: pl.Series) -> Any:
     if times.dtype == pl.Date:
         return start.date() if isinstance(start, datetime.datetime) else start
     moment = start if isinstance(start, datetime.datetime) else datetime.datetime.combine(start, datetime.time())
-    zone = getattr(times.dtype, "time_zone", None)
+    zone = zone_of(times.dtype)
     if zone is None and moment.tzinfo is not None:
         raise ConfigError(f"start has a time zone and column {times.name!r} has none; got {start!r}: leave it out")
     if zone is None:
