@@ -119,9 +119,9 @@ def _of_folder(source: Path) -> str:
     from headstart.text.folders import ENDINGS as TEXTS
     from headstart.vision.decoding import ENDINGS as IMAGES
 
-    folder = opened_folder(source, usual_cache() / "vision")
-    texts, images = (len(walk(folder, endings).files) for endings in (TEXTS, IMAGES))
-    return "text" if texts > images else "vision"
+    files = walk(opened_folder(source, usual_cache() / "vision"), {*TEXTS, *IMAGES}).files
+    texts = sum(Path(parts[-1]).suffix.lower() in TEXTS for parts in files)
+    return "text" if 2 * texts > len(files) else "vision"
 
 
 def _columns(
