@@ -67,6 +67,7 @@ def test_texts_and_ratings_and_mistakes(sales: Path) -> None:
         ([sales, "--target", "salse"], "did you mean 'sales'"),
         ([sales, "--user", "shop"], "ratings need --user and --item"),
         ([sales, "--text", "text", "--target", "sales", "--exclude", "shop"], "--exclude is for tables"),
+        ([sales, "--user", "shop", "--item", "year", "--exclude", "price"], "--exclude is for tables"),
         ([sales, "--target", "sales", "--html", "page.txt"], "--html page.txt must end in .html"),
         (["nowhere.csv", "--target", "sales"], "nowhere.csv"),
     ):
@@ -117,4 +118,4 @@ def test_a_target_with_a_comma_and_amounts(tmp_path: Path) -> None:
     assert code == 0, err
     assert "0.5 .. 8053.5" in " ".join(out.split()) or "price, USD  Float64" in out
     code, _, err = run("check", path, "--text", " size", "--numbers", "size")
-    assert code == 2 and "--numbers is for tables, and this is for train text" in err
+    assert code == 2 and "--numbers is for tables, and these are data for 'train text': leave it out" in err
