@@ -1,8 +1,8 @@
-"""Predictions for rows by a model that did not see them, by which wrong labels are found and two parts told apart."""
+"""Predictions for rows by models that did not see them, by which wrong labels are found."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 from headstart.checks.features import Features
 from headstart.core.batch import Batch
 from headstart.core.convex import minimise
+from headstart.targets.target import AnyTarget
 
-__all__ = ["Predicted", "out_of_fold"]
+__all__ = ["out_of_fold"]
 
 DECAYS = (1e-3, 1e-4, 1e-5, 1e-6)
 """Penalties on the squared weights, from which the best on the rows left out first is taken."""
@@ -25,21 +26,7 @@ Weights: TypeAlias = tuple[Tensor, Tensor]
 """Weight ``(features, outputs)`` and bias ``(outputs,)``."""
 
 
-class Predicted(Protocol):
-    """What is predicted: a `headstart.targets.target.Target` is one."""
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs."""
-
-    def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return the mean loss over the rows."""
-
-    def prediction(self, outputs: Tensor) -> Tensor:
-        """Return predictions of outputs."""
-
-
-def out_of_fold(features: Features, target: Predicted, encoded: Tensor, *, seed: int = 0) -> Tensor:
+def out_of_fold(features: Features, target: AnyTarget, encoded: Tensor, *, seed: int = 0) -> Tensor:
     """Return each row's prediction by a linear model that was solved on the other rows, ``(rows, ...)``.
 
     The rows are split into five folds, and the rows of each are predicted by a model of the others: penalised, solved
@@ -71,7 +58,7 @@ def out_of_fold(features: Features, target: Predicted, encoded: Tensor, *, seed:
 
 
 def _solved(
-    features: Features, target: Predicted, encoded: Tensor, used: Tensor, decay: float, start: Weights
+    features: Features, target: AnyTarget, encoded: Tensor, used: Tensor, decay: float, start: Weights
 ) -> tuple[Weights, Tensor]:
     """Return the weights that minimise loss and penalty over the used rows, and their outputs for all rows."""
     weight, bias = (part.clone() for part in start)
@@ -90,7 +77,7 @@ def _solved(
     return (weight, bias), outputs
 
 
-def _loss(target: Predicted, outputs: Tensor, encoded: Tensor, used: Tensor) -> Tensor:
+def _loss(target: AnyTarget, outputs: Tensor, encoded: Tensor, used: Tensor) -> Tensor:
     """Return the mean loss over the rows that a mask marks."""
     weight = used * (len(used) / used.sum())
     return target.loss(outputs, Batch(inputs=(), rows=len(outputs), target=encoded, weight=weight))

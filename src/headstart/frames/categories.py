@@ -44,7 +44,7 @@ class Categories:
     """The values that a column had in the training rows, in order.
 
     Attributes:
-        kind: text, whole numbers or booleans.
+        kind: text, whole numbers, booleans or, if a table declares fractions as categories, numbers.
         values: the known values; the first has id 1.
         dtype: the training column's type of numbers, in which `decode` returns them; None: that of the kind.
     """

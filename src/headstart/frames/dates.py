@@ -2,7 +2,7 @@
 
 A column of text is read by one *form*: ISO 8601, or a format as of Python's ``strptime``. `forms_of` returns the forms
 that fit all values of a column; one is an answer, two are a question that only its owner can answer (``1/2/2015``):
-such a column stays text (`headstart.frames.readings.settle`), and its owner is told.
+such a column stays text (`headstart.frames.readings.settle`), and a warning asks its owner.
 A form has a *zone* as well, since ``23:30+02:00`` is another hour in Berlin than in UTC: later values are converted to
 the clock of the training rows, or refused.
 """

@@ -90,8 +90,8 @@ def read_table(
         DataError: the file is missing, empty or unreadable; two columns have the same name.
         ConfigError: ``source`` is not a table.
     """
-    told = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
-    return open_table(source, name, readings=told, csv=csv, columns=columns).frame
+    given = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
+    return open_table(source, name, readings=given, csv=csv, columns=columns).frame
 
 
 def open_table(
@@ -128,10 +128,10 @@ def open_table(
     """
     if date_format is not None:
         checked_format(date_format)
-    told, csv = readings or {}, csv or CsvOptions()
+    given, csv = readings or {}, csv or CsvOptions()
     unread, untyped, decimal = _read_any(source, name, csv, columns)
     frame = plain_texts(unread, csv, decimal) if untyped else unread
-    settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
+    settled = {series.name: given.get(series.name) for series in frame if series.dtype == pl.String}
     chosen: dict[str, Reading] = {}
     doubtful: list[tuple[str, str]] = []
     for column, reading in settled.items():
