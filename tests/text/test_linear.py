@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from headstart.text.linear import LinearPath, fit_linear
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, word_grams
 from headstart.text.tokens import Tokenized
 from headstart.text.word_vectors import WordVectors, mean_of_words, read_vectors, usual_vectors
-from headstart.training import convex
 
 CPU = Engine("cpu")
 
@@ -120,7 +120,7 @@ def test_hashes_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("with_vectors", [False, True])
 def test_the_solution_is_that_of_a_convex_solver(monkeypatch: pytest.MonkeyPatch, with_vectors: bool) -> None:
     monkeypatch.setattr(linear, "STRENGTHS", (4.0,))
-    monkeypatch.setattr(convex, "ITERATIONS", 500)
+    monkeypatch.setattr(linear, "minimise", partial(linear.minimise, iterations=500))
     monkeypatch.setattr(linear._Problem, "_factors", lambda problem: torch.ones_like(problem.factors[: problem.width]))
     rows = sentences(200)
     texts = tokenized(rows["text"].to_list())

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.core.convex import minimise
 from headstart.targets.held_out import HeldOut, best_strength
 from headstart.targets.target import Target
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, join_sparse, word_grams
 from headstart.text.tokens import Tokenized
 from headstart.text.word_vectors import WordVectors, mean_of_words
-from headstart.training.convex import minimise
 
 __all__ = ["LinearPath", "fit_linear"]
 

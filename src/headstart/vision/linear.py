@@ -11,9 +11,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from headstart.core.convex import minimise
 from headstart.targets.held_out import HeldOut, best_strength
 from headstart.targets.target import Target
-from headstart.training.convex import minimise
 
 __all__ = ["MOST_NUMBERS", "solve_linear"]
 
