@@ -136,6 +136,8 @@ def test_the_best_preset_averages_six_models(table: Path, tmp_path: Path) -> Non
     assert load(tmp_path / "best").design.ensemble == 6
     metrics = load(tmp_path / "best").figures
     assert metrics["rmse"] == record["metrics"]["rmse"]
+    code, _, err = run(*common[:-2], 1, "--out", tmp_path / "told")
+    assert code == 0 and "kept an epoch of each of 6 networks, the best by rmse" in err
     code, _, err = run(*common, "--minutes", 1e-9, "--out", tmp_path / "short")
     assert code == 0 and load(tmp_path / "short").design.ensemble == 1, err
 

@@ -55,12 +55,13 @@ def report(
         shown = "  ".join(f"{metric} {value:.4g}" for metric, value in figures.items())
         typer.echo(f"on the same rows, {name}: {shown}", err=True)
     if kept is not None:
-        why = (
-            f"the best by {learner.first_figure(validated='valid_loss' in measured[kept - 1])}"
-            if "kept" in measured[kept - 1]
-            else "the last"
+        chosen_by = learner.first_figure(validated="valid_loss" in measured[kept - 1])
+        why = f"the best by {chosen_by}" if "kept" in measured[kept - 1] else "the last"
+        networks = len({epoch["fit"] for epoch in measured if epoch.get("kept")})
+        each = (
+            f"kept an epoch of each of {networks} networks" if networks > 1 else f"kept epoch {kept} of {len(measured)}"
         )
-        typer.echo(f"kept epoch {kept} of {len(measured)}, {why}", err=True)
+        typer.echo(f"{each}, {why}", err=True)
     typer.echo(f"saved to {out} after {seconds:.0f} s; next: headstart {then}", err=True)
 
 

@@ -317,7 +317,8 @@ def run(job: Job, source: Any, out: Path, given: Mapping[str, Any], *, device: s
     data = job.data(source, given, Engine(device))
     is_main = data.engine.is_main
     if is_main:
-        for line in (*described(to_json(data.codec, {})), repr(data), *job.notes(data)):
+        learnt = {name: part for name, part in to_json(data.codec, {}).items() if part not in (None, [], {})}
+        for line in (*described(learnt), repr(data), *job.notes(data)):
             typer.echo(line, err=True)
     learner = job.learner(data, given)
     job.fit(learner, given)

@@ -62,8 +62,9 @@ def demo(folder: Path, console: Console) -> None:
     assert texts.valid is not None
     console.print(
         f"Of {texts.valid.rows:,} validation sentences {kept['accuracy']:.1%} are classified correctly"
-        f" (AUC {kept['auc']:.3f}). The language model\nhad read most of them, without their labels.\n{BENCHMARK}"
+        f" (AUC {kept['auc']:.3f}). The language model had read most of them, without their labels."
     )
+    console.print(BENCHMARK)
     learner.save(folder / "model")
     learner.history.plot().savefig(folder / "loss.png", dpi=110)
 

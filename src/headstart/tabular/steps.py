@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headstart.core.errors import ConfigError, DataError, did_you_mean
+from headstart.core.errors import ConfigError, DataError, did_you_mean, first_line
 from headstart.core.values import Range, Value
 from headstart.frames.dates import as_moments
 from headstart.frames.door import check_columns, matches, sql_name
@@ -286,7 +286,7 @@ def _names_in(condition: str) -> list[str]:
     try:
         return pl.sql_expr(condition).meta.root_names()
     except Exception as error:
-        raise ConfigError(f"events: {condition!r} is no SQL condition: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"events: {condition!r} is no SQL condition: {first_line(error)}") from error
 
 
 def _as_conditions(events: object) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from headstart.core.engine import seeded
-from headstart.core.errors import ArtifactError, ConfigError
+from headstart.core.errors import ArtifactError, ConfigError, first_line
 from headstart.core.paths import expanded
 from headstart.core.torchvision import import_torchvision
 from headstart.core.values import Range, Value
@@ -156,7 +156,7 @@ def _read_backbone(folder: Path) -> nn.Module:
             str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"the transformer in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ArtifactError(f"the transformer in {folder} cannot be read: {first_line(error)}") from error
     return backbone
 
 
