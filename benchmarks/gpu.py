@@ -42,6 +42,7 @@ from torch.nn import functional as F
 
 import headstart
 from benchmarks.protocol import median
+from benchmarks.text_speed import PlainLanguageModel
 from benchmarks.train_bare import Net
 from benchmarks.vision_speed import make_images
 from headstart import (
@@ -184,26 +185,6 @@ def of_bare(
 
 
 # ---- language model
-
-
-class PlainLanguageModel(nn.Module):
-    """LSTM layers between an embedding and a linear layer that share their weights, without dropout."""
-
-    def __init__(self, words: int, width: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(words, width)
-        widths = [width, *[hidden] * (layers - 1), width]
-        self.layers = nn.ModuleList(
-            nn.LSTM(widths[number], widths[number + 1], batch_first=True) for number in range(layers)
-        )
-        self.bias = nn.Parameter(torch.zeros(words))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits ``(batch, time, words)``."""
-        values = self.embedding(tokens)
-        for layer in self.layers:
-            values, _ = layer(values)
-        return F.linear(values, self.embedding.weight, self.bias)
 
 
 def language_model(setting: Setting) -> dict[str, Callable[[], float]]:
