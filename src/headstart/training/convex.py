@@ -26,8 +26,6 @@ def minimise(parameters: Sequence[Tensor], evaluate: Callable[[], tuple[Tensor, 
     Returns:
         That tensor at the minimum.
     """
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
     optimizer = torch.optim.LBFGS(
         list(parameters), max_iter=ITERATIONS, history_size=6, tolerance_grad=1e-6, tolerance_change=1e-5,
         line_search_fn="strong_wolfe",
