@@ -116,7 +116,7 @@ IMAGES = Kind(
     title="Images",
     sets={
         "cifar-10-sample": SuiteSet(development=True, splits=1),
-        "dogs-vs-cats": SuiteSet(splits=1),
+        "dogs-vs-cats": SuiteSet(development=True, splits=1),
         "fashion-mnist": SuiteSet(),
     },
     models={"headstart": SuiteModel(headstart), "logistic_regression": SuiteModel(logistic_regression)},
