@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +82,13 @@ def headstart(name: str, seed: int, setting: Setting, *, preset: Preset = "defau
     del setting
     target = TARGETS[name]
     train, test = rows_of(name, seed)
-    started = time.process_time()
-    data = TabularData.from_table(train, target, seed=seed)
-    learner = TabularLearner(data, seed=seed, progress="none")
-    learner.fit_preset(preset)
-    cpu = time.process_time() - started
+
+    def fit() -> TabularLearner:
+        learner = TabularLearner(TabularData.from_table(train, target, seed=seed), seed=seed, progress="none")
+        learner.fit_preset(preset)
+        return learner
+
+    learner, cpu = cpu_of(fit)
     predicted, seconds = cpu_of(lambda: learner.predict(test))
     classes = [str(each) for each in learner.codec.target.classes]
     columns = [f"probability_{each}" for each in classes] or ["prediction"]
