@@ -447,3 +447,22 @@ def test_a_field_of_the_training_is_not_set_on_the_learner_in_silence() -> None:
         ConfigError, match=r"clip is a field of learner\.training.*\.replace\(learner\.training, clip=\.\.\.\)"
     ):
         learner.clip = 1.0
+
+
+def test_a_precision_that_the_device_lacks_warns_at_the_user_s_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, other = learner_of("tabular", precision="bf16"), learner_of("tabular")
+    learner.fit_one_cycle(0.02, 1)
+    learner.save(tmp_path / "model")
+
+    def check_engine(training: Any, engine: Any) -> None:
+        if training.precision == "bf16":
+            raise ConfigError("this device has no bf16")
+
+    monkeypatch.setattr(type(learner), "check_engine", staticmethod(check_engine))
+    with pytest.warns(HeadstartWarning, match="was trained in bf16 but runs in fp32 here") as warned:
+        again = headstart.load(tmp_path / "model", device="cpu")
+        other.load(tmp_path / "model")
+    assert [warning.filename for warning in warned] == [__file__] * 2
+    assert again.training.precision == other.training.precision == "fp32"
