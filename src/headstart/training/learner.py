@@ -467,8 +467,8 @@ class Learner:
     def first_figure(self, *, validated: bool | None = None) -> str:
         """Return the name of the figure by which the best epoch is chosen.
 
-        It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
-        less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
+        It is the first metric, or else a loss. Classifiers with the default metrics are compared by their log loss,
+        which is less noisy than the accuracy and sees rare classes.
 
         Args:
             validated: whether there are validation rows; None: as the learner's data have them.
@@ -477,8 +477,9 @@ class Learner:
             validated = self.data is not None and self.data.valid is not None
         if not validated:
             return "train_loss"
-        by_default = self._metrics_given is None and self.target is not None and bool(self.target.classes)
-        return log_loss.name if by_default else next(iter(self.better()))
+        if self.target is not None and self.target.classes and self.metrics == self.target.default_metrics():
+            return log_loss.name
+        return next(iter(self.better()))
 
     def predict_with_targets(self, *, snapshot: str | None = None) -> tuple[Tensor, Tensor]:
         """Return the predictions for the validation rows and their targets, in row order.
