@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from headstart import ConfigError, Engine, LanguageModelData, RatingsData, TabularData, TextData
+from headstart.checks.check import Looked, check
 from headstart.checks.distances import drift_table, leaking_columns
 from headstart.checks.duplicates import duplicate_rows, near_duplicate_texts
 from headstart.checks.features import codes_of, dense_features, frame_features
 from headstart.checks.out_of_fold import out_of_fold
 from headstart.checks.report import CheckReport
+from headstart.frames.assemble import Parts
 from headstart.frames.splits import by_indices, by_last, by_random, train_on_all
 from headstart.targets.fit import fit_target
 
@@ -156,6 +158,27 @@ def test_parts_that_differ_and_times_that_make_a_random_split_wrong() -> None:
     assert not alike["certain"].any()
 
 
+def test_a_validation_table_may_have_its_columns_in_another_order_and_others_beside_them() -> None:
+    frame = table().drop("euro").with_columns(tags=pl.lit("a"))
+    train, valid = frame[:500], frame[500:]
+    report = look(train, "sales", split=None, valid=valid, exclude=["tags"])
+    assert (report.train, report.valid) == (500, 100) and report.drift.height == 6
+    other = valid.select("sales", "dear", "day", "size", "price", "shop").with_columns(note=pl.lit("new"))
+    again = look(train, "sales", split=None, valid=other, exclude=["tags"])
+    same = ("findings", "classes", "duplicates", "suspects", "drift")
+    assert [repr(getattr(again, name)) for name in same] == [repr(getattr(report, name)) for name in same]
+    assert again.columns["column"].to_list() == train.columns
+    assert again.columns.filter(column="tags")["missing"].item() == 100
+    moments = look(train, "sales", split=None, valid=valid.cast({"day": pl.Datetime("us")}), exclude=["tags"])
+    assert said(moments, "time") == said(report, "time")
+    assert dict(moments.drift.select("column", "distance").iter_rows()) == dict(
+        report.drift.select("column", "distance").iter_rows()
+    )
+    lists = Parts(train, other.with_columns(tags=pl.concat_list("dear")))
+    kept = check(Looked(name="table", rows=lists, target=None, roles={}, features=lambda _: None))
+    assert kept.columns.select("column", "type", "missing").equals(again.columns.select("column", "type", "missing"))
+
+
 def test_other_applications(tmp_path: Path) -> None:
     texts = [
         f"the film number {n} was {'good and nice' if n % 2 else 'bad and dull'} for viewer {n % 7}" for n in range(120)
@@ -205,7 +228,8 @@ def test_predictions_are_of_models_that_did_not_see_the_row() -> None:
 
 
 def test_what_can_be_coded() -> None:
-    assert codes_of(pl.Series(["a", None, "a", "b", "b", "c"])).tolist() == [2, 0, 2, 3, 3, 1]  # type: ignore[union-attr]
+    letters = codes_of(pl.Series(["a", None, "a", "b", "b", "c"]))
+    assert letters is not None and letters.tolist() == [2, 0, 2, 3, 3, 1]
     numbers = codes_of(pl.Series([float(n) for n in range(1000)] + [None, float("inf")]))
     assert numbers is not None and numbers[-2:].tolist() == [0, 0] and len(np.unique(numbers)) == 25
     assert codes_of(pl.Series([f"id{n}" for n in range(3000)])) is None and codes_of(pl.Series([[1], [2]])) is None

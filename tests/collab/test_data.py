@@ -333,4 +333,7 @@ def test_a_list_of_users_is_recommended_to_at_once() -> None:
     users = list(learner.codec.users.values[:2])
     several = learner.recommend(users, 2)
     assert several.equals(learner.recommend_all(2, users=users)) and len(several) == 4
-    assert several.equals(learner.recommend(pd.Series(users), 2))
+    for column in (pd.Series(users), pl.Series(users), np.array(users), pl.Series(users).to_arrow()):
+        assert several.equals(learner.recommend(column, 2))
+    one = learner.recommend(users[0], 2)
+    assert one.equals(learner.recommend(np.array(users)[0], 2))

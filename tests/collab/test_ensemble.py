@@ -75,6 +75,29 @@ def test_fast_is_a_third_and_minutes_end_the_fit() -> None:
         learner.fit_preset("quick")  # type: ignore[arg-type]
 
 
+def test_tables_are_joined_once_until_a_member_changes() -> None:
+    learner = learner_of(ensemble=2)
+    model, weights = learner.model.eval(), {name: value + 1 for name, value in learner.model.state_dict().items()}
+    changes = [
+        lambda: model.set_seen(torch.tensor([[1, 2], [1, 1]])),
+        lambda: model.load_state_dict(weights),
+        lambda: learner.fit(0.01, 1),
+    ]
+    for change in changes:
+        with torch.no_grad():
+            before = model.tables()
+            assert model.tables()[0] is before[0]
+        change()
+        with torch.no_grad():
+            after = model.eval().tables()
+            expected = [torch.cat([each[:, :-1] for each in tables], 1) * 2**-0.5 for tables in zip(
+                *(member.tables() for member in model.models), strict=True
+            )]  # fmt: skip
+        assert not torch.equal(after[0], before[0])
+        for joined, factors in zip(after, expected, strict=True):
+            torch.testing.assert_close(joined[:, :-1], factors)
+
+
 def test_other_pairs_change_all_members() -> None:
     learner = learner_of(ensemble=2)
     before = learner.model.tables()[0].clone()

@@ -63,6 +63,13 @@ def test_many_numbers_become_sixteen_ranges_of_as_many() -> None:
     assert "year: below 1904.94" in owners and "year: from 1974.06" in owners
 
 
+def test_large_numbers_that_differ_in_their_last_digits_are_different_traits() -> None:
+    codes = (2_000_001, 2_000_001, 2_000_001, 2_000_002, 2_000_002, 2_000_002, 2_000_003)
+    assert traits_of(code=codes) == {"code: 2000001": [1, 2, 3], "code: 2000002": [4, 5, 6]}
+    owners = traits_of(budget=tuple(12_345_000 + number for number in range(80)))
+    assert len(owners) == 16 and all(len(ids) == 5 for ids in owners.values())
+
+
 @pytest.mark.parametrize("implicit", [True, False])
 def test_traits_add_their_sum_over_the_root_of_their_number(implicit: bool) -> None:
     torch.manual_seed(0)

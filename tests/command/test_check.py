@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +10,8 @@ import polars as pl
 import pytest
 
 import vision_toys as toys
-from headstart.command.main import main
+from command_line import run
 from headstart.core.errors import DataError
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command in this process: exit code, standard output and standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
-        patch.setattr(warnings, "showwarning", warnings.showwarning)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
@@ -82,6 +67,7 @@ def test_texts_and_ratings_and_mistakes(sales: Path) -> None:
         ([sales, "--target", "salse"], "did you mean 'sales'"),
         ([sales, "--user", "shop"], "ratings need --user and --item"),
         ([sales, "--text", "text", "--target", "sales", "--exclude", "shop"], "--exclude is for tables"),
+        ([sales, "--user", "shop", "--item", "year", "--exclude", "price"], "--exclude is for tables"),
         ([sales, "--target", "sales", "--html", "page.txt"], "--html page.txt must end in .html"),
         (["nowhere.csv", "--target", "sales"], "nowhere.csv"),
     ):
@@ -132,4 +118,4 @@ def test_a_target_with_a_comma_and_amounts(tmp_path: Path) -> None:
     assert code == 0, err
     assert "0.5 .. 8053.5" in " ".join(out.split()) or "price, USD  Float64" in out
     code, _, err = run("check", path, "--text", " size", "--numbers", "size")
-    assert code == 2 and "--numbers is for tables, and this is for train text" in err
+    assert code == 2 and "--numbers is for tables, and these are data for 'train text': leave it out" in err

@@ -5,29 +5,15 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 import toys
+from command_line import run
 from headstart import load
-from headstart.command.main import main
 
 ITEMS = pl.DataFrame({"item": [number * 10 for number in range(15)], "title": [f"Film {n:02}" for n in range(15)]})
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("warnings.showwarning", warnings.showwarning)  # main replaces it
-        monkeypatch.setattr("sys.argv", ["headstart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture
@@ -40,7 +26,7 @@ def table(tmp_path: Path) -> Path:
 NAMES = ("--user", "user", "--item", "item")
 
 
-def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: Path) -> None:
+def test_train_predict_recommend_evaluate_info(table: Path, tmp_path: Path) -> None:
     model, pairs = tmp_path / "model", tmp_path / "pairs.csv"
     code, out, _ = run(
         "train", "collab", table, *NAMES, "--rating", "stars", "--items", tmp_path / "items.csv", "--y-range", "1,5",
@@ -69,7 +55,7 @@ def test_train_predict_recommend_evaluate_info(run: Any, table: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("method", ["ials", "ease", "softmax", "bpr"])
-def test_rankings_by_every_method(run: Any, table: Path, tmp_path: Path, method: str) -> None:
+def test_rankings_by_every_method(table: Path, tmp_path: Path, method: str) -> None:
     model = tmp_path / method
     arguments = {"ials": (), "ease": ("--method", "ease")}.get(method, ("--method", method, "--epochs", 2))
     code, out, _ = run(
@@ -101,10 +87,11 @@ def test_rankings_by_every_method(run: Any, table: Path, tmp_path: Path, method:
             "--y-range must be a list of numbers; got '5'; write 2 of them with commas, such as 1,2",
         ),
         (("--valid-last", "1", "--valid-fraction", "0.2"), "give one of --valid-last, --valid-from"),
+        (("--time", "at", "--valid-last", "1", "--stratify", "stars"), "--valid-where and --stratify"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(
-    run: Any, table: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+    table: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     code, out, err = run("train", "collab", table, *NAMES, *arguments, "--out", tmp_path / "model")
     assert code == 2 and out == "" and err.count("\n") == 1 and message in err
@@ -129,7 +116,7 @@ def test_a_mistake_is_one_line_and_code_2(
     ids=["ratings", "ease", "ials", "bpr"],
 )  # fmt: skip
 def test_an_option_without_effect_is_a_mistake(
-    run: Any, table: Path, tmp_path: Path, arguments: tuple[str, ...], idle: tuple[str, ...], method: str
+    table: Path, tmp_path: Path, arguments: tuple[str, ...], idle: tuple[str, ...], method: str
 ) -> None:
     for option in idle:
         flag, *value = option.split()
@@ -140,7 +127,7 @@ def test_an_option_without_effect_is_a_mistake(
     assert not (tmp_path / "model").exists()
 
 
-def test_the_best_preset_averages_six_models(run: Any, table: Path, tmp_path: Path) -> None:
+def test_the_best_preset_averages_six_models(table: Path, tmp_path: Path) -> None:
     common = ("train", "collab", table, *NAMES, "--rating", "stars", "--preset", "best", "--epochs", 2, "--json")
     code, out, err = run(*common, "--out", tmp_path / "best")
     assert code == 0, err
@@ -153,7 +140,7 @@ def test_the_best_preset_averages_six_models(run: Any, table: Path, tmp_path: Pa
     assert code == 0 and load(tmp_path / "short").design.ensemble == 1, err
 
 
-def test_options_of_the_method_and_the_seed_are_used(run: Any, table: Path, tmp_path: Path) -> None:
+def test_options_of_the_method_and_the_seed_are_used(table: Path, tmp_path: Path) -> None:
     for arguments, design in (
         (("--factors", 3, "--sweeps", 2, "--alpha", 9, "--seed", 1), {"factors": 3, "sweeps": 2, "alpha": 9.0}),
         (("--method", "ease", "--penalty", 5, "--seed", 1), {"penalty": 5.0}),
@@ -166,7 +153,7 @@ def test_options_of_the_method_and_the_seed_are_used(run: Any, table: Path, tmp_
         assert design.items() <= stored.items()
 
 
-def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path: Path) -> None:
+def test_a_stranger_gets_a_warning_and_an_answer(table: Path, tmp_path: Path) -> None:
     run("train", "collab", table, *NAMES, "--method", "ease", "--out", tmp_path / "model")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -177,7 +164,7 @@ def test_a_stranger_gets_a_warning_and_an_answer(run: Any, table: Path, tmp_path
 
 @pytest.mark.filterwarnings("always::headstart.core.errors.HeadstartWarning")
 @pytest.mark.parametrize("separator", ["::", "\t"])
-def test_a_dump_without_a_header_is_predicted_as_it_was_trained(run: Any, separator: str, tmp_path: Path) -> None:
+def test_a_dump_without_a_header_is_predicted_as_it_was_trained(separator: str, tmp_path: Path) -> None:
     rows = [(user, item, (user * item) % 5 + 1, 978300000 + user) for user in range(1, 13) for item in range(1, 11)]
     lines = [separator.join(map(str, row)) for row in rows]
     dump, headed = tmp_path / "ratings.dat", tmp_path / "ratings.csv"

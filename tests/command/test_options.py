@@ -212,8 +212,10 @@ def test_a_name_with_a_comma_is_one_name(text: str, read: Any) -> None:
 def test_what_python_advises_is_said_in_the_command_s_words() -> None:
     text = "read with ';'; csv=CsvOptions(separator=';', null_values=['NA', '?'], names=[...]), or csv=CsvOptions(decimal=',')"
     assert as_command(text) == (
-        "read with ';'; --csv-separator ';' --csv-null-values NA,? --csv-names ..., or --csv-decimal ','"
+        "read with ';'; --csv-separator ';' --csv-null-values 'NA,?' --csv-names ..., or --csv-decimal ','"
     )
+    assert as_command("csv=CsvOptions(null_values=['no answer'])") == "--csv-null-values 'no answer'"
+    assert as_command("csv=CsvOptions(null_values=[])") == "--csv-null-values ''"
 
 
 @pytest.mark.parametrize(

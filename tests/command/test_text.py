@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
-import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 import pytest
 
 import zoo
+from command_line import run
 from headstart import datasets
-from headstart.command.main import main
 from headstart.demos import DEMOS
 from headstart.demos import text as demo_text
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object) -> Done:
-    """In this process: tests/cli runs the command in one of its own, which takes seconds to import torch."""
-    out, err = io.StringIO(), io.StringIO()
-    before = sys.argv, warnings.showwarning
-    sys.argv = ["headstart", *map(str, arguments)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        sys.argv, warnings.showwarning = before
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def last_json(text: str) -> dict[str, Any]:
@@ -189,6 +166,7 @@ def test_the_demo_quotes_the_benchmark_as_the_benchmark_s() -> None:
         ("its classifiers reach .811", "with the start made as above): accuracy .8110"),
         ("those from scratch .788", "from scratch on the same splits: .7880"),
         ("which the demo does not use", "`movie-snippets`"),
+        ("both are networks alone", "### Networks alone `movie-snippets`"),
     ):
         assert quoted in " ".join(demo_text.BENCHMARK.split()) and documented in measured
 

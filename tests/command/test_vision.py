@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+import command_line
 import vision_toys as toys
 from headstart.command.jobs import job_of
-from headstart.command.main import main
 from headstart.core.engine import Engine
 from headstart.core.errors import DataError
 from headstart.demos import vision as demo_vision
@@ -21,18 +21,10 @@ from headstart.vision import ImageLearner
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run the command, with a cache of its own."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("warnings.showwarning", warnings.showwarning)  # main replaces it
-        monkeypatch.setattr("sys.argv", ["headstart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
+    return command_line.run
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +61,9 @@ def test_train_predict_evaluate_info(run: Any, folder: Path, tmp_path: Path) -> 
         written.columns[:3] == ["path", "other", "prediction"]
         and written["prediction"].to_list() == answers["prediction"].to_list()
     )
+    pl.read_csv(table).write_ndjson(tmp_path / "table.ndjson")
+    code, out, err = run("predict", model, tmp_path / "table.ndjson")
+    assert code == 0 and pl.read_csv(out.encode())["prediction"].to_list() == answers["prediction"].to_list(), err
     code, out, _ = run("evaluate", model, folder, "--json")
     assert code == 0 and json.loads(out)["metrics"]["accuracy"] == 1.0
     code, out, _ = run("info", model)

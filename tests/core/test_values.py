@@ -172,7 +172,7 @@ def test_a_record_of_something_else_is_refused(kind: Any, record: Any, message: 
 
 
 def test_fields_are_normalised() -> None:
-    value = Whole(size=3, share=0, pair=["a", 1], widths=[1, 2])  # type: ignore[arg-type]
+    value = Whole(size=3, share=0, pair=["a", 1], widths=[1, 2])  # type: ignore[arg-type]  # it is converted
     assert value == Whole(size=3, share=0.0, pair=("a", 1), widths=(1, 2))
     assert type(value.share) is float and type(value.pair) is tuple
 

@@ -59,6 +59,14 @@ def test_the_rate_finder_sweeps_alike(both: tuple[dict[str, Tensor], dict[str, T
     torch.testing.assert_close(one["rate"], two["rate"], atol=1e-4, rtol=1e-3)
 
 
+def test_the_main_process_solves_the_linear_path_of_texts(
+    both: tuple[dict[str, Tensor], dict[str, Tensor], Path],
+) -> None:
+    one, two, _ = both
+    assert one["texts"].shape == (60, 2) and float(one["texts"].std()) > 0.1
+    assert torch.equal(one["texts"], two["texts"])
+
+
 def test_the_main_process_fits_the_codec_and_saves(both: tuple[dict[str, Tensor], dict[str, Tensor], Path]) -> None:
     *_, folder = both
     learner = headstart.load(folder / "table", device="cpu")

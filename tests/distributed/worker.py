@@ -7,6 +7,8 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import polars as pl
 import torch
@@ -14,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import toys
-from headstart import Callback, Engine, HeadstartWarning, TabularData, TabularLearner
+from headstart import Callback, Engine, HeadstartWarning, TabularData, TabularLearner, TextData
+from headstart.frames.splits import train_on_all
+from headstart.text.linear import fit_linear
 from headstart.training.learner import Learner
 from headstart.training.loaders import tensor_data
 from headstart.training.optim import SGD
@@ -76,6 +80,26 @@ def table_learner(engine: Engine, out: Path) -> TabularLearner:
     return learner
 
 
+def linear_path_of_texts(engine: Engine) -> Tensor:
+    """Return its outputs for the training texts; the main process alone solves it, for all."""
+    words = ["good", "bad", "dull", "fine", "film", "plot", "end"]
+    texts = [f"{words[n % 7]} {words[n * n % 5]} {words[n % 4]}" for n in range(60)]
+    labels = ["up" if ("good" in text) != ("dull" in text) else "down" for text in texts]
+    solved: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        solved.append(engine.rank)
+        return fit_linear(*arguments)
+
+    with mock.patch("headstart.text.data.fit_linear", counted):
+        data = TextData.from_texts(texts, labels, split=train_on_all, word_vectors="none", min_freq=1, engine=engine)
+    assert solved == ([0] if engine.is_main else []) and data.codec.linear is not None and data.train.linear is not None
+    assert len(set(engine.from_all(data.codec.linear.digest))) == 1
+    outputs = engine.gather(data.train.linear[None])
+    assert all(torch.equal(each, outputs[0]) for each in outputs)
+    return outputs[0]
+
+
 def main(out: Path) -> None:
     engine = Engine("cpu")
     results: dict[str, Tensor] = {}
@@ -95,6 +119,7 @@ def main(out: Path) -> None:
     results["order"] = trained(toys.tagging_learner, engine).predict_with_targets()[0]
     results["few"] = engine.gather(torch.arange(engine.rank, engine.rank + 1))
     results["rate"] = torch.tensor(linear_learner(engine).find_lr(steps=20).losses)
+    results["texts"] = linear_path_of_texts(engine)
     learner = table_learner(engine, out)
     if engine.world_size > 1:
         # The processes' batch norms saw other rows; they agree at the end of an epoch.

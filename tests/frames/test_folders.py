@@ -107,7 +107,7 @@ def test_folders_of_the_same_names_everywhere_are_a_question(tmp_path: Path) -> 
     for classes, first in ((["cat", "dog"], "cat"), (["north", "south"], "north")):  # a trained model knows
         assert labelled_files(tmp_path, TEXTS, "texts", classes=classes)[0]["label"][0] == first
     with pytest.raises(ConfigError, match="label_folder must be 'first' or 'last'; got 'middle'"):
-        labelled_files(tmp_path, TEXTS, "texts", label_folder="middle")  # type: ignore[arg-type]
+        labelled_files(tmp_path, TEXTS, "texts", label_folder="middle")  # type: ignore[arg-type]  # it is refused
 
 
 def test_folders_inside_a_class_belong_to_it(tmp_path: Path) -> None:
@@ -163,6 +163,10 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "table.zip", "w") as archive:
         archive.writestr("sales.csv", "a,b\n1,2\n")
     assert not is_folder(tmp_path / "table.zip") and not is_folder(tmp_path / "nowhere") and not is_folder(3)
+    for name, of_a_table in (("a.feather", True), ("in/a.CSV.gz", True), ("pos/1.txt", False), (".a.csv", False)):
+        with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+            archive.writestr(name, "a\n1\n")
+        assert is_folder(tmp_path / "one.zip") != of_a_table
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 broken")
     (tmp_path / "a.txt").write_text("")
     for path, said in (

@@ -210,8 +210,11 @@ def test_a_condition_says_which_rows_validate() -> None:
 
 
 def test_a_random_split_of_dates_is_warned_about() -> None:
-    with pytest.warns(HeadstartWarning, match=r"random split of a table with a date column \('day'\) .*by_time\('day'"):
-        by_random(0.3)(DAYS.select("number", "day"))
+    with pytest.warns(
+        HeadstartWarning, match=r"random split of a table with a date column \('day'\) .*by_time\('day'"
+    ) as caught:
+        split_rows(DAYS.select("number", "day"), by_random(0.3))
+    assert caught[0].filename == __file__  # the line of the user, not one of headstart's
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         by_random(0.3)(DAYS.select("number"))

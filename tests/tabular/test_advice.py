@@ -171,6 +171,15 @@ def test_good_columns_are_no_leaks() -> None:
         assert not [note for note in data.notes if "almost perfectly" in note]
 
 
+def test_a_leak_that_is_a_number_and_a_category_is_noted_once() -> None:
+    grade = pl.Series(RANDOM.integers(1, 6, ROWS))
+    data = TabularData.from_table(TABLE.with_columns(y=grade * 2.5, grade=grade), "y", split=splits.train_on_all)
+    assert "grade" in {c.name for c in data.codec.categorical} & {c.name for c in data.codec.continuous}
+    assert [note.partition(":")[0] for note in data.notes] == [
+        "column 'grade' alone tells the target 'y' almost perfectly"
+    ]
+
+
 def test_a_target_that_does_not_vary_is_told() -> None:
     with pytest.warns(
         HeadstartWarning, match="the target 'y' is 3.0 in all training rows, so there is nothing to learn"
@@ -206,7 +215,7 @@ def test_a_row_of_totals_is_told_and_dates_beside_it(word: str, tmp_path: Path) 
         TabularData.from_table(path, "price", split=splits.train_on_all, exclude=["units"], categorical=["day"])
     assert [str(one.message) for one in warned] == [
         "1 row looks like a total of the others, from which nothing is to be learnt: delete such rows, or where="
-        f" (--where) day <> '{word}'"
+        f" (--where) day IS DISTINCT FROM '{word}'"
     ]
     line = unused_columns(
         pl.DataFrame({"day": [*(f"11/{13 + row % 15}/2024" for row in range(200)), word]}),
@@ -216,6 +225,17 @@ def test_a_row_of_totals_is_told_and_dates_beside_it(word: str, tmp_path: Path) 
         f"column 'day' is not used: reason; 200 of 201 values are dates, but {word!r} is not: delete such rows, or take"
         f" it as missing: csv=CsvOptions(null_values=[{word!r}, 'NA', 'N/A'])"
     ]
+
+
+def test_the_condition_against_totals_keeps_rows_without_a_value() -> None:
+    names = pl.Series(["Total", *("ab" * 100), *[None] * 10])
+    values = [None if row == 0 else float(row) for row in range(211)]
+    table = pl.DataFrame({"team": names, "x": values, "z": values, "y": np.arange(211.0)})
+    warning = total_rows(table)
+    assert warning is not None
+    where = warning.partition("(--where) ")[2]
+    assert where == "team IS DISTINCT FROM 'Total'"
+    assert TabularData.from_table(table, "y", split=splits.train_on_all, where=where).train.rows == 210
 
 
 def test_a_row_named_total_with_its_values_is_a_row() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import polars as pl
 import pytest
 import torch
 
-from headstart import ConfigError, TabularData, TabularLearner, load, splits
+from headstart import ConfigError, CsvOptions, TabularData, TabularLearner, load, splits
+from headstart.frames.dates import DateForm
+from headstart.frames.readings import ReadAsAmount, ReadAsDate
 from headstart.tabular import bagging
 from headstart.training.ensemble import Ensemble
 from headstart.training.settings import Plan
@@ -63,6 +66,12 @@ def test_minutes_end_the_fit_with_a_usable_model() -> None:
     assert learner.predict(table(3))["prediction"].is_finite().all()
 
 
+def test_no_untrained_network_is_among_them_if_the_time_is_up_after_a_whole_fit() -> None:
+    learner = learner_of()
+    history = learner.fit_preset("best", plan=Plan(lr=0.003, epochs=1), minutes=1e-9)
+    assert learner.design.ensemble == 1 == len(history) and not isinstance(learner.model, Ensemble)
+
+
 def test_refit_trains_on_all_rows_for_as_long_and_keeps_the_metrics() -> None:
     learner = learner_of("busy")
     history = learner.fit_preset("fast", refit=True)
@@ -102,6 +111,47 @@ def test_all_rows_are_those_of_both_tables_and_keep_their_weights() -> None:
     assert whole.train.rows == 600 and whole.valid is None and whole.train.weight is not None
     ratio = whole.train.weight[500] / whole.train.weight[100]
     assert float(ratio) == pytest.approx(rows["weight"][500] / rows["weight"][100], rel=1e-5)
+
+
+def test_all_rows_of_two_files_are_read_as_before(tmp_path: Path) -> None:
+    """The format of dates and of amounts is that of the files, not of the frames that were made of them."""
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 8, 22), eager=True)
+    rows = (
+        table()
+        .drop("busy")
+        .with_columns(
+            day=days.dt.strftime("%d/%m/%Y"), price=pl.Series([f"{1_000 + number:,}" for number in range(600)])
+        )
+    )
+    files = [tmp_path / "early.csv", tmp_path / "late.csv"]
+    for part, file in zip((rows[:500], rows[500:]), files, strict=True):
+        part.write_csv(file)
+    data = TabularData.from_table(files[0], "sales", valid=files[1], numbers=["price"])
+    assert data.on_all_rows is not None
+    whole = data.on_all_rows()
+    assert (whole.train.rows, whole.valid, whole.notes) == (600, None, ())
+    assert whole.codec.readings == data.codec.readings
+    assert whole.codec.readings["day"] == ReadAsDate(DateForm("%d/%m/%Y"))
+    assert whole.codec.readings["price"] == ReadAsAmount()
+    row = {"heat": 0.0, "wind": 0.0, "day": "01/02/2020", "price": "1,234"}
+    assert [tensor.tolist() for tensor in whole.codec.encode_one(row)] == [
+        tensor.tolist()
+        for tensor in whole.codec.encode(
+            pl.DataFrame([{**row, "day": datetime.date(2020, 2, 1), "price": 1234.0}])
+        ).inputs
+    ]
+
+
+def test_a_table_of_validation_rows_is_read_by_the_csv_options_given_with_a_codec(tmp_path: Path) -> None:
+    rows = table().drop("busy")
+    first = TabularData.from_table(rows, "sales", split=splits.train_on_all)
+    files = [tmp_path / "early.csv", tmp_path / "late.csv"]
+    for part, file in zip((rows[:500], rows[500:]), files, strict=True):
+        file.write_text("an export\nof two lines\n" + part.write_csv())
+    csv = CsvOptions(skip=2)
+    data = TabularData.from_table(files[0], "sales", valid=files[1], codec=first.codec, csv=csv)
+    assert data.valid is not None
+    assert torch.equal(data.valid.inputs[1], first.codec.encode(rows[500:]).inputs[1])
 
 
 def test_without_validation_rows_the_length_is_found_on_training_rows() -> None:

@@ -127,6 +127,7 @@ def test_a_name_overrides_the_rules_and_the_tables_order_is_kept() -> None:
         continuous={"b": "floating-point numbers", "e": "named continuous"},
         dates={},
         left_out={"c": "excluded"},
+        named=frozenset("acde"),
     )
     assert list(found.categorical) == ["a", "d"]
 

@@ -15,8 +15,7 @@ import polars as pl
 import pytest
 
 from headstart import ConfigError, DataError, TabularData, TabularLearner, features, load, splits
-from headstart.tabular import TableCodec
-from headstart.tabular import codec as codec_module
+from headstart.tabular import TableCodec, complete_rows
 from headstart.targets.numbers import Number
 
 START = datetime.date(2014, 1, 1)
@@ -184,7 +183,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     count(features.FeatureRecipe, "completed")
     count(features.FeatureRecipe, "apply")
-    count(codec_module, "date_parts")
+    count(complete_rows, "date_parts")
     count(TableCodec, "encode")
     count(Number, "encode")
     return counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import typing
+import warnings
 from typing import Any
 
 import joblib
@@ -231,3 +232,17 @@ def test_declared_categories_and_forms_of_dates_are_kept() -> None:
     assert [date.form.format for date in codec.dates] == ["%m/%d/%Y"]
     few = X[:4]  # by themselves, day or month might come first
     assert np.array_equal(model.predict(few), model.predict(X)[:4])
+
+
+def test_rows_of_an_array_with_texts_are_predicted_alike_if_all_their_texts_are_numbers() -> None:
+    random = np.random.default_rng(0)
+    codes = random.choice(["01", "1", "a"], 400)
+    X = np.empty((400, 2), dtype=object)
+    X[:, 0], X[:, 1] = codes, random.normal(size=400)
+    estimator = TabularRegressor(hidden=[16], epochs=20).fit(X, (codes == "01") * 10.0)
+    rows = np.array([["01", 0.0], ["1", 0.0], ["a", 0.0]], dtype=object)
+    together = estimator.predict(rows)
+    assert together[0] > 5 > together[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # scikit-learn's of names that an array does not have
+        np.testing.assert_allclose(estimator.predict(rows[:2]), together[:2], rtol=1e-5)

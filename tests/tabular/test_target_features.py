@@ -10,12 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from headstart import DataError, TabularData, TabularLearner, load, splits
+from headstart import ConfigError, DataError, TabularData, TabularLearner, load, splits
 from headstart.core.engine import Engine
 from headstart.frames.assemble import share
-from headstart.tabular.codec import CompleteRows, TableCodec
+from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import sort_columns
-from headstart.tabular.target_features import CategoryMeans, Neighbours, nearest_pairs, target_values
+from headstart.tabular.complete_rows import CompleteRows
+from headstart.tabular.target_features import CategoryMeans, Neighbours, _folds, nearest_pairs, target_values
 from headstart.targets.fit import fit_target
 
 ROWS = 2_000
@@ -42,7 +43,7 @@ def fit(frame: pl.DataFrame, target: str = "price", **named: Any) -> TableCodec:
 
 def made(codec: TableCodec, frame: pl.DataFrame, *, training: bool) -> NDArray[np.float32]:
     """The features alone, ``(rows, features)``."""
-    return codec.encode(frame, training=training).inputs[1][:, list(codec.made)].numpy()
+    return codec.encode(frame, training=training).inputs[1][:, list(codec.target_feature_indices)].numpy()
 
 
 def correlation(features: NDArray[np.float32], frame: pl.DataFrame, target: str = "price") -> float:
@@ -120,11 +121,11 @@ def replace_features(codec: TableCodec, frame: pl.DataFrame) -> TableCodec:
     targets = target_values(codec.target, encoded.target)
     assert targets is not None
     numbers = encoded.inputs[1].numpy()
-    own = codec.continuous[: codec.made.start]
+    own = codec.continuous[: codec.target_feature_indices.start]
     neighbours = Neighbours.fit(numbers, targets, [0, 1])
     return replace(
         codec,
-        continuous=(*own, *CODEC.continuous[3:6], *codec.continuous[codec.made.start :]),
+        continuous=(*own, *CODEC.continuous[3:6], *codec.continuous[codec.target_feature_indices.start :]),
         target_features=(neighbours, *codec.target_features),
     )
 
@@ -185,6 +186,22 @@ def test_rows_that_a_model_goes_on_training_with_see_each_other_out_of_fold() ->
     assert torch.equal(data.train.inputs[1][:, 3:], torch.from_numpy(made(CODEC, more, training=True)))
 
 
+@pytest.mark.parametrize("rows", [60, 20, 2])
+def test_of_few_rows_to_go_on_with_all_others_are_neighbours(rows: int) -> None:
+    """A fold of 60 rows leaves 48, fewer than the 64 nearest; one of 2 rows leaves a single one."""
+    few = town(rows, seed=3)
+    data = TabularData.from_table(few, "price", codec=CODEC, split=splits.train_on_all)
+    targets = CODEC.target.encode(few)[:, 0].double().numpy()
+    features, column = data.train.inputs[1][:, list(CODEC.target_feature_indices)].cpu().numpy(), CODEC.continuous[5]
+    for fold, others in _folds(rows):
+        expected = (targets[others].mean() - column.mean) / column.sd
+        assert features[fold, 2] == pytest.approx(np.clip(expected, column.lowest, column.highest), abs=1e-5)
+
+
+def test_a_row_alone_has_the_features_of_a_new_one() -> None:
+    np.testing.assert_array_equal(made(CODEC, TOWN[:1], training=True), made(CODEC, TOWN[:1], training=False))
+
+
 def test_repeated_rows_are_counted_although_their_features_differ() -> None:
     data = TabularData.from_table(TOWN, "price", valid=TOWN[:30])
     assert data.repeated == 30
@@ -194,7 +211,7 @@ def test_repeated_rows_are_counted_although_their_features_differ() -> None:
 def test_classes_give_their_shares_up_to_ten_of_them(classes: int) -> None:
     frame = TOWN.with_columns((pl.col("price").rank("ordinal") * classes // (ROWS + 1)).cast(pl.String).alias("price"))
     codec = fit(frame)
-    names = [column.name for column in codec.continuous[codec.made.start :]]
+    names = [column.name for column in codec.continuous[codec.target_feature_indices.start :]]
     assert (
         names
         == {
@@ -227,10 +244,15 @@ def test_numbers_whose_effects_add_up_are_no_coordinates_nor_are_few_rows_looked
     assert fit(TOWN[:499]).target_features == ()
 
 
+def test_a_target_that_does_not_vary_has_no_coordinates() -> None:
+    constant = TOWN.select("east", "north", price=pl.lit(3.0))
+    assert fit(constant).target_features == ()  # a warning of numpy is an error here
+
+
 def test_features_can_be_left_out_and_a_codec_has_settled_that() -> None:
     codec = TabularData.from_table(TOWN, "price", target_features=False).codec
     assert codec.target_features == ()
-    with pytest.raises(Exception, match="target_features is part of the codec"):
+    with pytest.raises(ConfigError, match="target_features is part of the codec"):
         TabularData.from_table(TOWN, "price", codec=codec, target_features=False)
 
 
@@ -242,7 +264,7 @@ def test_importance_makes_the_features_again_and_none_can_be_asked_for_itself() 
     assert importance["east"] > 3 * abs(importance["size"]) / 2 and importance["street"] > 0.05
     dependence = learner.partial_dependence("east", values=5).frame()
     assert dependence["prediction"].max() - dependence["prediction"].min() > 0.01
-    with pytest.raises(Exception, match="the model has no column 'price by street'"):
+    with pytest.raises(ConfigError, match="the model has no column 'price by street'"):
         learner.feature_importance(["price by street"])
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from headstart import Engine, TabularData, TabularLearner, splits
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.frames.door import read_table
 from headstart.frames.readings import ReadAsDate, ReadAsNumber, ReadAsText, ReadAsWhole
 
 CPU = Engine("cpu")
@@ -129,6 +130,23 @@ def test_a_declared_category_stays_one() -> None:
     assert (answers == table["y"]).mean() > 0.5
     row = table.iloc[7].to_dict()
     assert made.predict(row)["prediction"] == answers[7]
+
+
+def test_an_amount_that_names_something_is_the_same_by_frame_and_dictionary() -> None:
+    """Forty sizes of which each has a level of its own: whole numbers that are a category, too."""
+    size = np.arange(4_000) % 40
+    level = np.random.default_rng(0).normal(size=40)
+    table = pl.DataFrame(
+        {"size": [f"{1_000 * number:,}" for number in size], "x": np.arange(4_000.0), "y": level[size]}
+    )
+    codec = TabularData.from_table(table, "y", numbers=["size"], split=splits.train_on_all, engine=CPU).codec
+    (category,) = codec.categorical
+    assert (category.name, category.vocab.values[:3]) == ("size", (0, 1_000, 2_000))
+    row = {"size": "3,000", "x": 0.0}
+    encoded = codec.encode(read_table(pl.DataFrame([row]), readings=codec.readings)).inputs
+    ids, numbers = codec.encode_one(row)
+    assert ids.tolist() == encoded[0].tolist() == [[4]]
+    assert numbers.tolist() == encoded[1].tolist()
 
 
 def test_text_of_dates_is_a_category_if_it_is_named_so(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from headstart import (
     TextData,
     TextLearner,
 )
+from headstart.frames.csv import CsvOptions
 from headstart.frames.splits import by_indices
 from headstart.text import Dropouts, TextEnsemble, Vocabulary
 from headstart.text.pretrained import matched_rows, read_pretrained
@@ -169,6 +170,18 @@ def test_a_language_model_learns_and_says_what_its_perplexity_means(writer: Lang
     assert last["vocabulary"] == len(writer.codec.vocabulary) and last["unknown"] == 0 and last["accuracy"] > 0.5
     figures = writer.evaluate(pl.DataFrame({"text": ["Zebras quibble."] * 5}))
     assert figures["unknown"] == pytest.approx(2 / 3) and figures["perplexity"] > last["perplexity"]
+
+
+def test_a_language_model_reads_later_files_like_the_first(tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_text("\n".join(["exported today", "text;stars", *(f"{text};3" for text in reviews(30)["text"])]) + "\n")
+    data = LanguageModelData.from_table(
+        file, min_freq=1, batch_size=4, csv=CsvOptions(separator=";", skip=1), engine=Engine("cpu")
+    )
+    again = LanguageModelData.from_table(file, batch_size=4, codec=data.codec, engine=Engine("cpu"))
+    assert again.train.fingerprint() == data.train.fingerprint()
+    learner = LanguageModelLearner(data, embedding_size=8, hidden=8, layers=1, progress="none")
+    assert learner.evaluate(file) == learner.evaluate(pl.DataFrame({"text": reviews(30)["text"]}))
 
 
 def test_a_loaded_language_model_writes_the_same(writer: LanguageModelLearner, folder: Path) -> None:
@@ -402,6 +415,11 @@ def test_forward_and_backward_answer_together(classifier: TextLearner, folder: P
     mean = (classifier.predict("Not bad.")["probability_pos"] + backward.predict("Not bad.")["probability_pos"]) / 2
     assert both.predict("Not bad.")["probability_pos"] == pytest.approx(mean, abs=1e-6)
     assert both.predict(["Not bad.", "Dull."])["probability_pos"][0] == pytest.approx(mean, abs=1e-6)
+    few = reviews(3)
+    expected = both.predict(few)
+    for rows in (few["text"], few["text"].to_list(), few["text"].to_pandas(), few.select("text").to_dicts()):
+        assert both.predict(rows).equals(expected)
+    assert both.predict(few.to_pandas().iloc[1]) == both.predict(few["text"][1])
     both.save(folder / "both")
     again = headstart.load(folder / "both")
     assert again.predict(reviews(20)).equals(both.predict(reviews(20))) and again.metrics == both.metrics

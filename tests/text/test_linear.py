@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,7 @@ from headstart.text import linear
 from headstart.text.linear import LinearPath, fit_linear
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, word_grams
 from headstart.text.tokens import Tokenized
-from headstart.text.word_vectors import WordVectors, mean_of_words, read_vectors
-from headstart.training import convex
+from headstart.text.word_vectors import WordVectors, mean_of_words, read_vectors, usual_vectors
 
 CPU = Engine("cpu")
 
@@ -120,7 +120,7 @@ def test_hashes_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("with_vectors", [False, True])
 def test_the_solution_is_that_of_a_convex_solver(monkeypatch: pytest.MonkeyPatch, with_vectors: bool) -> None:
     monkeypatch.setattr(linear, "STRENGTHS", (4.0,))
-    monkeypatch.setattr(convex, "ITERATIONS", 500)
+    monkeypatch.setattr(linear, "minimise", partial(linear.minimise, iterations=500))
     monkeypatch.setattr(linear._Problem, "_factors", lambda problem: torch.ones_like(problem.factors[: problem.width]))
     rows = sentences(200)
     texts = tokenized(rows["text"].to_list())
@@ -185,6 +185,17 @@ def test_held_out_outputs_are_honest() -> None:
     target = fit_target(shuffled, ["label"], kind="label")
     assert accuracy(target.prediction(path.outputs(tokenized(rows["text"].to_list()))), encoded) > 0.65
     assert 0.4 < auc(target.prediction(held_out), encoded) < 0.6
+
+
+def test_texts_with_nothing_in_common_get_what_all_of_them_get() -> None:
+    """No n-gram occurs twice, so that only the share of each class is learnt."""
+    texts = tokenized(list("abcdefghijklmnopqrst"))
+    rows = pl.DataFrame({"label": ["yes", "yes", "yes", "no"] * 5})
+    target = fit_target(rows, ["label"], kind="label")
+    path, held_out = fit_linear(texts, target, target.encode(rows), None, None)
+    assert (len(path.words), len(path.characters), held_out.shape) == (0, 0, (20, 2))
+    shares = path.outputs(tokenized(["u v", ""])).softmax(1)
+    torch.testing.assert_close(shares, torch.tensor([[0.25, 0.75]] * 2), atol=1e-3, rtol=0)
 
 
 def test_repeated_texts_are_held_out_together() -> None:
@@ -257,7 +268,7 @@ def test_the_mean_of_words_is_weighted() -> None:
     )
 
 
-def test_a_folder_of_vectors(tmp_path: Path) -> None:
+def test_a_folder_of_vectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
     pl.DataFrame({"index": ["the", "film", "of"]}).write_parquet(tmp_path / "w.parquet")
     known = read_vectors(tmp_path)
@@ -265,7 +276,9 @@ def test_a_folder_of_vectors(tmp_path: Path) -> None:
     assert found.tolist() == [[4, 5], [0, 0], [0, 1]] and known_words.tolist() == [True, False, True]
     order = np.argsort(hash_words(["the", "film", "of"]))
     assert np.all(np.diff(known.weights[np.argsort(order)]) > 0)  # the more frequent, the lighter
-    with pytest.raises(ArtifactError, match="does not hold word vectors"):
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert usual_vectors(f"~/{tmp_path.name}", []) is known
+    with pytest.raises(ArtifactError, match="one .npy of vectors and one .parquet of words are expected.*are 0 and 0"):
         read_vectors(tmp_path / "nothing")
     pl.DataFrame({"index": ["the"]}).write_parquet(tmp_path / "w.parquet")
     read_vectors.cache_clear()

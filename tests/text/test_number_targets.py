@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from command_line import run
 from headstart import ConfigError, DataError, Engine, TextData, TextLearner, load
-from headstart.command.main import main
 
 WORTH = {"great": 2, "good": 1, "dull": -1, "awful": -2, "film": 0, "plot": 0, "the": 0}
 RANDOM = np.random.default_rng(0)
@@ -25,17 +21,6 @@ TABLE = pl.DataFrame({
     "text": TEXTS, "stars": STARS, "rating": [5.0 + star / 2 for star in STARS],
     "positive": [int(star > 0) for star in STARS], "word": ["up" if star > 0 else "down" for star in STARS],
 })  # fmt: skip
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command in this process: exit code, standard output and standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
-        patch.setattr(warnings, "showwarning", warnings.showwarning)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 def data(**options: Any) -> TextData:

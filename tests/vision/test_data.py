@@ -19,10 +19,12 @@ import vision_toys as toys
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.values import options_of
 from headstart.frames import splits
+from headstart.frames.csv import CsvOptions
 from headstart.frames.splits import by_groups, by_random
 from headstart.vision import Augment, ImageData, ImageLearner, side_on
 from headstart.vision.data import ImageDataOptions, ImageSettings
 from headstart.vision.images import FileImages, array_images
+from headstart.vision.linear import solve_linear
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +367,27 @@ def test_a_codec_that_is_given_decides_size_and_augmentation(folder: Path, tmp_p
         ImageData.from_table(frame, "path", "kind", codec=codec, cache=tmp_path, on_error="skip")
 
 
+def test_further_rows_are_read_as_the_codec_says(folder: Path, tmp_path: Path) -> None:
+    paths = sorted(folder.rglob("*.png"))
+    labels = ["red" if "red" in path.name else "blue|cold" for path in paths]
+    rows = [f"{path.with_suffix('')};{label}" for path, label in zip(paths, labels, strict=True)]
+    table = tmp_path / "table.csv"
+    table.write_text("exported today\n" + "\n".join(["path;label", *rows]) + "\n")
+    arguments: dict[str, Any] = {"workers": 0, "cache": tmp_path}
+    first = ImageData.from_table(
+        table, size=32, separator="|", suffix=".png", csv=CsvOptions(separator=";", skip=1), **arguments
+    )
+    again = ImageData.from_table(table, codec=first.codec, **arguments)
+    assert first.train.target is not None and again.train.target is not None
+    assert first.codec.target.classes == ("blue", "cold", "red")
+    assert torch.equal(again.train.target, first.train.target)
+    plain = pl.DataFrame(
+        {"path": [str(path) for path in paths], "label": [label.replace("|", "+") for label in labels]}
+    )
+    other = ImageData.from_table(plain, codec=first.codec, separator="+", suffix="", **arguments)
+    assert other.train.target is not None and torch.equal(other.train.target, first.train.target)
+
+
 def test_the_settings_are_the_keyword_arguments() -> None:
     names = set(get_type_hints(ImageDataOptions)) - {"codec", "engine"}
     assert names == {option.name for option in options_of(ImageSettings)}
@@ -392,6 +415,11 @@ def test_class_weights_weigh_images_and_their_activations() -> None:
     assert rare / often == pytest.approx((len(labels) - 4) / 4)
     learner = ImageLearner(data, backbone="resnet18", weights=False, hidden=[], precompute=1, progress="none")
     assert torch.equal(learner.data.train.weight, weight)
+    taken = learner.activations.take(data.split.train, np.zeros(len(labels), dtype=np.int64))
+    assert data.train.target is not None and learner.model.head.linear_weight is not None
+    solved = solve_linear(taken, data.codec.target, data.train.target, weight)
+    assert torch.equal(learner.model.head.linear_weight, solved[0])
+    assert torch.equal(learner.model.head.linear_bias, solved[1])
     batch = next(learner.data.train.batches(0))
     assert torch.equal(batch.weight, weight[batch.index])
     plain = ImageData.from_arrays(images, labels, size=32, batch_size=8, cache=toys.cache(), split=splits.train_on_all)

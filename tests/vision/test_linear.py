@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import vision_toys as toys
 from headstart import load
 from headstart.targets.classes import Label, Labels
+from headstart.targets.row_weights import row_weights
 from headstart.vision import linear
 from headstart.vision.models.network import Head, ImageModel
 
@@ -39,6 +40,25 @@ def test_it_is_logistic_regression_at_the_best_strength(monkeypatch: pytest.Monk
     found = F.linear(activations, weight, bias).softmax(1)
     np.testing.assert_allclose(found.numpy(), expected, atol=2e-3)
     assert weight.shape == (3, 30) and not weight[:, 4].any()
+
+
+def test_classes_that_weigh_the_same_are_solved_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    activations, classes = rows()
+    rare = (torch.arange(240) % 4 > 0) & (classes > 0)  # most images of two of the three classes are left out
+    activations, classes = activations[~rare], classes[~rare]
+    frame = pl.DataFrame({"label": ["abc"[index] for index in classes.tolist()]})
+    target = Label.fit(frame, "label")
+    weight = row_weights(frame, classes, None, "balanced", target)
+    monkeypatch.setattr(linear, "STRENGTHS", (0.03,))
+    monkeypatch.setattr(Label, "temperature", lambda *_: 1.0)
+    solved = linear.solve_linear(activations.clone(), target, classes, weight)
+    kept = np.delete(activations.numpy(), 4, axis=1)
+    standard = (kept - kept.mean(0)) / kept.std(0)
+    peer = LogisticRegression(C=0.03, max_iter=1000, class_weight="balanced").fit(standard, classes.numpy())
+    found = F.linear(activations, *solved).softmax(1)
+    np.testing.assert_allclose(found.numpy(), peer.predict_proba(standard), atol=2e-3)
+    plain = LogisticRegression(C=0.03, max_iter=1000).fit(standard, classes.numpy())
+    assert np.abs(plain.predict_proba(standard) - found.numpy()).max() > 0.1
 
 
 def test_the_strength_is_chosen_on_held_out_images() -> None:

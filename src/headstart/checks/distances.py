@@ -96,12 +96,12 @@ def _largest_difference(one: pl.Series, other: pl.Series) -> float:
 
 
 def _order(one: pl.Series, other: pl.Series) -> float:
-    """Return the absolute rank correlation of two columns of numbers, over the rows that have both."""
+    """Return the square of the rank correlation of two columns of numbers, over the rows that have both."""
     both = pl.DataFrame({"one": one, "other": other}).drop_nulls()
     if len(both) < max(20, len(one) // 2) or both["one"].n_unique() < 2 or both["other"].n_unique() < 2:
         return 0.0
     correlation = both.select(pl.corr("one", "other", method="spearman")).item()
-    return abs(float(correlation)) ** 2
+    return float(correlation) ** 2
 
 
 def _explained(codes: Codes, target: NDArray[np.generic], *, number: bool) -> float:

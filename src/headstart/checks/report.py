@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +23,9 @@ Subject: TypeAlias = Literal["columns", "duplicates", "leaks", "classes", "label
 
 SHOWN = 10
 """Rows of each list that a terminal shows."""
+
+LISTS = ("columns", "classes", "duplicates", "suspects", "drift")
+"""Fields of a report that are tables."""
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -61,8 +64,8 @@ class CheckReport:
         classes: ``class`` and ``rows``, the most frequent first; empty for numbers.
         duplicates: pairs of rows; see `headstart.checks.duplicates.PAIRS`. Rows are numbered from 0, training rows
             first.
-        suspects: the rows whose labels are most probably wrong, the worst first: ``row``, ``label`` (or the columns of
-            numbers), ``prediction``, ``loss``, and what shows the row.
+        suspects: the rows whose labels are most probably wrong, the worst first: ``row``, the target's columns as
+            ``given NAME``, ``prediction``, ``loss``, and what shows the row.
         drift: how the columns differ between the parts; see `headstart.checks.distances.drift_table`.
     """
 
@@ -75,7 +78,6 @@ class CheckReport:
     duplicates: pl.DataFrame
     suspects: pl.DataFrame
     drift: pl.DataFrame
-    _lists: tuple[str, ...] = field(default=("columns", "classes", "duplicates", "suspects", "drift"), repr=False)
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -115,7 +117,7 @@ class CheckReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as values of JSON."""
-        lists = {name: getattr(self, name).to_dicts() for name in self._lists}
+        lists = {name: getattr(self, name).to_dicts() for name in LISTS}
         findings = [
             {"subject": finding.subject, "problem": finding.problem, "text": finding.text, "rows": finding.rows}
             for finding in self.findings

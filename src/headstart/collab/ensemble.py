@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headstart.collab.models.dot_product import Bounds, DotProductBias
+from headstart.collab.models.dot_product import Bounds, DotProductBias, HeldTables
 from headstart.training.ensemble import Ensemble
 
 __all__ = ["DotProductEnsemble"]
 
 
-class DotProductEnsemble(Ensemble):
+class DotProductEnsemble(HeldTables, Ensemble):
     """Models of one design, whose scores are averaged.
 
     The mean of the members' products is one product of all their factors side by side. So the ensemble has tables as a
@@ -45,7 +45,7 @@ class DotProductEnsemble(Ensemble):
         users, items = inputs
         return self.bounded(torch.stack([model.scores(users, items) for model in self.models]).mean(0))
 
-    def tables(self) -> tuple[Tensor, Tensor]:
+    def new_tables(self) -> tuple[Tensor, Tensor]:
         """Return factors and bias of all users, ``(users, members * factors + 1)``, and of all items."""
         of_users, of_items = zip(*(model.tables() for model in self.models), strict=True)
         return _side_by_side(of_users), _side_by_side(of_items)
@@ -62,6 +62,7 @@ class DotProductEnsemble(Ensemble):
         """Set who has rated what; see `ImplicitDotProductBias.set_seen`."""
         for model in self.models:
             model.set_seen(seen)
+        self.drop_tables()
 
 
 def _side_by_side(tables: Sequence[Tensor]) -> Tensor:

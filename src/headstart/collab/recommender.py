@@ -20,7 +20,7 @@ from headstart.collab.codec import RatingsCodec
 from headstart.collab.seen import NewUser, Seen
 from headstart.core.errors import ConfigError, DataError, HeadstartWarning
 from headstart.core.paths import expanded
-from headstart.frames.door import Table, check_columns, check_output, write_table
+from headstart.frames.door import Table, check_columns, check_output, values_of, write_table
 
 __all__ = ["Recommender", "check_count", "top"]
 
@@ -113,9 +113,10 @@ class Recommender(ABC):
             ConfigError: ``n`` is below 1.
             DataError: the user or an item cannot be an id of its column's kind.
         """
-        if isinstance(user, list | tuple | set | frozenset | np.ndarray | pl.Series) or _is_pandas_column(user):
+        users = user if isinstance(user, list | tuple | set | frozenset) else values_of(user)
+        if users is not None:
             return self.recommend_all(
-                n, users=user, exclude_seen=exclude_seen, only=only, exclude=exclude, because=because
+                n, users=users, exclude_seen=exclude_seen, only=only, exclude=exclude, because=because
             )
         check_count(n)
         if isinstance(user, NewUser):
@@ -355,7 +356,3 @@ def check_count(value: int, name: str = "n") -> None:
     """Raise `ConfigError` if a number of items is not a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
-
-
-def _is_pandas_column(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "tolist")

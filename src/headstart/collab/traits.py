@@ -86,16 +86,27 @@ def _values(facts: Sequence[Fact]) -> list[list[str]]:
 
 def _number_names(numbers: Sequence[float]) -> Callable[[float], str]:
     """Return the function that names a number's trait: the number itself, or the range that it lies in."""
-    if len(set(numbers)) <= MOST_NUMBERS:
-        return lambda number: f"{number:g}"
+    distinct = sorted(set(numbers))
+    if len(distinct) <= MOST_NUMBERS:
+        return dict(zip(distinct, _written(distinct), strict=True)).__getitem__
     edges = np.unique(np.quantile(np.asarray(numbers), np.arange(1, RANGES) / RANGES))
+    names = _written(edges.tolist())
 
     def range_of(number: float) -> str:
         place = int(np.searchsorted(edges, number, side="right"))
-        low = "" if place == 0 else f"from {edges[place - 1]:g} "
-        return f"{low}{'' if place == len(edges) else f'below {edges[place]:g}'}".strip()
+        low = "" if place == 0 else f"from {names[place - 1]} "
+        return f"{low}{'' if place == len(edges) else f'below {names[place]}'}".strip()
 
     return range_of
+
+
+def _written(numbers: Sequence[float]) -> list[str]:
+    """Return different numbers as texts of six digits, or of as many more as it takes for them to differ."""
+    for digits in range(6, 17):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(texts):
+            return texts
+    return [f"{number:.17g}" for number in numbers]  # which tells all numbers of 64 bits apart
 
 
 def _separator(texts: Sequence[str]) -> str | None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.applications import APPLICATIONS
 from headstart.command.jobs import job_of
 from headstart.command.options import AsJson, names
 from headstart.core.errors import ConfigError
@@ -119,9 +118,9 @@ def _of_folder(source: Path) -> str:
     from headstart.text.folders import ENDINGS as TEXTS
     from headstart.vision.decoding import ENDINGS as IMAGES
 
-    folder = opened_folder(source, usual_cache() / "vision")
-    texts, images = (len(walk(folder, endings).files) for endings in (TEXTS, IMAGES))
-    return "text" if texts > images else "vision"
+    files = walk(opened_folder(source, usual_cache() / "vision"), {*TEXTS, *IMAGES}).files
+    texts = sum(Path(parts[-1]).suffix.lower() in TEXTS for parts in files)
+    return "text" if 2 * texts > len(files) else "vision"
 
 
 def _columns(
@@ -129,13 +128,12 @@ def _columns(
     item: str | None, exclude: list[str], numbers: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the named columns as the arguments of an application's data."""
-    if application == "collab":
-        return {"user": user, "item": item, "rating": target[0] if target else None}
     if application == "tabular":
         return {"target": target, "exclude": exclude, "numbers": numbers}
-    if numbers:
-        raise ConfigError(f"--numbers is for tables, and this is for train {APPLICATIONS[application].name}")
-    if exclude:
-        raise ConfigError(f"--exclude is for tables, and this is for train {APPLICATIONS[application].name}")
+    for flag, columns in (("--numbers", numbers), ("--exclude", exclude)):
+        if columns:
+            raise ConfigError(f"{flag} is for tables, and these are data for 'train {application}': leave it out")
+    if application == "collab":
+        return {"user": user, "item": item, "rating": target[0] if target else None}
     skip = {"on_error": "skip"} if application == "vision" else {}  # a look shows broken files, and goes on
     return {"target": target or None, "text": text or None, "path": path, **skip}

@@ -12,7 +12,7 @@ import typer
 
 from headstart.applications import APPLICATIONS
 from headstart.command.options import CommandOption, options_in
-from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job, check_finite
+from headstart.command.train import DATA, NETWORK, NOT_FOR_PEOPLE, TRAINING, Job
 from headstart.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -22,26 +22,30 @@ if TYPE_CHECKING:
 __all__ = ["job_of"]
 
 
+def _preset_options(effort: str) -> tuple[CommandOption, CommandOption]:
+    """Return ``--preset``, with what it means for an application, and ``--minutes``."""
+    from headstart.core.values import Range
+    from headstart.training.settings import Preset
+
+    limit = "time limit of the training in minutes; the model is then the best so far. None: none."
+    return (
+        CommandOption("preset", Preset, "default", effort, TRAINING),
+        CommandOption("minutes", Annotated[float | None, Range(above=0)], None, limit, TRAINING),
+    )
+
+
 class TabularJob(Job):
     """Tables: also networks that have a name."""
 
     def own_options(self) -> tuple[CommandOption, ...]:
         """Return ``--network``, and how much time to take."""
-        from headstart.core.values import Range
-
         text = 'network that has a name: ``"lesson"``, that of fast.ai\'s lesson; ``"members"``, four networks in one.'
         kind = Literal["lesson", "members"] | None
         return (
             CommandOption("network", kind, None, f"{text} None: the options below.", NETWORK),
-            CommandOption(
-                "preset", Literal["fast", "default", "best"], "default",
+            *_preset_options(
                 'how much time to take: ``"fast"``, a third of the steps; ``"best"``, eight networks, averaged, each of'
-                " which leaves out an eighth of the training rows.",
-                TRAINING,
-            ),
-            CommandOption(
-                "minutes", Annotated[float | None, Range(above=0)], None,
-                "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
+                " which leaves out an eighth of the training rows."
             ),
             CommandOption(
                 "refit", bool | None, None,
@@ -53,10 +57,8 @@ class TabularJob(Job):
 
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by a preset."""
-        options = {name: given[name] for name in ("preset", "minutes", "refit") if name in given}
-        plan, data = self.plan(learner, given), learner.data
-        learner.fit_preset(plan=plan, **options)
-        check_finite(learner, plan)
+        data = learner.data
+        self.fit_by_preset(learner, given)
         if learner.data is not data and data.engine.is_main:
             typer.echo(f"trained again on all {learner.data.train.rows:,} rows, for as many epochs", err=True)
 
@@ -96,15 +98,9 @@ class CollabJob(Job):
             "method", Literal[tuple(METHODS)] | None, None,
             f"way to learn. {known}. None: ratings with --rating, ials without.", NETWORK,
         )  # fmt: skip
-        preset = CommandOption(
-            "preset", Literal["fast", "default", "best"], "default",
-            'how much time to take for ratings: ``"fast"``, a third of the epochs; ``"best"``, six models, averaged.',
-            TRAINING,
-        )  # fmt: skip
-        minutes = CommandOption(
-            "minutes", Annotated[float | None, Range(above=0)], None,
-            "time limit of the training in minutes; the model is then the best so far. None: none.", TRAINING,
-        )  # fmt: skip
+        effort = _preset_options(
+            'how much time to take for ratings: ``"fast"``, a third of the epochs; ``"best"``, six models, averaged.'
+        )
         last = CommandOption(
             "valid_last", Annotated[int | None, Range(low=1)], None,
             "each user's last so many rows validate, with --time, such as 1.", DATA,
@@ -116,7 +112,7 @@ class CollabJob(Job):
             for option in options_in(options_of(learner.design_type), NETWORK)
             if option.name not in self._trained
         ]
-        return (last, method, preset, minutes, *solved)
+        return (last, method, *effort, *solved)
 
     @property
     def _trained(self) -> set[str]:
@@ -156,8 +152,8 @@ class CollabJob(Job):
 
         if "valid_last" not in given:
             return super().split(given)
-        if any(name in given for name in ("valid_from", "valid_fraction", "valid_where")):
-            raise ConfigError("give one of --valid-last, --valid-from, --valid-fraction and --valid-where")
+        if any(name in given for name in ("valid_from", "valid_fraction", "valid_where", "stratify")):
+            raise ConfigError("give one of --valid-last, --valid-from, --valid-fraction, --valid-where and --stratify")
         if "time" not in given:
             raise ConfigError("--valid-last needs --time, the column by which a row is the last")
         return by_last_of_user(given["user"], given["time"], given["item"], count=given["valid_last"])
@@ -178,9 +174,7 @@ class CollabJob(Job):
     def fit(self, learner: Any, given: Mapping[str, Any]) -> None:
         """Train the learner by a preset, unless it is solved."""
         if "train" in APPLICATIONS[learner.application].does:
-            plan = self.plan(learner, given)
-            learner.fit_preset(plan=plan, **{name: given[name] for name in ("preset", "minutes") if name in given})
-            check_finite(learner, plan)
+            self.fit_by_preset(learner, given)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner; a ranker, which knows no processes, on the main one alone."""

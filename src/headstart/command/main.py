@@ -26,6 +26,9 @@ from headstart.core.errors import HeadstartError
 
 __all__ = ["app", "as_command", "main"]
 
+ADVISED = ("numbers", "exclude", "target_kind", "on_error")
+"""Arguments that messages advise by name, and that the command has as options."""
+
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What a misspelt option raises: click's UsageError, or that of the copy of click in newer releases of typer."""
 
@@ -160,10 +163,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
     typer.echo(f"warning: {as_command(str(message))}", err=True)
 
 
-ADVISED = ("numbers", "exclude", "target_kind", "on_error")
-"""Arguments that messages advise by name, and that the command has as options."""
-
-
 def as_command(text: str) -> str:
     """Return a message with Python's arguments as the command's options.
 
@@ -173,10 +172,10 @@ def as_command(text: str) -> str:
     def flags(call: re.Match[str]) -> str:
         given = re.findall(r"(\w+)=('[^']*'|\[[^]]*\]|[^,]+)", call[1])
         values = (
-            (name, value.strip("[]").replace("'", "").replace(", ", ",") if value[0] == "[" else value)
+            (name, shlex.quote(value[1:-1].replace("'", "").replace(", ", ",")) if value[0] == "[" else value)
             for name, value in given
         )
-        return " ".join(f"--csv-{name.replace('_', '-')} {value or repr('')}" for name, value in values)
+        return " ".join(f"--csv-{name.replace('_', '-')} {value}" for name, value in values)
 
     def flag(option: re.Match[str]) -> str:
         values = re.findall(r"'([^']*)'", option[2])

@@ -25,21 +25,6 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="File to write, .csv or .parquet. [dim](default: CSV on standard output)[/dim]"),
 ]
-TABLES = (
-    ".csv",
-    ".tsv",
-    ".txt",
-    ".parquet",
-    ".jsonl",
-    ".json",
-    ".xlsx",
-    ".feather",
-    ".gz",
-    ".zip",
-    ".xz",
-    ".bz2",
-    ".zst",
-)
 
 
 def predict(
@@ -180,6 +165,13 @@ def _rows(learner: Any, source: Any) -> Opened:
     return open_table(source, "input", readings=learner.codec.readings, csv=learner.codec.csv, columns=columns)
 
 
+def _may_be_table(path: Path) -> bool:
+    """Return whether a path has an ending of tables, and not of an image, whose ending may be any other."""
+    from headstart.frames.files import DATABASES, PACKED, is_table_name
+
+    return is_table_name(path.name) or path.suffix.lower() in (".txt", *PACKED, *DATABASES)
+
+
 def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> pl.DataFrame:
     """Predictions for an image, a folder of images or a table of paths, beside its columns.
 
@@ -193,8 +185,10 @@ def _predict_images(learner: Any, source: Any, on_error: str, *, flat: bool) -> 
 
     from headstart.frames.folders import is_folder
 
-    if is_folder(source) or (isinstance(source, Path) and source.suffix.lower() not in TABLES):
-        found = learner.predict(source if is_folder(source) else [source], on_error=on_error)
+    if is_folder(source):
+        found = learner.predict(source, on_error=on_error)
+    elif isinstance(source, Path) and not _may_be_table(source):
+        found = learner.predict([source], on_error=on_error)
     else:
         opened = _rows(learner, source)
         root = source.parent if isinstance(source, Path) else Path()

@@ -267,7 +267,17 @@ class Job:
             ConfigError: the training diverged.
         """
         learner.fit_plan(plan)
-        check_finite(learner, plan)
+        _check_finite(learner, plan)
+
+    def fit_by_preset(self, learner: Any, given: Mapping[str, Any]) -> None:
+        """Train a learner that has presets by the one that was given, in the time that was given.
+
+        Raises:
+            ConfigError: the training diverged.
+        """
+        plan = self.plan(learner, given)
+        learner.fit_preset(plan=plan, **{name: given[name] for name in ("preset", "minutes", "refit") if name in given})
+        _check_finite(learner, plan)
 
     def save(self, learner: Any, out: Path, *, is_main: bool) -> None:
         """Save the learner, which is called on every process and writes on the main one."""
@@ -282,7 +292,7 @@ class Job:
         return f"predict {out} {'INPUT' if self.application.folders else 'TABLE'}"
 
 
-def check_finite(learner: Any, plan: Plan) -> None:
+def _check_finite(learner: Any, plan: Plan) -> None:
     """Raise `ConfigError` if a fit diverged."""
     if not math.isfinite(learner.history[-1]["train_loss"]):
         raise ConfigError(f"the training diverged at --lr {plan.lr:g}: lower it; nothing was saved")

@@ -27,6 +27,7 @@ __all__ = [
     "HeadstartWarning",
     "NotFittedError",
     "did_you_mean",
+    "first_line",
     "warn",
 ]
 
@@ -74,6 +75,12 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         return "there are none"
     shown = ", ".join(repr(candidate) for candidate in names[:20])
     return f"there are: {shown}{', ...' if len(names) > 20 else ''}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's message, or the error's type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def warn(message: str) -> None:

@@ -189,8 +189,8 @@ def rows_of(
     opened = open_table(table, readings=readings, csv=csv, columns=columns)
     frame = usable(opened.frame, "table")
     if valid is not None:
-        told = {**opened.readings, **(readings or {})}
-        other = read_table(valid, "valid", readings=told, csv=csv, columns=columns)
+        settled = {**opened.readings, **(readings or {})}
+        other = read_table(valid, "valid", readings=settled, csv=csv, columns=columns)
         return Parts(frame, usable(other, "valid"))
     return parts_of(frame, split or usual).map(lambda numbers: frame[numbers])
 

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
-from headstart.frames.dates import row_of
+from headstart.frames.dates import row_of, zone_of
 from headstart.frames.missing_texts import MISSING_TEXTS
 from headstart.frames.readings import ReadAsNumber, ReadAsText, ReadAsTruth, ReadAsWhole, Reading, numbers_in
 
@@ -44,7 +44,7 @@ class Categories:
     """The values that a column had in the training rows, in order.
 
     Attributes:
-        kind: text, whole numbers or booleans.
+        kind: text, whole numbers, booleans or, if a table declares fractions as categories, numbers.
         values: the known values; the first has id 1.
         dtype: the training column's type of numbers, in which `decode` returns them; None: that of the kind.
     """
@@ -279,7 +279,8 @@ def canonical_value(value: Any, kind: Kind, name: str) -> Value | None:
         if not value or (kind != "text" and value in MISSING_TEXTS):
             return None
         if kind in ("integer", "number"):  # polars decides which texts are numbers, here as in `canonical`
-            return canonical(pl.Series(name, [value]), kind)[0]  # type: ignore[no-any-return]
+            number: int | float = canonical(pl.Series(name, [value]), kind)[0]
+            return number
     if kind == "boolean":
         text = str(value).lower()
         if text not in _BOOLEANS:
@@ -323,7 +324,7 @@ def _whole_numbers(series: pl.Series) -> pl.Series:
 
 
 def _is_plain_date(dtype: pl.DataType) -> bool:
-    return dtype == pl.Date or (dtype == pl.Datetime and getattr(dtype, "time_zone", None) is None)
+    return dtype == pl.Date or (dtype == pl.Datetime and zone_of(dtype) is None)
 
 
 def _date_texts(series: pl.Series) -> pl.Series:

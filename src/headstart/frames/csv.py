@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal
 import charset_normalizer
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, warn
+from headstart.core.errors import ConfigError, DataError, first_line, warn
 from headstart.core.values import Range, Value
 from headstart.frames.missing_texts import MISSING_TEXTS
 
@@ -138,25 +138,33 @@ class Dialect:
 
 
 def look_at(
-    sample: bytes, options: CsvOptions, *, usual: str = ",", whole: bool = True, columns: Sequence[str] = ()
+    sample: bytes,
+    options: CsvOptions,
+    label: str = "the file",
+    *,
+    usual: str = ",",
+    whole: bool = True,
+    columns: Sequence[str] = (),
 ) -> Dialect:
     """Find how a file is written, as far as the options leave it open.
 
     Args:
         sample: its first bytes, up to `SAMPLE`.
         options: what the user has given.
+        label: name of the file in messages.
         usual: separator that the file's ending suggests.
         whole: whether the sample is the whole file.
         columns: names for the first columns if there is no header; the others are ``column_3``, ``column_4``.
 
     Raises:
         DataError: the bytes are no text in the encoding.
+        ConfigError: ``names`` has more columns than the file.
     """
     encoding = options.encoding
     if encoding is None or not options.strict:
         found = _encoding_of(sample, whole=whole)
         encoding = found if encoding is None or found.startswith("utf") else encoding
-    text = _decoded(sample, encoding, whole=whole)
+    text = _decoded(sample, encoding, label, whole=whole)
     skip, declared = options.skip, re.match(r"sep=(.)\r?\n", text)
     if declared:
         skip += 1
@@ -179,7 +187,7 @@ def look_at(
     names = given or tuple(columns)
     width = max(len(record) for record in records)
     if len(given) > width and options.strict:
-        raise ConfigError(f"names= gives {len(given)} columns, but the file has {width}: {records[0]}")
+        raise ConfigError(f"names= gives {len(given)} columns, but {label} has {width}: {records[0]}")
     names = (*names[:width], *(f"column_{number}" for number in range(len(names[:width]) + 1, width + 1)))
     return Dialect(separator, decimal, encoding, False, skip, names)
 
@@ -232,14 +240,14 @@ def _read(
     """Return the texts of a file and how it is written; ``guess`` is the encoding, if its start does not show it."""
     sample, whole = _sample_of(source)
     looked = options if guess is None else replace(options, encoding=guess)
-    dialect = look_at(sample, looked, usual=usual, whole=whole, columns=columns)
+    dialect = look_at(sample, looked, label, usual=usual, whole=whole, columns=columns)
     if not dialect.names:
         raise DataError(f"{label} is empty: it has no row, not even a header")
     repeated = [name for name, count in Counter(dialect.names).items() if count > 1]
     if repeated:
         raise DataError(f"{label} has more than one column named {repeated[0]!r}; rename or drop all but one")
     try:
-        plain = _plain(source, sample, dialect)
+        plain = _plain(source, sample, dialect, label)
         frame = _parsed(plain, dialect)
         if frame.width == 1 or all(series.null_count() for series in frame):  # there may be blank lines
             kept = _without_blank_lines(plain, dialect)
@@ -249,7 +257,7 @@ def _read(
         encoding = _encoding_of(content, whole=True)
         if looked.encoding is None and encoding != dialect.encoding:  # a later line shows it
             return _read(content, label, options, usual, columns, encoding)
-        raise DataError(f"{label} cannot be read: {_explained(error, sample, dialect)}") from error
+        raise DataError(f"{label} cannot be read: {_explained(error, sample, dialect, label)}") from error
     _report(label, dialect, options, usual)
     return frame, dialect
 
@@ -301,13 +309,13 @@ def _around_first_other(sample: bytes) -> bytes:
     return sample[start : start + (1 << 16)]
 
 
-def _decoded(sample: bytes, encoding: str, *, whole: bool) -> str:
+def _decoded(sample: bytes, encoding: str, label: str, *, whole: bool) -> str:
     name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     try:
         return codecs.getincrementaldecoder(name)().decode(sample, final=whole)
     except (UnicodeDecodeError, UnicodeError) as error:
         raise DataError(
-            f"the file is not {encoding} ({error}); give its encoding, such as csv=CsvOptions(encoding='latin-1')"
+            f"{label} is not {encoding} ({error}); give its encoding, such as csv=CsvOptions(encoding='latin-1')"
         ) from None
 
 
@@ -411,7 +419,7 @@ def _report(label: str, dialect: Dialect, options: CsvOptions, usual: str) -> No
 # ---- reading
 
 
-def _plain(source: Path | bytes, sample: bytes, dialect: Dialect) -> Path | bytes:
+def _plain(source: Path | bytes, sample: bytes, dialect: Dialect, label: str) -> Path | bytes:
     """Return the file, or its content as polars reads it: in UTF-8, with separators of one character."""
     content = source if isinstance(source, bytes) else None
     if codecs.lookup(dialect.encoding).name != "utf-8":
@@ -420,7 +428,7 @@ def _plain(source: Path | bytes, sample: bytes, dialect: Dialect) -> Path | byte
             content = raw.decode(dialect.encoding).encode("utf-8")
         except UnicodeError as error:
             raise DataError(
-                f"the file is not {dialect.encoding} throughout ({error}); give its encoding, such as"
+                f"{label} is not {dialect.encoding} throughout ({error}); give its encoding, such as"
                 " csv=CsvOptions(encoding='latin-1')"
             ) from None
         sample = content[:SAMPLE]
@@ -479,9 +487,9 @@ def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(changed) if changed else frame
 
 
-def _explained(error: Exception, sample: bytes, dialect: Dialect) -> str:
+def _explained(error: Exception, sample: bytes, dialect: Dialect, label: str) -> str:
     """Return polars' message; of a row with too many fields that row, and what can be done."""
-    text = _decoded(sample, dialect.encoding, whole=False)
+    text = _decoded(sample, dialect.encoding, label, whole=False)
     lines = text.splitlines()[dialect.skip :]
     width = len(dialect.names)
     for number, record in enumerate(_records(lines, dialect.separator), start=1):
@@ -491,5 +499,4 @@ def _explained(error: Exception, sample: bytes, dialect: Dialect) -> str:
                 f" {WORDS.get(dialect.separator, repr(dialect.separator))}: correct it, or give"
                 " csv=CsvOptions(separator=..., skip=...)"
             )
-    first = str(error).strip().splitlines()
-    return first[0] if first else type(error).__name__
+    return first_line(error)

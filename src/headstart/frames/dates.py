@@ -2,7 +2,7 @@
 
 A column of text is read by one *form*: ISO 8601, or a format as of Python's ``strptime``. `forms_of` returns the forms
 that fit all values of a column; one is an answer, two are a question that only its owner can answer (``1/2/2015``):
-such a column stays text (`headstart.frames.readings.settle`), and its owner is told.
+such a column stays text (`headstart.frames.readings.settle`), and a warning asks its owner.
 A form has a *zone* as well, since ``23:30+02:00`` is another hour in Berlin than in UTC: later values are converted to
 the clock of the training rows, or refused.
 """
@@ -33,6 +33,7 @@ __all__ = [
     "on_one_clock",
     "read_dates",
     "row_of",
+    "zone_of",
 ]
 
 ISO = "iso"
@@ -137,7 +138,12 @@ def has_time(series: pl.Series) -> bool:
 
 def form_of_typed(series: pl.Series) -> DateForm:
     """Return the form of a column that holds dates as such: its zone."""
-    return DateForm(ISO, getattr(series.dtype, "time_zone", None))
+    return DateForm(ISO, zone_of(series.dtype))
+
+
+def zone_of(dtype: pl.DataType) -> str | None:
+    """Return the time zone of a column's type; None: it has none, or holds no moments."""
+    return dtype.time_zone if isinstance(dtype, pl.Datetime) else None
 
 
 def read_dates(series: pl.Series, form: DateForm) -> pl.Series:
@@ -164,7 +170,7 @@ def read_dates(series: pl.Series, form: DateForm) -> pl.Series:
     else:
         read = _read_format(series, form.format)
         with_time = any(part in form.format for part in ("%H", "%I", "%T", "%R"))
-        if getattr(read.dtype, "time_zone", None) is not None:
+        if zone_of(read.dtype) is not None:
             return read.dt.convert_time_zone(form.zone or "UTC")
     return read if with_time else read.cast(pl.Date)
 
@@ -192,7 +198,7 @@ def as_moments(series: pl.Series, *, with_time: bool, form: DateForm = DateForm(
                 f" {series.filter(lost)[0]!r} in {row_of(lost)}"
             )
         series = read
-    if series.dtype == pl.Datetime and getattr(series.dtype, "time_zone", None):
+    if zone_of(series.dtype) is not None:
         series = series.dt.convert_time_zone(form.zone) if form.zone not in (None, OWN_CLOCK) else series
         series = series.dt.replace_time_zone(None)
     if series.dtype.is_float() and not series.drop_nulls().drop_nans().len():
@@ -219,7 +225,7 @@ def check_clock(series: pl.Series, form: DateForm) -> None:
         return
     if series.dtype not in (pl.Date, pl.Datetime) or series.null_count() == len(series):
         return
-    zone = getattr(series.dtype, "time_zone", None)
+    zone = zone_of(series.dtype)
     if form.zone == OWN_CLOCK and form.offsets and zone is not None:
         if not _offset_of_types(series.drop_nulls()).is_in(form.offsets).all():
             raise _other_clock(series.name, form, f"moments in {zone}")
@@ -294,7 +300,7 @@ def _plain_dates(series: pl.Series) -> pl.Series | None:
     if not len(first) or not _ISO_VALUE.fullmatch(first[0]) or not (series.str.len_bytes() == 10).all():
         return None
     read = series.str.to_date("%Y-%m-%d", strict=False)
-    if read.null_count() > series.null_count() or read.dt.year().min() < EARLIEST_YEAR:  # type: ignore[operator]
+    if read.null_count() > series.null_count() or (read.dt.year() < EARLIEST_YEAR).any():
         return None
     return read if (read.cast(pl.String) == series).all() else None  # +015-06-20 is none
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from polars import selectors as cs
 
-from headstart.core.errors import ConfigError, DataError, did_you_mean, warn
+from headstart.core.errors import ConfigError, DataError, did_you_mean, first_line, warn
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, plain_texts
 from headstart.frames.dates import checked_format
@@ -90,8 +90,8 @@ def read_table(
         DataError: the file is missing, empty or unreadable; two columns have the same name.
         ConfigError: ``source`` is not a table.
     """
-    told = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
-    return open_table(source, name, readings=told, csv=csv, columns=columns).frame
+    given = {**dict.fromkeys(text, ReadAsText()), **(readings or {})}
+    return open_table(source, name, readings=given, csv=csv, columns=columns).frame
 
 
 def open_table(
@@ -128,32 +128,43 @@ def open_table(
     """
     if date_format is not None:
         checked_format(date_format)
-    told, csv = readings or {}, csv or CsvOptions()
+    given, csv = readings or {}, csv or CsvOptions()
     unread, untyped, decimal = _read_any(source, name, csv, columns)
     frame = plain_texts(unread, csv, decimal) if untyped else unread
-    settled = {series.name: told.get(series.name) for series in frame if series.dtype == pl.String}
-    chosen: dict[str, Reading] = {}
-    doubtful: list[tuple[str, str]] = []
-    for column, reading in settled.items():
-        if reading is None:
-            known = () if csv.null_values is None else WORDS
-            dates = column not in no_dates
-            reading = settle(frame[column], only_dates=not untyped, dates=dates, date_format=date_format, known=known)
-            if not untyped and not isinstance(reading, ReadAsDate):
-                reading = ReadAsText(missing=False, formats=reading.formats)  # text by its type, all of it
-            elif isinstance(reading, ReadAsText):
-                reading = ReadAsText(known=WORDS, formats=reading.formats)  # NA among texts may be Namibia
-                if csv.null_values is None:
-                    doubtful += [(column, word) for word in _words_in(frame[column])]
-        chosen[column] = reading
-    if doubtful:
-        (column, word), others = doubtful[0], len({column for column, _ in doubtful}) - 1
-        warn(
-            f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
-            f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
-            " csv=CsvOptions(null_values=[])"
-        )
-    return Opened(read_columns(frame, chosen), unread, chosen, _declared_categories(source))
+    texts = [series for series in frame if series.dtype == pl.String]
+    known = () if csv.null_values is None else WORDS
+    settled = {
+        series.name: given.get(series.name)
+        or _reading_of(series, untyped=untyped, dates=series.name not in no_dates, date_format=date_format, known=known)
+        for series in texts
+    }
+    if untyped and csv.null_values is None:
+        as_text = (s for s in texts if s.name not in given and isinstance(settled[s.name], ReadAsText))
+        _warn_of_words(as_text, name)
+    return Opened(read_columns(frame, settled), unread, settled, _declared_categories(source))
+
+
+def _reading_of(
+    texts: pl.Series, *, untyped: bool, dates: bool, date_format: str | None, known: Collection[str]
+) -> Reading:
+    """Return how a column of text is read, by its values: of a file of text as anything, else as dates or as it is."""
+    reading = settle(texts, only_dates=not untyped, dates=dates, date_format=date_format, known=known)
+    if untyped:  # NA among texts may be Namibia
+        return ReadAsText(known=WORDS, formats=reading.formats) if isinstance(reading, ReadAsText) else reading
+    return reading if isinstance(reading, ReadAsDate) else ReadAsText(missing=False, formats=reading.formats)
+
+
+def _warn_of_words(columns: Iterable[pl.Series], name: str) -> None:
+    """Warn, in one line for all columns, of texts that stay texts although they often stand for a missing value."""
+    doubtful = {column.name: words for column in columns if (words := _words_in(column))}
+    if not doubtful:
+        return
+    (column, (word, *_)), others = next(iter(doubtful.items())), len(doubtful) - 1
+    warn(
+        f"{name}: {word!r} in column {column!r}{f' and {others} more' if others else ''} is read as a text like the"
+        f" others; if it means a missing value: csv=CsvOptions(null_values=[{word!r}]), and if not:"
+        " csv=CsvOptions(null_values=[])"
+    )
 
 
 def _words_in(texts: pl.Series) -> list[str]:
@@ -193,7 +204,7 @@ def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str])
         try:
             return Read(source.collect())
         except Exception as error:
-            raise DataError(f"{name}: the lazy frame cannot be collected: {_first_line(error)}") from error
+            raise DataError(f"{name}: the lazy frame cannot be collected: {first_line(error)}") from error
     if isinstance(source, pl.DataFrame):
         return Read(source)
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
@@ -210,7 +221,7 @@ def _read_any(source: Table, name: str, csv: CsvOptions, columns: Sequence[str])
         return Read(pl.DataFrame(source))
     except Exception as error:
         raise DataError(
-            f"{name} cannot be read as columns of one type each: {_first_line(error)}; convert it"
+            f"{name} cannot be read as columns of one type each: {first_line(error)}; convert it"
         ) from error
 
 
@@ -408,7 +419,7 @@ def matches(frame: pl.DataFrame, condition: str, argument: str = "where") -> pl.
     except Exception as error:
         known = ", ".join(frame.columns[:20])
         raise ConfigError(
-            f"{argument} is not a SQL condition on this table: {condition!r}: {_first_line(error)}"
+            f"{argument} is not a SQL condition on this table: {condition!r}: {first_line(error)}"
             f" (its columns: {known})"
         ) from error
     if fulfilled.dtype != pl.Boolean:
@@ -471,11 +482,6 @@ def _check_duplicates(columns: Iterable[str], name: str) -> None:
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
         raise DataError(f"{name} has more than one column named {repeated[0]!r}; rename or drop all but one")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _is_pandas(source: Table) -> bool:

@@ -35,12 +35,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, HeadstartError, HeadstartWarning, first_line
 from headstart.core.paths import expanded
 from headstart.frames.csv import CsvOptions, read_csv
 from headstart.frames.rows import frame_of_rows
 
-__all__ = ["Query", "is_file", "read_file", "read_query"]
+__all__ = ["DATABASES", "PACKED", "Query", "is_file", "is_table_name", "read_file", "read_query"]
 
 TABS = (".tsv", ".tab")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -111,6 +111,11 @@ def is_file(source: Any) -> bool:
     return isinstance(source, str | Path) or hasattr(source, "read")
 
 
+def is_table_name(file: str) -> bool:
+    """Return whether a file's name ends as that of a table does, packed or not; a ``.txt`` counts as a text."""
+    return _ending(file)[0] in (*KINDS, *BOOKS)
+
+
 def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str] = ()) -> Read:
     """Read a file, an open file, a folder of parts, or all files of a pattern.
 
@@ -137,7 +142,7 @@ def read_file(source: Any, name: str, csv: CsvOptions, *, columns: Sequence[str]
     except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: {_shown(source)} cannot be read: {_first_line(error)}") from error
+        raise DataError(f"{name}: {_shown(source)} cannot be read: {first_line(error)}") from error
 
 
 def read_query(query: Query, name: str) -> pl.DataFrame:
@@ -170,7 +175,7 @@ def read_query(query: Query, name: str) -> pl.DataFrame:
     except (HeadstartError, HeadstartWarning):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: the query on {shown} failed: {_first_line(error)}") from error
+        raise DataError(f"{name}: the query on {shown} failed: {first_line(error)}") from error
 
 
 # ---- where the bytes are
@@ -271,7 +276,7 @@ def _ending(file: str) -> tuple[str, str]:
     suffixes = [suffix.lower() for suffix in PurePosixPath(file).suffixes]
     packed = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
     kind = suffixes[-1] if suffixes else ""
-    return ("" if kind in (".zip",) else kind), packed
+    return ("" if kind == ".zip" else kind), packed
 
 
 def _read_content(source: Path | bytes, file: str, label: str, way: Way, inner: str | None = None) -> Read:
@@ -356,9 +361,7 @@ def _unpacked(
     except (HeadstartError, HeadstartWarning):
         raise
     except Exception as error:
-        raise DataError(
-            f"{label} cannot be unpacked: {_first_line(error) or type(error).__name__}; it may be cut short"
-        ) from error
+        raise DataError(f"{label} cannot be unpacked: {first_line(error)}; it may be cut short") from error
 
 
 def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
@@ -369,7 +372,7 @@ def _member(content: bytes, label: str, inner: str | None) -> tuple[str, bytes]:
             if not entry.is_dir() and not any(p.startswith((".", "__MACOSX")) for p in entry.filename.split("/"))
         ]
         chosen = members if inner is None else [name for name in members if name == inner]
-        tables = [name for name in chosen if _ending(name)[0] in (*KINDS, *BOOKS)] or chosen
+        tables = [name for name in chosen if is_table_name(name)] or chosen
         if len(tables) != 1:
             held = ", ".join(members[:5]) or "no file"
             advice = f"; give the one to read, such as archive.zip/{members[0]}" if members else ""
@@ -475,8 +478,3 @@ KINDS = (*TYPED, ".csv", *TABS, ".psv", ".dat", ".data")
 
 def _shown(source: Any) -> str:
     return str(source) if isinstance(source, str | Path) else f"the open {type(source).__name__}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

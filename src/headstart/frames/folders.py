@@ -27,6 +27,7 @@ import polars as pl
 
 from headstart.core.errors import ConfigError, DataError
 from headstart.core.paths import expanded
+from headstart.frames.files import is_table_name
 
 __all__ = ["SPLIT", "LabelFolder", "Walk", "is_folder", "labelled_files", "opened_folder", "parts_of_files", "walk"]
 
@@ -44,8 +45,6 @@ HIDDEN_NAMES = frozenset(
     {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
 )
 """Names, in lower case, of what systems put into folders; names that begin with a full stop are hidden as well."""
-
-TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".xlsx", ".dat", ".data")
 
 Parts: TypeAlias = tuple[str, ...]
 
@@ -93,8 +92,8 @@ def is_folder(source: Any) -> bool:
     if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        names = [entry.filename.lower() for entry in archive.infolist()]
-    return not any(name.endswith(TABLE_ENDINGS) and not _is_hidden(PurePosixPath(name).name) for name in names)
+        names = [PurePosixPath(entry.filename).name for entry in archive.infolist() if not entry.is_dir()]
+    return not any(is_table_name(name) and not _is_hidden(name) for name in names)
 
 
 def opened_folder(source: str | Path, cache: Path) -> Path:

@@ -2,7 +2,7 @@
 
 What a column is, is settled once, from all of its values (`settle`), and kept by the codec: later tables are read by
 its readings, so that a file that happens to have codes ``01`` and ``02`` alone still has the codes and not the numbers
-1 and 2. A reading never fails: if a value cannot be read as told, the column stays text, and the codec that needs it
+1 and 2. A reading never fails: if a value cannot be read so, the column stays text, and the codec that needs it
 says which value in which row it is.
 """
 
@@ -138,7 +138,7 @@ Reading: TypeAlias = ReadAsText | ReadAsWhole | ReadAsNumber | ReadAsTruth | Rea
 
 
 def read_columns(frame: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
-    """Return a frame with its columns of text read as told; other columns, and those of other types, stay as they are.
+    """Return a frame with its columns of text read by their readings; all other columns stay as they are.
 
     Args:
         frame: any frame.

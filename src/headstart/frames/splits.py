@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -20,7 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning
+from headstart.core.errors import ConfigError, DataError, warn
+from headstart.frames.dates import zone_of
 from headstart.frames.door import check_columns, matches
 
 __all__ = [
@@ -119,11 +120,9 @@ def by_random(fraction: float = USUAL_FRACTION, *, seed: int = 0) -> Splitter:
     def split(frame: pl.DataFrame) -> Split:
         dates = [name for name, dtype in frame.schema.items() if dtype in (pl.Date, pl.Datetime)]
         if dates:
-            warnings.warn(
+            warn(
                 f"a random split of a table with a date column ({dates[0]!r}) lets the model look into the future of"
-                f" its validation rows; split by time instead: by_time({dates[0]!r}, fraction={fraction})",
-                HeadstartWarning,
-                stacklevel=2,
+                f" its validation rows; split by time instead: by_time({dates[0]!r}, fraction={fraction})"
             )
         return _random(frame, fraction, seed)
 
@@ -327,19 +326,12 @@ def k_fold(folds: int = 5, *, seed: int = 0) -> list[Splitter]:
         folds: number of splits, at least 2.
         seed: random seed of the shuffling, at least 0.
     """
-    if not isinstance(folds, int) or folds < 2:
-        raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
 
-    def fold(number: int) -> Splitter:
-        def split(frame: pl.DataFrame) -> Split:
-            if len(frame) < folds:
-                raise DataError(f"k_fold: {len(frame)} rows cannot make {folds} folds")
-            order = _permutation(len(frame), seed)
-            return _of_mask(_mask(len(frame), np.array_split(order, folds)[number]))
+    def split(frame: pl.DataFrame, number: int) -> Split:
+        order = _permutation(len(frame), seed)
+        return _of_mask(_mask(len(frame), np.array_split(order, folds)[number]))
 
-        return split
-
-    return [fold(number) for number in range(folds)]
+    return _folds("k_fold", folds, split)
 
 
 def stratified_k_fold(column: str, folds: int = 5, *, seed: int = 0) -> list[Splitter]:
@@ -353,20 +345,35 @@ def stratified_k_fold(column: str, folds: int = 5, *, seed: int = 0) -> list[Spl
         folds: number of splits, at least 2.
         seed: random seed of the shuffling, at least 0.
     """
+
+    def split(frame: pl.DataFrame, number: int) -> Split:
+        classes = _classes(frame, column, "stratified_k_fold")
+        order = _by_class(classes, seed)
+        return _with_each_class(_mask(len(frame), order[number::folds]), classes, order)
+
+    return _folds("stratified_k_fold", folds, split)
+
+
+def _folds(what: str, folds: int, split: Callable[[pl.DataFrame, int], Split]) -> list[Splitter]:
+    """Return the splitters of a cross-validation.
+
+    Args:
+        what: name of the public function, for messages.
+        folds: number of splits.
+        split: returns the split of a frame of which a fold, by its number from 0, validates.
+
+    Raises:
+        ConfigError: fewer than 2 folds; the splitters raise `DataError` for fewer rows than folds.
+    """
     if not isinstance(folds, int) or folds < 2:
         raise ConfigError(f"folds must be a whole number of at least 2; got {folds!r}")
 
-    def fold(number: int) -> Splitter:
-        def split(frame: pl.DataFrame) -> Split:
-            if len(frame) < folds:
-                raise DataError(f"stratified_k_fold: {len(frame)} rows cannot make {folds} folds")
-            classes = _classes(frame, column, "stratified_k_fold")
-            order = _by_class(classes, seed)
-            return _with_each_class(_mask(len(frame), order[number::folds]), classes, order)
+    def checked(frame: pl.DataFrame, number: int) -> Split:
+        if len(frame) < folds:
+            raise DataError(f"{what}: {len(frame)} rows cannot make {folds} folds")
+        return split(frame, number)
 
-        return split
-
-    return [fold(number) for number in range(folds)]
+    return [partial(checked, number=number) for number in range(folds)]
 
 
 def _classes(frame: pl.DataFrame, column: str, what: str) -> Rows:
@@ -443,7 +450,7 @@ def _moment(start: str | datetime.date | float, times: pl.Series) -> Any:
     if times.dtype == pl.Date:
         return start.date() if isinstance(start, datetime.datetime) else start
     moment = start if isinstance(start, datetime.datetime) else datetime.datetime.combine(start, datetime.time())
-    zone = getattr(times.dtype, "time_zone", None)
+    zone = zone_of(times.dtype)
     if zone is None and moment.tzinfo is not None:
         raise ConfigError(f"start has a time zone and column {times.name!r} has none; got {start!r}: leave it out")
     if zone is None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from headstart.core.errors import DataError
 from headstart.frames.amounts import form_of_amounts
@@ -45,11 +46,11 @@ def unused_columns(train: pl.DataFrame, columns: SortedColumns, *, elsewhere: Co
     lines = []
     for name, reason in columns.left_out.items():
         constant = train[name].dtype != pl.Object and train[name].drop_nulls().n_unique() == 1
-        if reason != "excluded" and name not in elsewhere and not constant:
+        if name not in columns.named and name not in elsewhere and not constant:
             advice = _number_advice(train[name]) or _date_advice(train[name]) or f"exclude=[{name!r}] if that is right"
             lines.append(f"column {name!r} is not used: {reason}; {advice}")
-    for name, reason in columns.categorical.items():
-        advice = "" if reason == "named categorical" else _number_advice(train[name])
+    for name in columns.categorical:
+        advice = "" if name in columns.named else _number_advice(train[name])
         if advice:
             lines.append(f"column {name!r} is taken as categories, but {advice}")
     return lines
@@ -73,7 +74,7 @@ def total_rows(train: pl.DataFrame) -> str | None:
     column = next(name for name in texts if (totals[0, name] or "").strip(" :").lower() in TOTALS)
     return (
         f"{what} of the others, from which nothing is to be learnt: delete such rows, or where= (--where)"
-        f" {sql_name(column)} <> '{totals[0, column]}'"
+        f" {sql_name(column)} IS DISTINCT FROM '{totals[0, column]}'"
     )
 
 
@@ -134,7 +135,7 @@ def leak_notes(train: pl.DataFrame, columns: SortedColumns, targets: Sequence[st
     rows = train if len(train) <= ROWS else train.sample(ROWS, seed=0)
     notes = []
     for target in targets:
-        for name in (*columns.continuous, *columns.categorical, *columns.dates):
+        for name in dict.fromkeys((*columns.continuous, *columns.categorical, *columns.dates)):
             pair = rows.select(pl.col(name).alias("column"), pl.col(target).alias("target"))
             if pair["target"].dtype.is_nested() or pair["column"].dtype.is_nested():
                 continue
@@ -157,16 +158,24 @@ def row_number_notes(train: pl.DataFrame, columns: SortedColumns) -> list[str]:
     return [
         f"column {name!r}: each row has its own whole number; if they only number the rows, leave it out:"
         f" exclude=[{name!r}]"
-        for name, reason in columns.continuous.items()
-        if reason.startswith("whole numbers") and len(train) >= FEWEST and train[name].n_unique() == len(train)
+        for name in columns.continuous
+        if name not in columns.named
+        and train[name].dtype.is_integer()
+        and train[name].n_unique() == len(train) >= FEWEST
     ]
 
 
-def _ranks(series: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _ranks(series: pl.Series) -> NDArray[np.float64]:
+    """Return the rank of each value, equal ones at the mean of theirs, ``(rows,)``."""
     return series.rank("average").cast(pl.Float64).to_numpy()
 
 
 def _tells_number(pair: pl.DataFrame) -> bool:
+    """Return whether a column ranks a target of numbers, or by its categories leaves hardly any variance of it.
+
+    Args:
+        pair: ``column`` and ``target``, without missing values.
+    """
     column, target = pair["column"], pair["target"]
     if not target.dtype.is_numeric() or target.n_unique() < 3:
         return False
@@ -184,6 +193,11 @@ def _tells_number(pair: pl.DataFrame) -> bool:
 
 
 def _tells_class(pair: pl.DataFrame) -> bool:
+    """Return whether a column parts the classes by thresholds, or by its values, but for 0.5 % of the rarest class.
+
+    Args:
+        pair: ``column`` and ``target``, without missing values.
+    """
     column = pair["column"]
     share = pair["target"].value_counts()["count"].to_numpy() / len(pair)
     rarest = share.min() * len(pair)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headstart.core.engine import seed_of
 from headstart.core.errors import ConfigError, HeadstartWarning
-from headstart.tabular.data import TabularData
+from headstart.tabular.data import EVALUATION_BATCH, TabularData
 from headstart.training.application_learner import ApplicationLearner
 from headstart.training.callbacks import Callback, Deadline
 from headstart.training.ensemble import Ensemble
@@ -64,6 +64,8 @@ def fit_bag(
     for number, part in enumerate(_folds(data, folds, learner.training.seed)):
         member = make(part, number)
         history = member.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
+        if not history:  # the time was up as the network before it ended
+            break
         models.append(member.model)
         temperatures.append(member.temperature)
         kept.append(history.kept() or len(history))
@@ -145,13 +147,16 @@ def _folds(data: TabularData, folds: int, seed: int) -> Iterator[TabularData]:
 
 
 def _part(loader: TensorLoader, rows: Tensor, *, shuffle: bool) -> TensorLoader:
-    def taken(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.index_select(0, rows.to(tensor.device))
+    """Return some rows to train on if they are shuffled, or else to validate with, all counting alike."""
+
+    def taken(tensor: Tensor) -> Tensor:
+        return tensor.index_select(0, rows.to(tensor.device))
 
     return TensorLoader(
-        [tensor.index_select(0, rows.to(tensor.device)) for tensor in loader.inputs], taken(loader.target),
-        taken(loader.weight) if shuffle else None, batch_size=loader.batch_size if shuffle else 4096, shuffle=shuffle,
-        seed=loader.seed, engine=loader.engine,
+        [taken(tensor) for tensor in loader.inputs], None if loader.target is None else taken(loader.target),
+        taken(loader.weight) if shuffle and loader.weight is not None else None,
+        batch_size=loader.batch_size if shuffle else EVALUATION_BATCH, shuffle=shuffle, seed=loader.seed,
+        engine=loader.engine,
     )  # fmt: skip
 
 

@@ -47,13 +47,13 @@ def baselines(data: TabularData, metrics: tuple[Metric, ...], seed: int = 0) -> 
     if target.kind == "number" and target.outputs > 1:
         return {}
     true = target.original(valid.target)
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about names of columns and iterations, of other libraries
         for name, outputs in _outputs(data, seed):
             prediction = target.prediction(outputs.to(true.device))
-            found[name] = {metric.name: metric(prediction, true) for metric in metrics}
-    return found
+            figures[name] = {metric.name: metric(prediction, true) for metric in metrics}
+    return figures
 
 
 def _outputs(data: TabularData, seed: int) -> Iterator[tuple[str, Tensor]]:

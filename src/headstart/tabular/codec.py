@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,24 +13,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.core.errors import DataError, HeadstartWarning, did_you_mean
-from headstart.frames.categories import Categories, is_missing
+from headstart.core.errors import DataError, did_you_mean, warn
+from headstart.frames.categories import Categories
 from headstart.frames.codec import Encoded
 from headstart.frames.csv import CsvOptions
-from headstart.frames.dates import DateForm, form_of_typed, has_time
 from headstart.frames.door import check_columns
-from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading, texts_as_numbers
+from headstart.frames.readings import ReadAsAmount, ReadAsDate, ReadAsNumber, Reading
 from headstart.tabular.columns import SortedColumns
-from headstart.tabular.dates import (
-    CATEGORICAL_PARTS,
-    CONTINUOUS_PARTS,
-    RARE_PARTS,
-    SEASONAL_PARTS,
-    date_parts,
-    date_parts_of,
-)
+from headstart.tabular.complete_rows import CompleteRows, with_dates
+from headstart.tabular.dates import CATEGORICAL_PARTS, DateColumn, date_parts_of
 from headstart.tabular.features import FeatureRecipe
-from headstart.tabular.models.numeric import bin_edges
+from headstart.tabular.fitted_columns import (
+    CategoricalColumn,
+    ContinuousColumn,
+    Floats,
+    missing_values,
+    number_of,
+)
+from headstart.tabular.seasons import without_seasons
 from headstart.tabular.target_features import (
     LEAST_ROWS,
     CategoryMeans,
@@ -43,8 +41,7 @@ from headstart.tabular.target_features import (
 )
 from headstart.targets.target import AnyTarget
 
-__all__ = ["CategoricalColumn", "CompleteRows", "ContinuousColumn", "DateColumn", "TableCodec"]
-Floats: TypeAlias = NDArray[np.float32]
+__all__ = ["TableCodec"]
 
 PAIRS = 1
 """Pairs of numbers whose neighbours become features."""
@@ -52,148 +49,8 @@ PAIRS = 1
 FEW_EDGES = 10
 """Numbers with fewer different values than this are no coordinates."""
 
-ONE_YEAR = 365
-"""Days that training rows must span for a date to say more than weekday and hour: in less time what comes back each
-year cannot be told from what happened once, and later rows lie beyond both (docs/tables.md, "Rows of less than a
-year")."""
-
-TWO_YEARS = 730
-"""Days that training rows must span for weeks and days of months to be parts, too."""
-
-FEWEST_DAYS = 30
-"""Different days from which on numbers that grow with them do so by no accident."""
-
-SOME_ROWS = 1_000
-"""Rows that are looked at before all are, for numbers that grow with the days."""
-
-NO_SEASON = "training rows of less than a year cannot tell a season from a trend"
-"""Why nearly all parts of dates are left out."""
-
 FEW_CATEGORIES = 10
 """Categories of so few values have rows enough for their embeddings."""
-
-
-SMALLEST = 1e-150
-"""Standard deviations below this one have a square that float64 cannot hold; below its square they count as 0."""
-
-
-@dataclass(frozen=True)
-class CategoricalColumn:
-    """A column of ids: 0 for missing and unseen values, 1 to n for the values of the training rows.
-
-    Attributes:
-        name: the column's name; of a part of a date ``<column>.<part>``.
-        vocab: the values of the training rows.
-        reason: why it is categorical.
-    """
-
-    name: str
-    vocab: Categories
-    reason: str
-
-
-@dataclass(frozen=True)
-class ContinuousColumn:
-    """A column of numbers, standardised by mean and standard deviation of the training rows.
-
-    A number beyond those of the training rows counts as their lowest or highest, so that predictions stay bounded.
-
-    Attributes:
-        name: the column's name; of a part of a date ``<column>.<part>``.
-        median: median of the training rows, in the column's unit; stands in for a missing number.
-        mean: mean of the training rows, missing numbers filled, in the column's unit.
-        sd: their standard deviation, likewise; 1 if they do not vary.
-        had_missing: whether training rows had missing numbers, so that the model sees an indicator ``<column>_na``.
-        reason: why it is continuous.
-        bin_edges: ends of bins of as many training rows each, ascending, in standard deviations from the mean.
-        indicator_edges: the same for the indicator; empty without one.
-    """
-
-    name: str
-    median: float
-    mean: float
-    sd: float
-    had_missing: bool
-    reason: str
-    bin_edges: tuple[float, ...] = ()
-    indicator_edges: tuple[float, ...] = ()
-
-    @property
-    def lowest(self) -> float:
-        """Lowest standardised number of the training rows."""
-        return self.bin_edges[0] if self.bin_edges else -math.inf
-
-    @property
-    def highest(self) -> float:
-        """Highest standardised number of the training rows."""
-        return self.bin_edges[-1] if self.bin_edges else math.inf
-
-    def standardised(self, values: NDArray[np.float64]) -> tuple[Floats, int]:
-        """Return numbers less the mean in standard deviations, and how many lie beyond those of the training rows.
-
-        Args:
-            values: numbers in the column's unit, ``(rows,)``, without missing ones.
-
-        Returns:
-            float32 ``(rows,)``, within the training rows' range; and the number of rows that lie outside.
-        """
-        with np.errstate(over="ignore"):
-            standardised = ((values - self.mean) / self.sd).astype(np.float32)
-        limited = np.clip(standardised, self.lowest, self.highest)
-        return limited, int(np.count_nonzero(limited != standardised))
-
-
-@dataclass(frozen=True)
-class DateColumn:
-    """A column of dates, of which the model sees the parts.
-
-    Attributes:
-        name: the column's name.
-        with_time: whether it has times of day, so that the hour is one of the parts.
-        reason: why it holds dates.
-        form: how text is written that holds it, and whose clock counts.
-    """
-
-    name: str
-    with_time: bool
-    reason: str
-    form: DateForm = DateForm()
-
-
-@dataclass(frozen=True)
-class CompleteRows:
-    """Rows that have all that a codec reads, so that it is made once for fitting and encoding.
-
-    Attributes:
-        frame: the rows with the recipe's features.
-        columns: the columns that are encoded, the parts of dates (``<column>.<part>``) beside the dates.
-        dates: the columns of dates.
-    """
-
-    frame: pl.DataFrame
-    columns: pl.DataFrame
-    dates: tuple[DateColumn, ...]
-
-    @classmethod
-    def of(
-        cls, frame: pl.DataFrame, columns: SortedColumns, readings: Mapping[str, Reading] | None = None
-    ) -> CompleteRows:
-        """Return training rows with the parts of their dates.
-
-        Args:
-            frame: training rows, with the recipe's features.
-            columns: which of their columns are what.
-            readings: how their columns of text were read.
-
-        Raises:
-            DataError: a column has the name of a part of a date.
-        """
-        dates = tuple(
-            DateColumn(name, has_time(frame[name]), reason, _form_of(frame[name], (readings or {}).get(name)))
-            for name, reason in columns.dates.items()
-        )
-        used = frame.select(list(dict.fromkeys([*columns.categorical, *columns.continuous, *columns.dates])))
-        return cls(frame, _with_dates(used, dates), dates)
 
 
 @dataclass(frozen=True)
@@ -248,14 +105,14 @@ class TableCodec:
             DataError: infinite numbers, or values that are not what their column is taken for.
         """
         rows = rows if isinstance(rows, CompleteRows) else CompleteRows.of(rows, columns)
-        columns, unclear = _without_seasons(rows, columns)
+        columns, unclear = without_seasons(rows, columns)
         read, left_out = rows.columns, dict(columns.left_out)
         categorical = [
             CategoricalColumn(name, Categories.fit(read[name], declared=name in columns.declared), reason)
             for name, reason in columns.categorical.items()
         ]
-        continuous = [_fit_continuous(read[name], reason) for name, reason in columns.continuous.items()]
-        for name in _parts_of(rows.dates):
+        continuous = [ContinuousColumn.fit(read[name], reason) for name, reason in columns.continuous.items()]
+        for name in (part for date in rows.dates for part in date.parts):
             if name in unclear:
                 left_out[name] = unclear[name]
             elif read[name].n_unique() < 2:
@@ -263,30 +120,31 @@ class TableCodec:
             elif name.rpartition(".")[2] in CATEGORICAL_PARTS:
                 categorical.append(CategoricalColumn(name, Categories.fit(read[name]), "part of a date"))
             else:
-                continuous.append(_fit_continuous(read[name], "part of a date"))
+                continuous.append(ContinuousColumn.fit(read[name], "part of a date"))
         if not categorical and not continuous:
             raise DataError("the dates do not vary in the training rows, and there is no other column to learn from")
         codec = cls(rows.dates, tuple(categorical), tuple(continuous), target, left_out, recipe)
-        return codec if targets is None else codec._with_target_features(rows, columns, targets)
+        return codec if targets is None else codec._fit_target_features(rows, columns, targets)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that a table must have, in the training table's terms, unless the recipe makes them."""
-        return self._columns
+        parts = {part for date in self.dates for part in date.parts}
+        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the model sees, each part of a date by itself, without those made of targets."""
         categorical = [column.name for column in self.categorical]
-        return tuple(dict.fromkeys([*categorical, *(column.name for column in self.continuous[: self._own])]))
+        return tuple(dict.fromkeys([*categorical, *(column.name for column in self._numbers_of_the_table)]))
 
     @property
     def readings(self) -> dict[str, Reading]:
         """How each column of a table of text is read: as in the training rows, whatever its values look like."""
-        parts = set(self.inputs) - set(self._columns)
+        parts = set(self.inputs) - set(self.columns)
         categorical = {c.name: c.vocab.reading for c in self.categorical if c.name not in parts}
         continuous: dict[str, Reading] = {
-            c.name: ReadAsNumber() for c in self.continuous[: self._own] if c.name not in parts
+            c.name: ReadAsNumber() for c in self._numbers_of_the_table if c.name not in parts
         }
         dates = {date.name: ReadAsDate(date.form) for date in self.dates}
         return {**categorical, **continuous, **dates, **self.target.readings, **self.amounts}
@@ -331,7 +189,7 @@ class TableCodec:
             DataError: a column is missing, or holds no dates although it should.
         """
         check_columns(frame, self.columns, "the table")
-        return CompleteRows(frame, _with_dates(frame.select(self.columns), self.dates), self.dates)
+        return CompleteRows(frame, with_dates(frame.select(self.columns), self.dates), self.dates)
 
     def encode(
         self, rows: pl.DataFrame | CompleteRows, *, with_target: bool = False, training: bool = False
@@ -362,21 +220,17 @@ class TableCodec:
             check_columns(rows.frame, self.target.columns, "the table (target)")
             target = self.target.encode(rows.frame)
         frame = rows.columns
-        ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
-        for index, category in enumerate(self.categorical):
-            ids[:, index] = category.vocab.encode(frame[category.name])
+        ids = self._ids(frame)
         notes = [
             f"{name}: {count:,} of {len(frame):,} rows have a value never seen in training"
             for name, count in self._unseen(frame, ids).items()
         ]
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         filled: dict[str, int] = {}
-        for index, column in enumerate(self.continuous[: self._own]):
-            values, missing = _numbers(frame[column.name])
-            if missing is not None:
-                values = np.where(missing, column.median, values)
-                if not column.had_missing:
-                    filled[column.name] = int(missing.sum())
+        for index, column in enumerate(self._numbers_of_the_table):
+            values, missing = column.filled(frame[column.name])
+            if missing is not None and not column.had_missing:
+                filled[column.name] = int(missing.sum())
             numbers[:, index], beyond = column.standardised(values)
             if beyond:
                 notes.append(
@@ -385,14 +239,22 @@ class TableCodec:
                 )
             if column.had_missing:
                 numbers[:, self.indicators[column.name]] = 0.0 if missing is None else missing
-        self._derive(ids, numbers, target_values(self.target, target) if training and target is not None else None)
+        targets = target_values(self.target, target) if training and target is not None else None
+        self._fill_target_features(ids, numbers, targets)
         if filled:
             counted = ", ".join(f"{count} in {name!r}" for name, count in filled.items())
             notes.append(
                 f"missing numbers in columns that had none in training were filled with the training median: {counted}"
             )
-            warnings.warn(notes[-1], HeadstartWarning, stacklevel=2)
+            warn(notes[-1])
         return Encoded(inputs=(torch.from_numpy(ids), torch.from_numpy(numbers)), target=target, notes=tuple(notes))
+
+    def _ids(self, frame: pl.DataFrame) -> NDArray[np.int32]:
+        """Return the ids of rows, ``(rows, categorical columns)``."""
+        ids = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
+        for index, category in enumerate(self.categorical):
+            ids[:, index] = category.vocab.encode(frame[category.name])
+        return ids
 
     def unseen(self, rows: CompleteRows, ids: Tensor) -> dict[str, int]:
         """Return how many rows have a value never seen in training, by categorical column; only columns with such rows.
@@ -406,7 +268,7 @@ class TableCodec:
     def _unseen(self, frame: pl.DataFrame, ids: NDArray[np.int32]) -> dict[str, int]:
         known = np.count_nonzero(ids, axis=0)
         counts = {
-            category.name: len(frame) - int(known[index]) - _missing_values(frame[category.name])
+            category.name: len(frame) - int(known[index]) - missing_values(frame[category.name])
             for index, category in enumerate(self.categorical)
         }
         return {name: count for name, count in counts.items() if count}
@@ -423,7 +285,7 @@ class TableCodec:
         Raises:
             DataError: as for `encode`.
         """
-        for name in self._columns:
+        for name in self.columns:
             if name not in row and self.recipe is not None and name in self.recipe.outputs:
                 raise DataError(
                     f"the row has no {name!r}, which the model's recipe makes of the rows before and after it, and one"
@@ -431,26 +293,26 @@ class TableCodec:
                 )
             if name not in row:
                 raise DataError(f"the row has no {name!r}; {did_you_mean(name, row)} (None says that it is missing)")
-        if self.dates:
+        if self.dates or self.amounts:
             row = dict(row)
             for date in self.dates:
                 row |= date_parts_of(row[date.name], date.name, with_time=date.with_time, form=date.form)
+            for name, amount in self.amounts.items():
+                if isinstance(row.get(name), str):
+                    row[name] = amount.of(pl.Series(name, [row[name]]))[0]
         known = [column.vocab.encode_one(row[column.name], column.name) for column in self.categorical]
         numbers: list[float] = []
         indicators: list[float] = []
-        for column in self.continuous[: self._own]:
-            given = row[column.name]
-            if isinstance(given, str) and column.name in self.amounts:
-                given = self.amounts[column.name].of(pl.Series(column.name, [given]))[0]
-            value = _number(given, column.name)
+        for column in self._numbers_of_the_table:
+            value = number_of(row[column.name], column.name)
             if column.had_missing:
                 indicators.append(float(value is None))
             standardised = ((column.median if value is None else value) - column.mean) / column.sd
             numbers.append(min(max(standardised, column.lowest), column.highest))
-        numbers += [0.0] * (len(self.continuous) - self._own)
+        numbers += [0.0] * len(self.target_feature_indices)
         encoded = np.array([numbers + indicators], dtype=np.float32)
         ids = np.array([known], dtype=np.int32)
-        self._derive(ids, encoded)
+        self._fill_target_features(ids, encoded)
         return torch.from_numpy(ids), torch.from_numpy(encoded)
 
     def decode(self, prediction: Tensor) -> pl.DataFrame:
@@ -458,21 +320,17 @@ class TableCodec:
         return pl.DataFrame(list(self.target.decode(prediction).values()))
 
     @cached_property
-    def _columns(self) -> tuple[str, ...]:
-        parts = _parts_of(self.dates)
-        return (*(name for name in self.inputs if name not in parts), *(date.name for date in self.dates))
-
-    @property
-    def made(self) -> range:
-        """Indices of the numbers that are made of targets."""
-        return range(self._own, len(self.continuous))
+    def target_feature_indices(self) -> range:
+        """Indices, among the numbers, of the features made of targets."""
+        width = sum(feature.width for feature in self.target_features)
+        return range(len(self.continuous) - width, len(self.continuous))
 
     @cached_property
-    def _own(self) -> int:
-        """Number of the continuous columns that are the table's own."""
-        return len(self.continuous) - sum(each.width for each in self.target_features)
+    def _numbers_of_the_table(self) -> tuple[ContinuousColumn, ...]:
+        """The continuous columns without the features made of targets."""
+        return self.continuous[: self.target_feature_indices.start]
 
-    def derived(self, ids: Tensor, numbers: Tensor) -> Tensor:
+    def with_target_features(self, ids: Tensor, numbers: Tensor) -> Tensor:
         """Return numbers with the features made of targets that rows with these ids and numbers have.
 
         Args:
@@ -482,10 +340,10 @@ class TableCodec:
         if not self.target_features:
             return numbers
         values = numbers.cpu().numpy().copy()
-        self._derive(ids.cpu().numpy(), values)
+        self._fill_target_features(ids.cpu().numpy(), values)
         return torch.from_numpy(values).to(numbers.device)
 
-    def _derive(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
+    def _fill_target_features(self, ids: NDArray[np.int32], numbers: Floats, targets: Floats | None = None) -> None:
         """Fill in the features made of targets.
 
         Args:
@@ -493,9 +351,12 @@ class TableCodec:
             numbers: float32 ``(rows, numbers)``, whose first columns are the table's own.
             targets: those of the rows if a model is trained with them, ``(rows, values)``; None: they are new.
         """
-        start = self._own
+        start = self.target_feature_indices.start
         for each, (mean, sd, lowest, highest) in zip(self.target_features, self._scales, strict=True):
-            means = each.means(ids, numbers) if targets is None else each.out_of_fold(ids, numbers, targets)
+            if targets is None or len(targets) < 2:  # of a single row there are no others
+                means = each.means(ids, numbers)
+            else:
+                means = each.out_of_fold(ids, numbers, targets)
             standardised = ((means - mean) / sd).astype(np.float32)
             numbers[:, start : start + each.width] = np.minimum(np.maximum(standardised, lowest), highest)
             start += each.width
@@ -503,27 +364,24 @@ class TableCodec:
     @cached_property
     def _scales(self) -> list[NDArray[np.float64]]:
         """Mean, deviation, lowest and highest of each column of the features, float64 ``(4, width)`` for each."""
-        scales, start = [], self._own
+        scales, start = [], self.target_feature_indices.start
         for each in self.target_features:
             columns = self.continuous[start : start + each.width]
             scales.append(np.array([[c.mean, c.sd, c.lowest, c.highest] for c in columns]).T)
             start += each.width
         return scales
 
-    def _with_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
+    def _fit_target_features(self, rows: CompleteRows, columns: SortedColumns, targets: Floats) -> TableCodec:
         """Return the codec with features made of the targets, where they are of use: parts of dates have none."""
         if len(targets) < LEAST_ROWS:
             return self
         made: list[tuple[TargetFeature, list[str]]] = []
         values = _value_names(self.target)
         numbers = np.column_stack(
-            [column.standardised(_filled(rows.columns[column.name], column))[0] for column in self.continuous]
+            [column.standardised(column.filled(rows.columns[column.name])[0])[0] for column in self.continuous]
             or [np.zeros((len(targets), 0), dtype=np.float32)]
         )
-        ids = np.column_stack(
-            [column.vocab.encode(rows.columns[column.name]) for column in self.categorical]
-            or [np.zeros((len(targets), 0), dtype=np.int32)]
-        )
+        ids = self._ids(rows.columns)
         places = range(len(columns.continuous))
         many = [index for index in places if len(self.continuous[index].bin_edges) > FEW_EDGES]
         for pair in nearest_pairs(numbers, targets, many)[:PAIRS]:
@@ -537,134 +395,8 @@ class TableCodec:
         features: list[ContinuousColumn] = []
         for each, names in made:
             for name, of_rows in zip(names, each.out_of_fold(ids, numbers, targets).T, strict=True):
-                features.append(_fit_continuous(pl.Series(name, of_rows), "mean target of other rows"))
+                features.append(ContinuousColumn.fit(pl.Series(name, of_rows), "mean target of other rows"))
         return replace(self, continuous=(*self.continuous, *features), target_features=tuple(each for each, _ in made))
-
-
-def _with_dates(frame: pl.DataFrame, dates: tuple[DateColumn, ...]) -> pl.DataFrame:
-    """Return the rows with the parts of their dates as further columns."""
-    for date in dates:
-        parts = date_parts(frame[date.name], with_time=date.with_time, form=date.form)
-        clash = next((name for name in parts if name in frame.columns), None)
-        if clash is not None:
-            raise DataError(f"column {clash!r} has the name of a part of the date {date.name!r}; rename one of them")
-        frame = frame.with_columns(**parts)
-    return frame
-
-
-def _form_of(series: pl.Series, reading: Reading | None) -> DateForm:
-    """Return how a column of dates was written: by its reading, or as its type says."""
-    return reading.form if isinstance(reading, ReadAsDate) else form_of_typed(series)
-
-
-def _missing_values(series: pl.Series) -> int:
-    """Return how many values are null, NaN or empty texts."""
-    if series.dtype == pl.String:
-        return series.null_count() + int((series == "").sum())
-    return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
-
-
-def _fit_continuous(series: pl.Series, reason: str) -> ContinuousColumn:
-    values, missing = _numbers(series)
-    known = values if missing is None else values[~missing]
-    if not len(known):
-        raise DataError(f"column {series.name!r} cannot be continuous: it has no values in the training rows")
-    with np.errstate(over="ignore"):
-        median = float(np.median(known))
-        filled = values if missing is None else np.where(missing, median, values)
-        mean, sd = float(filled.mean()), float(filled.std())
-    if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(sd)):
-        raise DataError(f"column {series.name!r} has values too large for their mean and deviation; rescale it")
-    varies = known.min() < known.max()  # the deviation of equal values may miss 0 by its last bit
-    if varies and sd < SMALLEST:  # its square may have been 0
-        spread = float(np.abs(filled - mean).max())
-        sd = spread * float(((filled - mean) / spread).std()) if spread else 0.0
-    sd = sd if varies and sd >= SMALLEST**2 else 1.0
-    standardised = torch.from_numpy(((filled - mean) / sd).astype(np.float32))
-    indicator = () if missing is None else tuple(bin_edges(torch.from_numpy(missing.astype(np.float32))))
-    return ContinuousColumn(
-        series.name, median, mean, sd, missing is not None, reason, tuple(bin_edges(standardised)), indicator
-    )
-
-
-def _filled(series: pl.Series, column: ContinuousColumn) -> NDArray[np.float64]:
-    """Return a column's numbers, missing ones filled with the median, float64 ``(rows,)``."""
-    values, missing = _numbers(series)
-    return values if missing is None else np.where(missing, column.median, values)
-
-
-def _parts_of(dates: Sequence[DateColumn]) -> tuple[str, ...]:
-    """Return the names of all parts of columns of dates."""
-    return tuple(
-        f"{date.name}.{part}"
-        for date in dates
-        for part in (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)
-        if part != "hour" or date.with_time
-    )
-
-
-def _without_seasons(rows: CompleteRows, columns: SortedColumns) -> tuple[SortedColumns, dict[str, str]]:
-    """Leave out what tells nothing but the time, where the training rows span too little of it.
-
-    In less than a year that is all parts of a date but weekday and hour, and numbers that are the date once more: a
-    time in seconds, 2016.5 for the second of July. Numbers that the user names as continuous stay, and so does all
-    where no other column would be left. In less than two years it is weeks and days of months.
-
-    Args:
-        rows: training rows with the parts of their dates.
-        columns: which of their columns are what.
-
-    Returns:
-        The columns without those numbers; and the parts, each with the reason.
-    """
-    spans = {date.name: _days_between(rows.columns[f"{date.name}.elapsed"]) for date in rows.dates}
-    rare = {
-        f"{name}.{part}": "training rows of less than two years have too few of each"
-        for name, days in spans.items()
-        if days < TWO_YEARS
-        for part in RARE_PARTS
-    }
-    short = [name for name, days in spans.items() if days < ONE_YEAR]
-    seasons = {f"{name}.{part}": NO_SEASON for name in short for part in SEASONAL_PARTS}
-    again = {
-        number: f"its numbers grow with the days of {name!r}, and {NO_SEASON}"
-        for name in short
-        for number, reason in columns.continuous.items()
-        if reason != "named continuous" and _grows_with(rows.columns[number], rows.columns[f"{name}.elapsed"])
-    }
-    kept = replace(
-        columns,
-        categorical={name: reason for name, reason in columns.categorical.items() if name not in again},
-        continuous={name: reason for name, reason in columns.continuous.items() if name not in again},
-        left_out={**columns.left_out, **again},
-    )
-    others = [name for name in _parts_of(rows.dates) if name not in seasons and rows.columns[name].n_unique() > 1]
-    return (kept, {**rare, **seasons}) if kept.categorical or kept.continuous or others else (columns, rare)
-
-
-def _grows_with(series: pl.Series, elapsed: pl.Series) -> bool:
-    """Return whether each number belongs to one day, and later days have higher numbers, or lower ones throughout."""
-    values, _ = _numbers(series)
-    days = elapsed.cast(pl.Float64).to_numpy()
-    known = ~(np.isnan(values) | np.isnan(days))
-    values, days = values[known], days[known]
-    if len(np.unique(days)) < FEWEST_DAYS:
-        return False
-    some = slice(None, None, max(1, len(days) // SOME_ROWS))  # most columns are told apart by a few rows
-    return _in_one_order(values[some], days[some]) and _in_one_order(values, days)
-
-
-def _in_one_order(values: NDArray[np.float64], days: NDArray[np.float64]) -> bool:
-    """Return whether equal numbers are of one day, and days rise throughout with the numbers, or fall."""
-    order = np.lexsort((days, values))
-    later = np.diff(days[order])
-    return not later[np.diff(values[order]) == 0].any() and bool((later >= 0).all() or (later <= 0).all())
-
-
-def _days_between(elapsed: pl.Series) -> int:
-    """Return the days from the first to the last; 0 if there are none."""
-    first, last = elapsed.min(), elapsed.max()
-    return last - first if isinstance(first, int) and isinstance(last, int) else 0
 
 
 def _value_names(target: AnyTarget) -> tuple[str, ...]:
@@ -673,38 +405,3 @@ def _value_names(target: AnyTarget) -> tuple[str, ...]:
         return target.columns
     shown = target.classes[1:] if target.kind == "label" and len(target.classes) == 2 else target.classes
     return tuple(f"{target.columns[0]} = {value}" for value in shown)
-
-
-def _numbers(series: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    """Return a column's numbers, float64 ``(rows,)``, and which are missing (null or NaN); None if none is."""
-    if series.dtype in (pl.Categorical, pl.Enum):
-        series = series.cast(pl.String)
-    if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
-        raise DataError(f"column {series.name!r}: expected numbers, as in the training rows, but got {series.dtype}")
-    is_text = series.dtype == pl.String
-    read = texts_as_numbers(series, f"column {series.name!r}") if is_text else series.cast(pl.Float64, strict=False)
-    values = read.to_numpy()  # null becomes NaN
-    missing = np.isnan(values)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise DataError(
-            f"column {series.name!r} has {infinite} infinite values; replace them (None says that a value is missing)"
-        )
-    return values, missing if missing.any() else None
-
-
-def _number(value: Any, name: str) -> float | None:
-    """Return what `_numbers` makes of one value; None for a missing one."""
-    if is_missing(value):
-        return None
-    if isinstance(value, str):  # polars decides which texts are numbers, here as in `_numbers`
-        value = float(_numbers(pl.Series(name, [value]))[0][0])
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"column {name!r}: expected a number, but got {value!r}") from None
-    if number != number:
-        return None
-    if number in (float("inf"), float("-inf")):
-        raise DataError(f"column {name!r} is infinite; replace it (None says that a value is missing)")
-    return number

@@ -77,6 +77,7 @@ class SortedColumns:
         dates: reasons by column.
         left_out: reasons by column.
         declared: columns that the table declares as categories, so that fractions are names there, too.
+        named: columns that the user named as one of these or excluded.
     """
 
     categorical: dict[str, str]
@@ -84,6 +85,7 @@ class SortedColumns:
     dates: dict[str, str]
     left_out: dict[str, str]
     declared: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 def sort_columns(
@@ -124,7 +126,7 @@ def sort_columns(
     twice = next((name for name in every if sum(name in names for names in named.values()) > 1), None)
     if twice is not None:
         raise ConfigError(f"column {twice!r} is named in two of categorical, continuous, dates and exclude")
-    columns = SortedColumns({}, {}, {}, {}, frozenset(declared))
+    columns = SortedColumns({}, {}, {}, {}, frozenset(declared), frozenset(every))
     for name in frame.columns:
         series = frame[name]
         if name in exclude:
@@ -203,7 +205,7 @@ def _are_names(series: pl.Series, targets: NDArray[np.float32]) -> bool:
     Half of the rows say what the target is by value, shrunk towards that of the range, and by range; the other half
     says which is nearer.
     """
-    values = series.cast(pl.Float64).fill_nan(None).to_numpy()
+    values = series.cast(pl.Float64).to_numpy()  # null becomes NaN
     known = np.flatnonzero(np.isfinite(values))
     known = np.random.default_rng(0).permutation(known)[:MOST_ROWS]
     values, targets = values[known], targets[known].astype(np.float64)
@@ -214,20 +216,20 @@ def _are_names(series: pl.Series, targets: NDArray[np.float32]) -> bool:
         return False
     ends = np.unique(np.quantile(values, np.linspace(0, 1, RANGES + 1)))
     range_ = np.searchsorted(ends, values, side="right")
-    learnt, asked = np.array_split(np.arange(len(known)), 2)
+    half, other = np.array_split(np.arange(len(known)), 2)
 
     def means(group: NDArray[np.int64], groups: int, before: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean targets of each row's group, shrunk by a few rows towards what is known before."""
-        counts = np.bincount(group[learnt], minlength=groups)[:, None]
-        sums = np.column_stack([np.bincount(group[learnt], column, groups) for column in targets[learnt].T])
+        counts = np.bincount(group[half], minlength=groups)[:, None]
+        sums = np.column_stack([np.bincount(group[half], column, groups) for column in targets[half].T])
         shrunk: NDArray[np.float64] = (sums[group] + SHRINKAGE * before) / (counts[group] + SHRINKAGE)
         return shrunk
 
-    overall = np.broadcast_to(targets[learnt].mean(0), targets.shape)
+    overall = np.broadcast_to(targets[half].mean(0), targets.shape)
     by_range = means(range_, len(ends) + 1, overall)
     by_name = means(name, len(names), by_range)
-    variance = ((targets[asked] - overall[asked]) ** 2).sum()
-    gain = ((targets[asked] - by_range[asked]) ** 2).sum() - ((targets[asked] - by_name[asked]) ** 2).sum()
+    variance = ((targets[other] - overall[other]) ** 2).sum()
+    gain = ((targets[other] - by_range[other]) ** 2).sum() - ((targets[other] - by_name[other]) ** 2).sum()
     return bool(gain > LEAST_GAIN * variance)
 
 

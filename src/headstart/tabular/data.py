@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from headstart.core.engine import Engine
-from headstart.core.errors import ConfigError, DataError, HeadstartWarning, warn
+from headstart.core.errors import ConfigError, DataError, warn
 from headstart.frames.amounts import form_of_amounts
 from headstart.frames.assemble import DataOptions, DataSettings, Rows, assemble, check_settled, rows_of, share
 from headstart.frames.codec import Encoded
@@ -23,8 +22,9 @@ from headstart.frames.door import Opened, Table, check_columns, open_table, read
 from headstart.frames.readings import ReadAsAmount, ReadAsNumber, ReadAsText, Reading, texts_as_numbers
 from headstart.frames.splits import Splitter, by_default, train_on_all
 from headstart.tabular.advice import check_target, leak_notes, row_number_notes, total_rows, unused_columns
-from headstart.tabular.codec import CompleteRows, TableCodec
+from headstart.tabular.codec import TableCodec
 from headstart.tabular.columns import SortedColumns, sort_columns
+from headstart.tabular.complete_rows import CompleteRows
 from headstart.tabular.features import FeatureRecipe
 from headstart.tabular.plan import suggested_batch_size
 from headstart.tabular.target_features import target_values
@@ -158,11 +158,38 @@ class TabularData(Data):
             DataError: a column is missing or unfit, no rows are left, a class has no training row.
             ConfigError: an unknown option, or options that do not go together.
         """
-        settings, given = TabularSettings.of(options, "TabularData.from_table"), codec
-        targets = _target_columns(target)
+        settings, targets = TabularSettings.of(options, "TabularData.from_table"), _target_columns(target)
         _check_apart(settings, targets)
         if codec is not None:
             _check_fixed(codec, targets, settings)
+        return cls._from_tables(table, valid, targets, settings, split=split, codec=codec, engine=engine or Engine())
+
+    @classmethod
+    def _from_tables(
+        cls,
+        table: Table,
+        valid: Table | None,
+        targets: Sequence[str],
+        settings: TabularSettings,
+        *,
+        split: Splitter | None,
+        codec: TableCodec | None,
+        engine: Engine,
+        joined: bool = False,
+    ) -> TabularData:
+        """Return the data of checked settings; see `from_table`.
+
+        Args:
+            table: as there.
+            valid: as there.
+            targets: the columns to predict.
+            settings: how the columns are used.
+            split: as there.
+            codec: as there.
+            engine: device and processes.
+            joined: whether the rows of ``valid`` are added to those of ``table``, to be split with them.
+        """
+        given = codec
         recipe = settings.recipe if codec is None else codec.recipe
         _check_recipe(recipe, targets)
         needed = [*targets, *([] if settings.weight is None else [settings.weight])]
@@ -176,14 +203,15 @@ class TabularData(Data):
         opened = _opened(table, settings, codec)
         frame, other = opened.frame, None
         if valid is not None:
-            later = settings.csv if codec is None else codec.csv
-            other = read_table(valid, "valid", readings=opened.readings, csv=later)
+            csv = settings.csv or (None if codec is None else codec.csv)
+            other = read_table(valid, "valid", readings=opened.readings, csv=csv)
+        if joined and other is not None:
+            frame, other = pl.concat([frame, other], how="diagonal_relaxed"), None
         rows = parts(*_with_features(frame, other, recipe))
         if recipe is not None and rows.valid is not None and not any(name in frame.columns for name in recipe.outputs):
             hidden = [name for name in targets if name in recipe.inputs]
             rows = _with_target_hidden(frame, other, recipe, hidden, parts) if hidden else rows
-        engine = engine or Engine()
-        found: list[str] = []
+        column_notes: list[str] = []
 
         def fit(train: pl.DataFrame) -> tuple[TableCodec, Encoded[tuple[Tensor, ...]]]:
             if settings.target_kind != "label":
@@ -200,9 +228,9 @@ class TabularData(Data):
             _warn_of_unused(train, columns, targets, recipe, settings.where)
             totals = total_rows(train)
             if totals:
-                warnings.warn(totals, HeadstartWarning, stacklevel=2)
-            found.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
-            found.extend(row_number_notes(train, columns))
+                warn(totals)
+            column_notes.extend(leak_notes(train, columns, targets, classes=bool(fitted.classes)))
+            column_notes.extend(row_number_notes(train, columns))
             complete = CompleteRows.of(train, columns, opened.readings)
             fresh = replace(
                 TableCodec.fit(
@@ -211,7 +239,7 @@ class TabularData(Data):
                 amounts={name: each for name, each in opened.readings.items() if isinstance(each, ReadAsAmount)},
                 csv=later_options(settings.csv),
             )
-            found.extend(
+            column_notes.extend(
                 f"column {name!r} is not used: {fresh.left_out[name]}; continuous=[{name!r}] uses it"
                 for name in columns.continuous
                 if name in fresh.left_out
@@ -237,19 +265,25 @@ class TabularData(Data):
         )  # fmt: skip
         if rows.valid is None or validation is None:
             return cls(
-                train=train, valid=None, target=codec.target, engine=engine, codec=codec, notes=tuple(found), rows=rows
+                train=train,
+                valid=None,
+                target=codec.target,
+                engine=engine,
+                codec=codec,
+                notes=tuple(column_notes),
+                rows=rows,
             )
-        repeated = repeated_rows(encoded, validation, codec.made)
-        notes = [*([rows.note] if rows.note else []), *found, *validation.notes]
+        repeated = repeated_rows(encoded, validation, codec.target_feature_indices)
+        notes = [*([rows.note] if rows.note else []), *column_notes, *validation.notes]
         if repeated:
             notes.append(f"{repeated:,} of {len(rows.valid):,} validation rows equal a training row, target and all")
-        every = table if other is None else pl.concat([frame, other], how="diagonal_relaxed")
         return cls(
             train=train, valid=_in_order(validation.inputs, validation.target, engine), target=codec.target,
             engine=engine, codec=codec, notes=tuple(notes), repeated=repeated, valid_rows=rows.valid,
             rows=rows, latest=split is None and bool(rows.note),
             on_all_rows=partial(
-                cls.from_table, every, target, split=train_on_all, codec=given, engine=engine, **options
+                cls._from_tables, table, valid, targets, settings, split=train_on_all, codec=given, engine=engine,
+                joined=True,
             ),
         )  # fmt: skip
 
@@ -276,10 +310,10 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
     """Return a table read as an earlier codec says; without one by its values, and by what the columns are named."""
     if codec is not None:
         return open_table(table, readings=codec.readings, csv=settings.csv or codec.csv)
-    told: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
-    told |= dict.fromkeys(settings.numbers, ReadAsText())
+    named: dict[str, Reading] = {name: ReadAsNumber() for name in settings.continuous}
+    named |= dict.fromkeys(settings.numbers, ReadAsText())
     opened = open_table(
-        table, readings=told, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
+        table, readings=named, no_dates=settings.categorical, date_format=settings.date_format, csv=settings.csv
     )
     check_columns(opened.frame, settings.numbers, "numbers")
     for name in settings.numbers:
@@ -293,9 +327,8 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
             )
     elsewhere = (*settings.categorical, *settings.dates, *settings.exclude)
     for name in settings.continuous:
-        if (
-            name not in elsewhere and opened.frame.schema.get(name) == pl.String
-        ):  # here, where a row has its number in the table
+        is_text = opened.frame.schema.get(name) == pl.String
+        if is_text and name not in elsewhere:  # here, where a row has its number in the table
             texts_as_numbers(opened.frame[name], f"column {name!r} cannot be continuous")
     return opened
 
@@ -303,14 +336,12 @@ def _opened(table: Table, settings: TabularSettings, codec: TableCodec | None) -
 def _warn_of_uncertain_dates(readings: Mapping[str, Reading], columns: SortedColumns) -> None:
     """Warn of text that may be dates, with the day or with the month first, and that nobody has taken as text."""
     for name, reading in readings.items():
-        named = columns.categorical.get(name, columns.left_out.get(name)) in (None, "named categorical", "excluded")
-        if reading.formats and not named:
+        as_text = name in columns.categorical or name in columns.left_out
+        if reading.formats and as_text and name not in columns.named:
             one, other = reading.formats[:2]
-            warnings.warn(
+            warn(
                 f"column {name!r} may be dates with the day or with the month first, so it is taken as text: say"
                 f" date_format={one!r} or date_format={other!r}, or categorical=[{name!r}] if it is text",
-                HeadstartWarning,
-                stacklevel=3,
             )
 
 
@@ -332,19 +363,19 @@ def _warn_of_unused(
 
 
 def repeated_rows(
-    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], made: Sequence[int] = ()
+    train: Encoded[tuple[Tensor, ...]], valid: Encoded[tuple[Tensor, ...]], ignored: Sequence[int] = ()
 ) -> int:
     """Return how many validation rows are the same as a training row to the model, target and all, by 64-bit hashes.
 
     Args:
         train: the training rows.
         valid: the validation rows.
-        made: indices of the numbers that are made of other rows' targets, which differ between the two.
+        ignored: indices of the numbers that are made of other rows' targets, which differ between the two.
     """
 
     def hashes(part: Encoded[tuple[Tensor, ...]]) -> pl.Series:
         ids, numbers = part.inputs
-        kept = [index for index in range(numbers.shape[1]) if index not in made]
+        kept = [index for index in range(numbers.shape[1]) if index not in ignored]
         tensors = [ids, numbers[:, kept], *([] if part.target is None else [part.target])]
         columns = [column for tensor in tensors for column in tensor.reshape(len(tensor), -1).T.contiguous().numpy()]
         return pl.DataFrame([pl.Series(str(number), column) for number, column in enumerate(columns)]).hash_rows()
@@ -365,18 +396,14 @@ def table_loader(codec: TableCodec, frame: pl.DataFrame, engine: Engine, *, with
         del unseen[name]
         (known,) = (column.vocab.values for column in codec.categorical if column.name == name)
         values = rows.columns[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
-        warnings.warn(
+        warn(
             f"column {name!r}: none of the {len(frame):,} rows has a value seen in training, such as {known[0]!r}: here"
             f" they are {', '.join(map(repr, values))}; is it the same column, written alike?",
-            HeadstartWarning,
-            stacklevel=3,
         )
     if unseen:
         counted = ", ".join(f"{count:,} in {name!r}" for name, count in unseen.items())
-        warnings.warn(
+        warn(
             f"of {len(frame):,} rows some have a value never seen in training, which counts as unknown: {counted}",
-            HeadstartWarning,
-            stacklevel=3,
         )
     return _in_order(encoded.inputs, encoded.target, engine)
 
@@ -385,11 +412,9 @@ def _warn_of_unseen_columns(codec: TableCodec, rows: CompleteRows, ids: Tensor) 
     """Warn of columns, parts of dates aside, of which each validation row has a value never seen in training."""
     for name, count in codec.unseen(rows, ids).items():
         if count == len(ids) and name in codec.columns:
-            warnings.warn(
+            warn(
                 f"column {name!r}: every validation row has a value never seen in training, so that nothing learnt of"
                 f" its values can help there: leave it out, exclude=[{name!r}], or split the rows otherwise",
-                HeadstartWarning,
-                stacklevel=3,
             )
 
 

@@ -1,8 +1,9 @@
-"""The parts of dates, which a model sees instead of them."""
+"""`DateColumn`: a column of dates, and their parts, which a model sees instead of them."""
 
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,15 @@ from headstart.frames.categories import is_missing
 from headstart.frames.dates import ISO, OWN_CLOCK, DateForm, as_moments, check_clock, on_one_clock
 from headstart.frames.missing_texts import MISSING_TEXTS
 
-__all__ = ["CATEGORICAL_PARTS", "CONTINUOUS_PARTS", "RARE_PARTS", "SEASONAL_PARTS", "date_parts", "date_parts_of"]
+__all__ = [
+    "CATEGORICAL_PARTS",
+    "CONTINUOUS_PARTS",
+    "RARE_PARTS",
+    "SEASONAL_PARTS",
+    "DateColumn",
+    "date_parts",
+    "date_parts_of",
+]
 
 CATEGORICAL_PARTS = ("month", "week", "day", "day_of_week", "hour")
 """Parts that repeat: each value gets an embedding. ``hour`` for columns with a time of day only."""
@@ -28,6 +37,28 @@ SEASONAL_PARTS = ("month", *RARE_PARTS, "day_of_year", "elapsed")
 """Parts that say when in the year, in the month or in all time a day is; in less than a year all say the same."""
 
 EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class DateColumn:
+    """A column of dates, of which the model sees the parts.
+
+    Attributes:
+        name: the column's name.
+        with_time: whether it has times of day, so that the hour is one of the parts.
+        reason: why it holds dates.
+        form: how text is written that holds it, and whose clock counts.
+    """
+
+    name: str
+    with_time: bool
+    reason: str
+    form: DateForm = DateForm()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of its parts, ``<column>.<part>``, the categorical ones first."""
+        return _part_names(self.name, with_time=self.with_time)
 
 
 def date_parts(series: pl.Series, *, with_time: bool, form: DateForm | None = None) -> dict[str, pl.Series]:
@@ -73,8 +104,7 @@ def date_parts_of(value: Any, name: str, *, with_time: bool, form: DateForm = Da
         DataError: the value is no date, or has a time zone where the training rows have none, or the other way round.
     """
     if is_missing(value) or (isinstance(value, str) and value in MISSING_TEXTS):
-        names = (*CATEGORICAL_PARTS[: None if with_time else -1], *CONTINUOUS_PARTS)
-        return {f"{name}.{part}": None for part in names}
+        return dict.fromkeys(_part_names(name, with_time=with_time))
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
     value = on_one_clock(value, name, form)
@@ -89,3 +119,9 @@ def date_parts_of(value: Any, name: str, *, with_time: bool, form: DateForm = Da
     if with_time:
         parts[f"{name}.hour"] = getattr(value, "hour", 0)
     return parts
+
+
+def _part_names(name: str, *, with_time: bool) -> tuple[str, ...]:
+    """Return the names of a column's parts; the hour is one of a column with times of day alone."""
+    parts = (*CATEGORICAL_PARTS, *CONTINUOUS_PARTS)
+    return tuple(f"{name}.{part}" for part in parts if part != "hour" or with_time)

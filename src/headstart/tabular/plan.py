@@ -15,6 +15,12 @@ RATE = 0.003
 MOST_STEPS = 3000
 """Steps after which a fit that could still gain ends, to within an epoch."""
 
+FEWEST_STEPS = 1000
+"""Steps of one cycle that small tables get more than ten epochs for."""
+
+PATIENCE_STEPS = 1000
+"""Steps without gain after which a fit ends, to within an epoch."""
+
 
 def suggested_batch_size(rows: int) -> int:
     """Return a power of two, 16 to 256: 128 from 1,200 rows on, 256 from 25,600 on; fewer for fewer rows.
@@ -36,7 +42,7 @@ def suggested_epochs(steps: int) -> int:
     Args:
         steps: steps per epoch.
     """
-    return max(3, min(10, -(-3000 // steps)), min(60, -(-1000 // steps)))
+    return max(3, min(10, _epochs(MOST_STEPS, steps)), min(60, _epochs(FEWEST_STEPS, steps)))
 
 
 def suggested_plan(steps: int, *, validated: bool) -> Plan:
@@ -53,6 +59,11 @@ def suggested_plan(steps: int, *, validated: bool) -> Plan:
     if not validated or steps > MOST_STEPS // 3:
         return Plan(lr=RATE, epochs=suggested_epochs(steps))
     return Plan(
-        lr=RATE, epochs=min(200, -(-MOST_STEPS // steps)), schedule="constant",
-        patience=max(3, min(10, -(-1000 // steps))),
+        lr=RATE, epochs=min(200, _epochs(MOST_STEPS, steps)), schedule="constant",
+        patience=max(3, min(10, _epochs(PATIENCE_STEPS, steps))),
     )  # fmt: skip
+
+
+def _epochs(total: int, steps: int) -> int:
+    """Return the number of epochs of so many steps each that make a total of steps, rounded up."""
+    return -(-total // steps)

@@ -129,7 +129,7 @@ def feature_importance(
             shuffled = [tensor.clone() for tensor in inputs]
             for tensor, columns_of_it in zip(shuffled, indices, strict=True):
                 tensor[:, columns_of_it] = tensor[order][:, columns_of_it]
-            shuffled[1] = codec.derived(shuffled[0], shuffled[1])
+            shuffled[1] = codec.with_target_features(shuffled[0], shuffled[1])
             losses.append(sign * (score(shuffled) - baseline))
         spread = float(np.std(losses, ddof=1)) if repeats > 1 else 0.0
         importances.append((column, float(np.mean(losses)), spread))
@@ -163,7 +163,7 @@ def partial_dependence(
             moved[1][:, index] = _number_of(codec, categories[0], index, value) if categories else value
         for indicator in numbers[1:]:
             moved[1][:, indicator] = 0.0
-        moved[1] = codec.derived(moved[0], moved[1])
+        moved[1] = codec.with_target_features(moved[0], moved[1])
         loader = TensorLoader(moved, batch_size=EVALUATION_BATCH, shuffle=False, engine=learner.engine)
         prediction = learner.predict_batches(loader).cpu()
         outputs = prediction.reshape(len(prediction), -1).numpy()  # (rows, columns of predictions)

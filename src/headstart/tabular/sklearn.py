@@ -186,7 +186,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """Return predictions, float64 ``(rows, ...)``."""
         check_is_fitted(self)
         learner = self.learner_
-        X = _with_texts(X)
+        X = _with_texts(X, getattr(self, "feature_names_in_", ()))
         if _is_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
@@ -336,17 +336,27 @@ def _is_frame(X: Any) -> bool:
     return hasattr(X, "__arrow_c_stream__")
 
 
-def _with_texts(X: Any) -> Any:
-    """Return an array of objects with texts among them, as a ColumnTransformer makes, as a frame of its columns."""
+def _with_texts(X: Any, fitted: Sequence[str] = ()) -> Any:
+    """Return an array of objects with texts among them, as a ColumnTransformer makes, as a frame of its columns.
+
+    Args:
+        X: whatever came in; all else is returned as it is.
+        fitted: names of the columns of the frame that was fitted; if they are those of such an array, this one becomes
+            a frame even if each of its texts is a number.
+    """
     if not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
         return X
-    try:
-        X.astype(np.float64)
-    except ValueError:  # a text that is no number
-        return pl.DataFrame([series_of(f"x{index}", X[:, index].tolist()) for index in range(X.shape[1])])
-    except TypeError:  # neither: scikit-learn says so
-        return X
-    return X
+    names = [f"x{index}" for index in range(X.shape[1])]
+    if list(fitted) != names:
+        try:
+            X.astype(np.float64)
+        except ValueError:  # a text that is no number
+            pass
+        except TypeError:  # neither: scikit-learn says so
+            return X
+        else:
+            return X
+    return pl.DataFrame([series_of(name, X[:, index].tolist()) for index, name in enumerate(names)])
 
 
 def _as_frame(X: Any, readings: Mapping[str, Reading] | None = None) -> pl.DataFrame:

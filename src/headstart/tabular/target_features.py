@@ -270,17 +270,22 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
         numbers: as for `nearest_pairs`.
         targets: likewise.
         candidates: likewise; the 12 that explain most alone are paired.
+
+    Returns:
+        By pair of indices; empty if the target does not vary.
     """
     from scipy.spatial import cKDTree
 
     rows = _drawn(len(numbers), 2 * HALF)
-    known, asked = np.array_split(np.random.default_rng(1).permutation(rows), 2)
-    true = targets[asked].astype(np.float64)
+    known, other = np.array_split(np.random.default_rng(1).permutation(rows), 2)
+    true = targets[other].astype(np.float64)
     variance = ((true - true.mean(0)) ** 2).sum()
+    if not variance:
+        return {}
 
     def nearest(*columns: int) -> NDArray[np.float64]:
         points = numbers[:, list(columns)]
-        return _means(cKDTree(points[known]), targets[known], points[asked], (NEAREST,))
+        return _means(cKDTree(points[known]), targets[known], points[other], (NEAREST,))
 
     def explained(prediction: NDArray[np.float64]) -> float:
         return 1.0 - float(((prediction - true) ** 2).sum() / variance)
@@ -288,23 +293,29 @@ def pair_gains(numbers: Floats, targets: Floats, candidates: Sequence[int]) -> d
     alone = {column: nearest(column) for column in candidates}
     best = sorted(candidates, key=lambda column: -explained(alone[column]))[:MOST_CANDIDATES]
     gains: dict[tuple[int, int], float] = {}
-    for one, other in combinations(sorted(best), 2):
-        effects = np.column_stack([alone[one], alone[other], np.ones(len(true))])
+    for first, second in combinations(sorted(best), 2):
+        effects = np.column_stack([alone[first], alone[second], np.ones(len(true))])
         added = effects @ np.linalg.lstsq(effects, true, rcond=None)[0]
-        gains[one, other] = explained(nearest(one, other)) - explained(added)
+        gains[first, second] = explained(nearest(first, second)) - explained(added)
     return gains
 
 
 def _means(tree: cKDTree, targets: Floats, points: Floats, sizes: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the mean targets of each point's nearest rows, float64 ``(points, sizes * values)``."""
+    """Return the mean targets of each point's nearest rows, of all where there are fewer than a size says.
+
+    Returns:
+        float64 ``(points, sizes * values)``.
+    """
+    sizes = tuple(min(size, len(targets)) for size in sizes)
     means = np.empty((len(points), len(sizes), targets.shape[1]))
     for start in range(0, len(points), CHUNK):
         part = slice(start, start + CHUNK)
-        _, nearest = tree.query(points[part], k=sizes[-1])  # (points, neighbours)
+        _, nearest = tree.query(points[part], k=sizes[-1])
+        nearest = nearest.reshape(-1, sizes[-1])  # (points, neighbours), also of a single neighbour
         # Added one after the other, so that a row alone gives the same bits as in a table.
         sums = np.cumsum(targets[nearest], axis=1, dtype=np.float64)  # (points, neighbours, values)
         means[part] = sums[:, [size - 1 for size in sizes]] / np.array(sizes)[:, None]
-    return means.reshape(len(points), -1)
+    return means.reshape(len(points), len(sizes) * targets.shape[1])
 
 
 def _category_means(ids: Ids, targets: Floats, count: int) -> NDArray[np.float64]:

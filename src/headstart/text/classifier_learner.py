@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,18 +98,36 @@ class ClassifierLearner(ApplicationLearner):
         Raises:
             DataError: a column is missing, or does not hold text.
         """
-        if isinstance(rows, str | Mapping):
+
+        def of_one(row: str | Mapping[str, Any]) -> Tensor:
             if snapshot is not None:
                 raise ConfigError("snapshot averages over many texts; for one give a list of one")
-            return self.codec.label.decode_one(self.probabilities_of_one(rows))
+            return self.probabilities_of_one(row)
+
+        return self.decoded(rows, of_one, partial(self.probabilities, snapshot=snapshot))
+
+    def decoded(
+        self,
+        rows: str | Mapping[str, Any] | Sequence[str] | Table,
+        of_one: Callable[[str | Mapping[str, Any]], Tensor],
+        of_frame: Callable[[pl.DataFrame], Tensor],
+    ) -> Any:
+        """Return what `predict` returns for texts in any form, by functions that return probabilities.
+
+        Args:
+            rows: as for `predict`.
+            of_one: returns those of one text, or of a row as a dictionary, ``(1, classes)``.
+            of_frame: returns those of a frame's rows, ``(rows, classes)``.
+        """
+        if isinstance(rows, str | Mapping):
+            return self.codec.label.decode_one(of_one(rows))
         row = row_in(rows)
         if row is not None and set(self.codec.columns) <= set(row):
-            return self.predict(row, snapshot=snapshot)
+            return self.codec.label.decode_one(of_one(row))
         texts = list(rows) if isinstance(rows, list | tuple) else values_of(rows)
         if texts is not None and not any(isinstance(text, Mapping) for text in texts):
-            return self.codec.decode(self.probabilities(self.frame_of(texts), snapshot=snapshot))
-        frame = self.rows_of(rows)
-        return to_source(self.codec.decode(self.probabilities(frame, snapshot=snapshot)), rows)
+            return self.codec.decode(of_frame(self.frame_of(texts)))
+        return to_source(self.codec.decode(of_frame(self.rows_of(rows))), rows)
 
     def probabilities(self, frame: pl.DataFrame, *, snapshot: str | None = None) -> Tensor:
         """Return probabilities for a frame's rows, float32 ``(rows, classes)``, or numbers."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import polars as pl
+import torch
 from torch import Tensor
 
 from headstart.core.engine import Engine
@@ -143,14 +144,14 @@ class TextData(CorpusData):
                 raise ConfigError(f"column {column!r} cannot be both text and label")
         needed = [*columns, *targets]
         usual = by_random(VALID_FRACTION, seed=settings.seed)
-        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        readings: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         if settings.separator is not None:
-            told[targets[0]] = ReadAsText()
-        told = told if settings.codec is None else settings.codec.readings
+            readings[targets[0]] = ReadAsText()
+        readings = readings if settings.codec is None else settings.codec.readings
         csv = settings.csv or (None if settings.codec is None else settings.codec.csv)
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=told, csv=csv,
-            prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=needed, readings=readings,
+            csv=csv, prepare=lambda part, name: split_labels(part, targets[0], settings.separator, name),
         )  # fmt: skip
         engine = engine or Engine()
         settings = reading_of_start(settings, with_vocabulary=True)
@@ -160,20 +161,20 @@ class TextData(CorpusData):
             encoded = target.encode(train)
             held_out: Tensor | None = None
             notes: list[str] = []
+            vectors = usual_vectors(settings.word_vectors, notes) if settings.linear else None
 
             def with_linear(codec: TextCodec, texts: Tokenized) -> TextCodec:
                 nonlocal held_out
-                vectors = usual_vectors(settings.word_vectors, notes)
                 weight = row_weights(train, encoded, None, settings.class_weight, target)
                 path, held_out = fit_linear(texts, target, encoded, weight, vectors)
                 return replace(codec, linear=path)
 
             learnt, corpus = fit_codec(
                 [texts_of(train, columns, marks)], settings, columns=columns, marks=marks, target=target,
-                engine=engine, complete=with_linear if settings.linear else None,
+                engine=engine, complete=with_linear if settings.linear and engine.is_main else None,
             )  # fmt: skip
-            if held_out is not None:
-                held_out = engine.tensor_from_main(held_out if engine.is_main else None, held_out.shape, held_out.dtype)
+            if settings.linear:
+                held_out = engine.tensor_from_main(held_out, (len(train), target.outputs), torch.float32)
             learnt = replace(learnt, separator=settings.separator)
             inputs = EncodedTexts(corpus, held_out)
             return learnt, Encoded(inputs=inputs, target=encoded, notes=(*learnt.notes(corpus), *notes))

@@ -15,7 +15,7 @@ from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError
 from headstart.core.paths import expanded
 from headstart.core.values import Json
-from headstart.frames.door import Table, check_columns, to_source
+from headstart.frames.door import Table, check_columns
 from headstart.text.classifier_learner import ClassifierLearner
 from headstart.text.codec import TextCodec
 from headstart.text.learner import TextLearner
@@ -62,17 +62,15 @@ class TextEnsemble:
 
     def predict(self, rows: str | Mapping[str, Any] | Sequence[str] | Table) -> Any:
         """Predict the label of one text, a list of texts, a table or a folder: as `TextLearner.predict`."""
-        if isinstance(rows, str | Mapping):
-            each = [learner.probabilities_of_one(rows).cpu() for learner in self.learners]
-            return self.target.decode_one(torch.stack(each).mean(0))
-        first = self.learners[0]
-        if isinstance(rows, list | tuple):
-            return first.codec.decode(self.probabilities(first.frame_of(rows)))
-        return to_source(first.codec.decode(self.probabilities(self.rows_of(rows))), rows)
+        return self.learners[0].decoded(rows, self.probabilities_of_one, self.probabilities)
 
     def probabilities(self, frame: pl.DataFrame) -> Tensor:
         """Return probabilities for a frame's rows, float32 ``(rows, classes)``."""
         return torch.stack([learner.probabilities(frame).cpu() for learner in self.learners]).mean(0)
+
+    def probabilities_of_one(self, row: str | Mapping[str, Any]) -> Tensor:
+        """Return probabilities for one text, or a row as a dictionary, float32 ``(1, classes)``."""
+        return torch.stack([learner.probabilities_of_one(row).cpu() for learner in self.learners]).mean(0)
 
     def rows_of(self, source: Table) -> pl.DataFrame:
         """Return the rows of a table, or of a folder of ``.txt`` files, under the names of the models' columns."""

@@ -102,10 +102,10 @@ class LanguageModelData(CorpusData):
         settings = LanguageModelSettings.of(options, cls.__name__)
         columns, marks = columns_and_marks(text)
         usual = by_random(0.1, seed=settings.seed)
-        told: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
+        readings: dict[str, Reading] = {name: ReadAsText(missing=False) for name in columns}
         rows = rows_of(
-            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=told,
-            csv=settings.csv,
+            table, valid=valid, split=split, usual=usual, where=settings.where, needed=columns, readings=readings,
+            csv=settings.csv or (None if settings.codec is None else settings.codec.csv),
         )  # fmt: skip
         texts = rows.map(lambda part: [texts_of(part, columns, marks)])
         return cls._of(texts, settings, columns=columns, marks=marks, engine=engine)

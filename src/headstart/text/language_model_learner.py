@@ -121,8 +121,9 @@ class LanguageModelLearner(EncoderLearner):
             table: a table, or a folder.
             where: a SQL condition on the rows; None: all count.
         """
-        rows = usable_rows(read_rows(table, self.codec.columns, readings=self.codec.readings), where, "the table", ())
-        return self.validate(language_model_loader(self.codec, rows, self.engine))
+        codec = self.codec
+        rows = read_rows(table, codec.columns, readings=codec.readings, csv=codec.csv)
+        return self.validate(language_model_loader(codec, usable_rows(rows, where, "the table", ()), self.engine))
 
     def generate(
         self,

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from headstart.core.batch import Batch
+from headstart.core.convex import minimise
+from headstart.targets.held_out import HeldOut, best_strength
 from headstart.targets.target import Target
 from headstart.text.ngrams import Grams, Sparse, character_grams, hash_words, join_sparse, word_grams
 from headstart.text.tokens import Tokenized
 from headstart.text.word_vectors import WordVectors, mean_of_words
-from headstart.training.convex import minimise
 
 __all__ = ["LinearPath", "fit_linear"]
 
@@ -121,12 +121,12 @@ def fit_linear(
     words = Grams.fit(word_grams(learnt), len(learnt.lengths), most)
     characters = Grams.fit(character_grams(learnt), len(learnt.lengths), most)
     means, scale, offset = _vectors_of(learnt, vectors)
-    problem = _Problem(
-        _grams_of(words, characters, learnt), len(words) + len(characters), means, target, encoded[rows],
-        None if weight is None else weight[rows], _folds(learnt),
-    )  # fmt: skip
-    strength, solution, held_out = problem.solve()
-    weights, bias = solution[: problem.width], problem.bias
+    parts = HeldOut.of(
+        target, encoded[rows], torch.from_numpy(_folds(learnt)), FOLDS, None if weight is None else weight[rows]
+    )
+    problem = _Problem(_grams_of(words, characters, learnt), len(words) + len(characters), means, parts)
+    strength, (solution, bias, held_out) = problem.solve()
+    weights = solution[: problem.width]
     scores = torch.zeros(0, target.outputs)
     hashes, shares = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     if vectors is not None:
@@ -155,70 +155,39 @@ class _Problem:
         grams: the rows' n-grams.
         width: number of n-grams.
         means: float32 ``(rows, width of the vectors)``.
-        target: whose loss is minimised.
-        encoded: encoded targets.
-        weight: of each row, or None.
-        folds: int64 ``(rows,)``: in which fold each row is held out.
+        parts: the rows' targets, weights and folds.
     """
 
-    def __init__(
-        self, grams: Sparse, width: int, means: Tensor, target: Target, encoded: Tensor, weight: Tensor | None,
-        folds: NDArray[np.int64],
-    ) -> None:  # fmt: skip
-        self.rows, self.width, self.means, self.target, self.encoded = len(means), width, means, target, encoded
+    def __init__(self, grams: Sparse, width: int, means: Tensor, parts: HeldOut) -> None:
+        self.rows, self.width, self.means, self.parts = len(means), width, means, parts
         self.grams, self.across = grams, _transposed(grams, width)
-        self.folds = torch.from_numpy(folds)
-        used = torch.ones(self.rows, FOLDS + 1)  # the last column is the model of all rows
-        used[torch.arange(self.rows), self.folds] = 0
-        self.used = used if weight is None else used * weight[:, None].float()
-        self.whole = torch.ones(self.rows) if weight is None else weight.float()
-        outputs = target.outputs
-        self.biases = torch.zeros(FOLDS + 1, outputs)
-        self.weights = torch.zeros(width + means.shape[1], (FOLDS + 1) * outputs)
-        self.factors = torch.ones(len(self.weights), (FOLDS + 1) * outputs)
-        self.bias = torch.zeros(outputs)
+        self.outputs = parts.target.outputs
+        self.biases = torch.zeros(parts.models, self.outputs)
+        self.weights = torch.zeros(width + means.shape[1], parts.models * self.outputs)
+        self.factors = torch.ones_like(self.weights)
 
-    def solve(self) -> tuple[float, Tensor, Tensor]:
-        """Return the best strength, the weights of the model of all rows, and the outputs for held-out rows."""
+    def solve(self) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
+        """Return the best strength; weights and bias of the model of all rows; and the outputs for held-out rows."""
         minimise([self.biases], self._constant)
         self.factors[: self.width] = self._factors()
-        best: tuple[float, float, Tensor, Tensor] | None = None
-        for strength in STRENGTHS:
-            outputs = minimise([self.weights, self.biases], partial(self._penalised, strength))
-            held_out = outputs[torch.arange(self.rows), self.folds]
-            loss = self._loss(held_out, self.whole)
-            if best is not None and loss >= best[0]:
-                break
-            whole = (self.weights * self.factors).view(len(self.weights), FOLDS + 1, -1)[:, -1].clone()
-            best, self.bias = (loss, strength, whole, held_out), self.biases[-1].clone()
-        assert best is not None
-        return best[1], best[2], best[3]
+        return best_strength(STRENGTHS, self._solved)
 
-    def _loss(self, outputs: Tensor, weight: Tensor) -> float:
-        batch = Batch(inputs=(), rows=self.rows, target=self.encoded, weight=weight)
-        return float(self.target.loss(outputs, batch))
-
-    def _slopes(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of the folds' losses, and its gradient by the outputs ``(rows, folds, outputs)``."""
-        outputs = outputs.detach().requires_grad_()
-        with torch.enable_grad():
-            loss = torch.zeros(())
-            for number in range(FOLDS + 1):
-                batch = Batch(inputs=(), rows=self.rows, target=self.encoded, weight=self.used[:, number])
-                loss = loss + self.target.loss(outputs[:, number], batch)
-            (slopes,) = torch.autograd.grad(loss, outputs)
-        return loss.detach(), slopes
+    def _solved(self, strength: float) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
+        outputs = minimise([self.weights, self.biases], partial(self._penalised, strength))
+        held_out = self.parts.unseen(outputs)
+        whole = (self.weights * self.factors).view(len(self.weights), self.parts.models, self.outputs)[:, -1].clone()
+        return self.parts.loss(held_out), (whole, self.biases[-1].clone(), held_out)
 
     def _constant(self) -> tuple[Tensor, list[Tensor], Tensor]:
-        loss, slopes = self._slopes(self.biases.expand(self.rows, -1, -1))
+        loss, slopes = self.parts.loss_and_slopes(self.biases.expand(self.rows, -1, -1))
         return loss, [slopes.sum(0)], slopes
 
     def _penalised(self, strength: float) -> tuple[Tensor, list[Tensor], Tensor]:
         scaled = self.weights * self.factors
         outputs = _times(self.grams, scaled[: self.width])
         outputs.addmm_(self.means, scaled[self.width :])
-        outputs = outputs.view(self.rows, FOLDS + 1, -1) + self.biases
-        loss, slopes = self._slopes(outputs)
+        outputs = outputs.view(self.rows, self.parts.models, self.outputs) + self.biases
+        loss, slopes = self.parts.loss_and_slopes(outputs)
         flat = slopes.flatten(1)
         gradient = torch.cat([_times(self.across, flat), self.means.T @ flat]).mul_(self.factors)
         penalised = self.weights / (strength * self.rows)
@@ -228,12 +197,12 @@ class _Problem:
 
     def _factors(self) -> Tensor:
         """Return the square root of how much each n-gram's rows differ in the target from the others."""
-        _, slopes = self._slopes(self.biases.expand(self.rows, -1, -1))
+        _, slopes = self.parts.loss_and_slopes(self.biases.expand(self.rows, -1, -1))
         slopes = slopes * self.rows  # per row
         deviation = slopes.square().mean(0).sqrt().clamp_min(1e-6)  # (folds, outputs)
         present = Sparse(self.across.columns, np.ones_like(self.across.values), self.across.starts)
-        totals = _times(present, (slopes / deviation).flatten(1)).view(self.width, FOLDS + 1, -1)
-        counts = _times(present, self.used).unsqueeze(2)  # (n-grams, folds, 1)
+        totals = _times(present, (slopes / deviation).flatten(1)).view(self.width, self.parts.models, self.outputs)
+        counts = _times(present, self.parts.weights).unsqueeze(2)  # (n-grams, folds, 1)
         return (totals.abs() / (counts + 1)).sqrt().flatten(1)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from headstart import datasets
 from headstart.core.errors import ArtifactError
+from headstart.core.paths import expanded
 from headstart.text.ngrams import Sparse, columns_of, hash_words
 from headstart.text.tokens import Tokenized
 
@@ -81,7 +82,7 @@ def usual_vectors(chosen: str | Path, notes: list[str]) -> WordVectors | None:
     """
     if chosen == "none":
         return None
-    folder = datasets.find(DATA_SET) if chosen == "auto" else Path(chosen)
+    folder = datasets.find(DATA_SET) if chosen == "auto" else expanded(chosen)
     if folder is None:
         notes.append(
             f"no word vectors, which help most with few texts: 'headstart datasets get {DATA_SET}' fetches them once"
@@ -97,15 +98,17 @@ def read_vectors(folder: Path) -> WordVectors:
     Raises:
         ArtifactError: the folder does not hold them.
     """
-    try:
-        (matrix,) = folder.glob("*.npy")
-        (words,) = folder.glob("*.parquet")
-        vectors: NDArray[Any] = np.load(matrix, mmap_mode="r", allow_pickle=False)[:MOST_WORDS]
-        names = pl.read_parquet(words).to_series()[:MOST_WORDS].cast(pl.String).to_list()
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    matrices, lists = list(folder.glob("*.npy")), list(folder.glob("*.parquet"))
+    if len(matrices) != 1 or len(lists) != 1:
         raise ArtifactError(
-            f"{folder} does not hold word vectors (one .npy of vectors and one .parquet of words): {error}"
-        ) from error
+            f"{folder} does not hold word vectors: one .npy of vectors and one .parquet of words are expected, and"
+            f" there are {len(matrices)} and {len(lists)}"
+        )
+    try:
+        vectors: NDArray[Any] = np.load(matrices[0], mmap_mode="r", allow_pickle=False)[:MOST_WORDS]
+        names = pl.read_parquet(lists[0]).to_series()[:MOST_WORDS].cast(pl.String).to_list()
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{folder} does not hold word vectors that can be read: {error}") from error
     if vectors.ndim != 2 or len(vectors) != len(names):
         raise ArtifactError(f"{folder}: there are {len(names):,} words and vectors of shape {vectors.shape}")
     rank = np.arange(1, len(names) + 1)

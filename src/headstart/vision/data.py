@@ -242,8 +242,20 @@ class ImageData(Data):
             ConfigError: an option is unknown or out of its range, or options do not go together.
         """
         settings, codec, engine = _settings("ImageData.from_table", options)
+        if codec is not None:  # tables are read as the earlier rows were, except as far as is given here
+            given = {name: getattr(settings, name) for name in ("separator", "suffix", "csv")}
+            settings = replace(
+                settings, **{name: getattr(codec, name) for name, value in given.items() if value is None}
+            )
         targets, kind = label_or_target(label, target)
-        frame = labelled_table(table, "table", settings.where, path, targets, settings.separator, settings.csv)
+
+        def read(source: Table, name: str) -> pl.DataFrame:
+            return labelled_table(
+                source, name, settings.where, path, targets, settings.separator, csv=settings.csv,
+                readings=None if codec is None else codec.readings,
+            )  # fmt: skip
+
+        frame = read(table, "table")
         paths = absolute_paths(frame[path], root_of(table, settings.folder), settings.suffix or "")
         if settings.group is not None and valid is None:
             split = _split_by_group(settings.group, split, settings)
@@ -252,9 +264,7 @@ class ImageData(Data):
             if settings.group is not None:
                 raise ConfigError("group= splits the rows, and valid= gives validation rows: give one of them")
             split = _rows_from(len(frame))
-            valid_frame = labelled_table(
-                valid, "valid", settings.where, path, targets, settings.separator, settings.csv
-            )
+            valid_frame = read(valid, "valid")
             paths += absolute_paths(valid_frame[path], root_of(valid, settings.folder), settings.suffix or "")
             both = (frame.select(path, *targets), valid_frame.select(path, *targets))
             frame = pl.concat(both, how="vertical_relaxed")

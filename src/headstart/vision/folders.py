@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from headstart.frames.csv import CsvOptions
 from headstart.frames.door import Table, read_table, usable_rows
 from headstart.frames.folders import LabelFolder, labelled_files
 from headstart.frames.labels import split_labels
+from headstart.frames.readings import Reading
 from headstart.vision.decoding import ENDINGS
 
 __all__ = ["absolute_paths", "folder_table", "labelled_table", "root_of"]
@@ -58,6 +59,8 @@ def labelled_table(
     path: str,
     targets: Sequence[str],
     separator: str | None,
+    *,
+    readings: Mapping[str, Reading] | None = None,
     csv: CsvOptions | None = None,
 ) -> pl.DataFrame:
     """Return a table with a path and what is predicted in each row; with ``separator`` a list of labels, out of a text.
@@ -69,14 +72,16 @@ def labelled_table(
         path: column of paths.
         targets: column of labels, or columns of numbers.
         separator: character between several labels; None: the column is left as it is.
+        readings: how columns of text are read: a codec's; None: paths, and labels to be split, are text.
         csv: how CSV files are read.
 
     Raises:
         DataError: a column is missing, or labels to be split are no text.
     """
     text = [path] if separator is None else [path, targets[0]]
-    frame = usable_rows(read_table(table, name, text=text, csv=csv), where, name, [path, *targets])
-    return split_labels(frame, targets[0], separator, name)
+    frame = read_table(table, name, text=text, readings=readings, csv=csv)
+    frame = usable_rows(frame, where, name, [path, *targets])
+    return split_labels(frame, targets[0], separator, name)  # several are numbers, of which none is split
 
 
 def root_of(table: Table, folder: str | Path | None) -> Path:

@@ -18,16 +18,15 @@ from torch import Tensor
 from headstart.core.batch import Batch, to_device
 from headstart.core.engine import Engine
 from headstart.core.errors import ConfigError, DataError
-from headstart.frames.door import check_columns, read_table, to_source, usable_rows, values_of
+from headstart.frames.door import check_columns, read_table, to_source, values_of
 from headstart.frames.folders import is_folder, opened_folder, walk
-from headstart.frames.labels import split_labels
 from headstart.training.evaluation import prediction_of, run_model
 from headstart.training.loaders import Loader
 from headstart.vision.augment import Augment, draw, side_on
 from headstart.vision.codec import ImageCodec
 from headstart.vision.data import OnError
 from headstart.vision.decoding import ENDINGS
-from headstart.vision.folders import absolute_paths, folder_table, root_of
+from headstart.vision.folders import absolute_paths, folder_table, labelled_table, root_of
 from headstart.vision.images import FileImages, ImageSource, array_images, channels_last
 from headstart.vision.loaders import ImageLoader
 from headstart.vision.models.network import ImageModel
@@ -205,12 +204,14 @@ def labelled_loader(
     if is_folder(images):
         root = opened_folder(images, cache_folder(None))
         frame, _ = folder_table(root, classes=codec.target.classes)
-        frame = frame.rename({"path": codec.path, "label": codec.target.columns[0]})
+        images = frame.rename({"path": codec.path, "label": codec.target.columns[0]})
     else:
-        frame, root = read_table(images, readings=codec.readings, csv=codec.csv), root_of(images, folder)
-    frame = usable_rows(frame, where, "the table", [codec.path, *codec.target.columns])
-    label = codec.target.columns[0]  # several are numbers, of which none is split
-    target = codec.target.encode(split_labels(frame, label, codec.separator, "the table"))
+        root = root_of(images, folder)
+    frame = labelled_table(
+        images, "the table", where, codec.path, codec.target.columns, codec.separator, readings=codec.readings,
+        csv=codec.csv,
+    )  # fmt: skip
+    target = codec.target.encode(frame)
     paths = absolute_paths(frame[codec.path], root, codec.suffix or "")
     with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as scratch:
         source = _scratch_images(paths, scratch, None).at(codec.sizing)

@@ -387,17 +387,21 @@ class ImageLearner(ApplicationLearner):
 
     def _solve_linear(self, activations: Activations, data: ImageData) -> None:
         """Give the head the linear path that suits the activations of the training images as they are."""
-        rows, target = data.train.row_numbers, data.train.target
+        rows, target, row_weight = data.train.row_numbers, data.train.target, data.train.weight
         assert target is not None
-        solved: list[Any] | None = None
+        weight, bias = None, None
         if self.engine.is_main:
             most = max(1, MOST_NUMBERS // activations.width)
             chosen = np.arange(len(rows)) if len(rows) <= most else np.linspace(0, len(rows) - 1, most).astype(np.int64)
             values = activations.take(rows[chosen], np.zeros(len(chosen), dtype=np.int64))
-            found = solve_linear(values, self.codec.target, target[torch.from_numpy(chosen)].cpu())
-            solved = [part.tolist() for part in found]
-        weight, bias = (torch.tensor(part) for part in self.engine.from_main(solved))
-        self.model.head.set_linear(weight, bias)
+            weight, bias = solve_linear(
+                values, self.codec.target, target[chosen], None if row_weight is None else row_weight[chosen]
+            )
+        outputs = self.codec.target.outputs
+        self.model.head.set_linear(
+            self.engine.tensor_from_main(weight, (outputs, activations.width), torch.float32),
+            self.engine.tensor_from_main(bias, (outputs,), torch.float32),
+        )
         self.design = replace(self.design, linear=True)
 
     def _activations_of(self, data: ImageData) -> Activations:

@@ -11,9 +11,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from headstart.core.batch import Batch
+from headstart.core.convex import minimise
+from headstart.targets.held_out import HeldOut, best_strength
 from headstart.targets.target import Target
-from headstart.training.convex import minimise
 
 __all__ = ["MOST_NUMBERS", "solve_linear"]
 
@@ -28,7 +28,9 @@ MOST_NUMBERS = 1 << 27
 """Largest number of activations to learn from, half a gigabyte: of more images an even sample."""
 
 
-def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
+def solve_linear(
+    activations: Tensor, target: Target, encoded: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Solve the linear model of activations with the lowest loss on held-out images.
 
     The loss is the target's own, with half the squared weights of standardised activations as a penalty. A strong
@@ -42,53 +44,33 @@ def solve_linear(activations: Tensor, target: Target, encoded: Tensor) -> tuple[
         activations: float32 ``(images, features)``; they are standardised in place.
         target: whose loss is minimised.
         encoded: encoded targets, ``(images, ...)``.
+        weight: weight of each image in the loss, float ``(images,)``; None: all count the same.
 
     Returns:
         Weights ``(outputs, features)`` and bias ``(outputs,)`` for activations as they are, float32.
     """
     rows, features = activations.shape
-    outputs, models = target.outputs, FOLDS + 1  # the last model is that of all images
     deviation, mean = torch.std_mean(activations, 0, correction=0)
     deviation = torch.where(deviation > 1e-6 * (mean.abs() + 1), deviation, torch.inf)
     activations.sub_(mean).div_(deviation)
     fold = torch.randperm(rows, generator=torch.Generator().manual_seed(0)) % FOLDS
-    used = torch.ones(rows, models).index_put_((torch.arange(rows), fold), torch.zeros(()))
+    parts = HeldOut.of(target, encoded, fold, FOLDS, weight)
+    outputs, models = target.outputs, parts.models
     weights, bias = torch.zeros(features, models * outputs), torch.zeros(models * outputs)
 
-    def slopes(scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of the models' losses, and its gradient by their outputs, ``(images, models * outputs)``."""
-        scores = scores.detach().requires_grad_()
-        with torch.enable_grad():
-            each = scores.view(rows, models, outputs)
-            loss = torch.stack(
-                [
-                    target.loss(each[:, number], Batch(inputs=(), target=encoded, weight=used[:, number], rows=rows))
-                    for number in range(models)
-                ]
-            ).sum()
-            (gradient,) = torch.autograd.grad(loss, scores)
-        return loss.detach(), gradient
-
     def penalised(strength: float) -> tuple[Tensor, list[Tensor], Tensor]:
-        scores = torch.addmm(bias, activations, weights)
-        loss, gradient = slopes(scores)
-        penalty = 1 / (strength * rows)
+        scores = torch.addmm(bias, activations, weights).view(rows, models, outputs)
+        loss, slopes = parts.loss_and_slopes(scores)
+        gradient, penalty = slopes.flatten(1), 1 / (strength * rows)
         loss = loss + 0.5 * penalty * weights.square().sum()
         return loss, [(activations.T @ gradient).add_(weights, alpha=penalty), gradient.sum(0)], scores
 
-    best: tuple[float, Tensor, Tensor] | None = None
-    for strength in STRENGTHS:
-        scores = minimise([weights, bias], partial(penalised, strength)).view(rows, models, outputs)
-        held_out = scores[torch.arange(rows), fold]
+    def solved(strength: float) -> tuple[float, tuple[Tensor, Tensor]]:
+        held_out = parts.unseen(minimise([weights, bias], partial(penalised, strength)))
         temperature = target.temperature(held_out, encoded)
-        loss = float(target.loss(held_out / temperature, Batch(inputs=(), target=encoded, rows=rows)))
-        if best is not None and loss >= best[0]:
-            break
-        best = (
-            loss, weights.view(features, models, outputs)[:, -1] / temperature,
-            bias.view(models, outputs)[-1] / temperature,
-        )  # fmt: skip
-    assert best is not None
-    _, slope, offset = best
+        slope, offset = weights.view(features, models, outputs)[:, -1], bias.view(models, outputs)[-1]
+        return parts.loss(held_out / temperature), (slope / temperature, offset / temperature)
+
+    _, (slope, offset) = best_strength(STRENGTHS, solved)
     slope = slope / deviation[:, None]
     return slope.T.contiguous(), offset - mean @ slope

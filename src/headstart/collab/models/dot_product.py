@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from headstart.core.errors import ConfigError
 
-__all__ = ["DotProductBias", "ImplicitDotProductBias", "member_sums"]
+__all__ = ["DotProductBias", "HeldTables", "ImplicitDotProductBias", "member_sums"]
 
 
 SPREAD = 0.05
@@ -27,6 +27,42 @@ SPREAD = 0.05
 
 Bounds: TypeAlias = tuple[float, float]
 """Lowest and highest output, around 0."""
+
+
+class HeldTables(nn.Module):
+    """A model whose tables are computed anew in each training step, and once in evaluation mode without gradients."""
+
+    _held: tuple[Tensor, Tensor] | None = None
+
+    def new_tables(self) -> tuple[Tensor, Tensor]:
+        """Return the tables of users and of items, computed from the parameters as they are."""
+        raise NotImplementedError
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Return factors and bias of all users, ``(users, factors + 1)``, and of all items, as the score uses them."""
+        if self.training or torch.is_grad_enabled():
+            return self.new_tables()
+        if self._held is None:
+            self._held = self.new_tables()
+        return self._held
+
+    def drop_tables(self) -> None:
+        """Drop the tables held for evaluation: what they were computed from has changed."""
+        self._held = None
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001 - torch's own signature
+        """Set the mode as in torch; the tables held for evaluation are dropped."""
+        self.drop_tables()
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        self.drop_tables()
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch's
+        return self
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self.drop_tables()
+        super()._load_from_state_dict(*arguments, **options)
 
 
 class DotProductBias(nn.Module):
@@ -140,7 +176,7 @@ class DotProductBias(nn.Module):
         """Do nothing: without implicit terms it makes no difference who has rated what."""
 
 
-class ImplicitDotProductBias(DotProductBias):
+class ImplicitDotProductBias(HeldTables, DotProductBias):
     """`DotProductBias` in which the rated items also represent a user, and the users who rated an item also the item.
 
     To a user's factors is added the sum of the implicit factors of the user's items, divided by the square root of
@@ -194,7 +230,6 @@ class ImplicitDotProductBias(DotProductBias):
         self.user_bias, self.item_bias = nn.Parameter(torch.zeros(users)), nn.Parameter(torch.zeros(items))
         self.user_table, self.user_implicit = (nn.Parameter(torch.randn(users, factors) * SPREAD) for _ in range(2))
         self.item_table, self.item_implicit = (nn.Parameter(torch.randn(items, factors) * SPREAD) for _ in range(2))
-        self._held: tuple[Tensor, Tensor] | None = None
         self.set_seen(seen)
 
     def set_seen(self, seen: Tensor) -> None:
@@ -204,47 +239,26 @@ class ImplicitDotProductBias(DotProductBias):
             starts, ordered = _grouped(owners, members, count)
             self.register_buffer(f"{name}_starts", starts.to(self.user_bias.device), persistent=False)
             self.register_buffer(f"{name}_members", ordered.to(self.user_bias.device), persistent=False)
-        self._held = None
+        self.drop_tables()
 
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """Return the tables, implicit terms included: anew in each training step, computed once in evaluation mode."""
-        hold = not self.training and not torch.is_grad_enabled()
-        if hold and self._held is not None:
-            return self._held
+    def new_tables(self) -> tuple[Tensor, Tensor]:
+        """Return the tables of users and of items, implicit terms included."""
         by_user: tuple[Any, Any] = (self.user_starts, self.user_members)
         by_item: tuple[Any, Any] = (self.item_starts, self.item_members)
         # What a user's items add to the user, (users, factors), and an item's users to the item.
         sums: Any = _MemberSums.apply  # torch leaves it untyped
         of_items: Tensor = sums(*by_user, *by_item, self.item_implicit)
         of_users: Tensor = sums(*by_item, *by_user, self.user_implicit)
-        tables = self.with_traits(
+        return self.with_traits(
             torch.cat([self.user_table + of_items, self.user_bias[:, None]], 1),
             torch.cat([self.item_table + of_users, self.item_bias[:, None]], 1),
         )
-        if hold:
-            self._held = tables
-        return tables
 
     def new_user(self, items: Tensor) -> Tensor:
         """Return factors and bias to expect of a new user who has chosen these items; see `DotProductBias.new_user`."""
         vector = super().new_user(items)
         vector[:-1] += self.item_implicit[items].sum(0) / len(items) ** 0.5
         return vector
-
-    def train(self, mode: bool = True) -> ImplicitDotProductBias:  # noqa: FBT001 - torch's own signature
-        """Set the mode as in torch; the tables held for evaluation are dropped."""
-        self._held = None
-        super().train(mode)
-        return self
-
-    def _apply(self, *arguments: Any, **options: Any) -> ImplicitDotProductBias:
-        self._held = None
-        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch's
-        return self
-
-    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
-        self._held = None
-        super()._load_from_state_dict(*arguments, **options)
 
 
 class _Traits(nn.Module):

@@ -9,11 +9,16 @@ from torch import Tensor
 
 __all__ = ["minimise"]
 
-ITERATIONS = 40
-"""Largest number of steps."""
 
-
-def minimise(parameters: Sequence[Tensor], evaluate: Callable[[], tuple[Tensor, list[Tensor], Tensor]]) -> Tensor:
+def minimise(
+    parameters: Sequence[Tensor],
+    evaluate: Callable[[], tuple[Tensor, list[Tensor], Tensor]],
+    *,
+    iterations: int = 40,
+    history: int = 6,
+    smallest_gradient: float = 1e-6,
+    smallest_change: float = 1e-5,
+) -> Tensor:
     """Minimise a smooth convex function by L-BFGS, in place.
 
     **Source:** Liu and Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization" (1989).
@@ -22,13 +27,17 @@ def minimise(parameters: Sequence[Tensor], evaluate: Callable[[], tuple[Tensor, 
         parameters: where the search begins, and, afterwards, the minimum.
         evaluate: returns the function's value at the parameters, its gradient by each of them, and any tensor, such as
             the outputs of a model.
+        iterations: largest number of steps.
+        history: number of earlier steps by which the curvature is estimated.
+        smallest_gradient: the search ends where no element of the gradient is larger.
+        smallest_change: the search ends where neither the value nor any parameter changes by more.
 
     Returns:
         That tensor at the minimum.
     """
     optimizer = torch.optim.LBFGS(
-        list(parameters), max_iter=ITERATIONS, history_size=6, tolerance_grad=1e-6, tolerance_change=1e-5,
-        line_search_fn="strong_wolfe",
+        list(parameters), max_iter=iterations, history_size=history, tolerance_grad=smallest_gradient,
+        tolerance_change=smallest_change, line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def closure() -> Tensor:
