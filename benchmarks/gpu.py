@@ -42,6 +42,7 @@ from torch.nn import functional as F
 
 import headstart
 from benchmarks.protocol import median
+from benchmarks.text_speed import PlainLanguageModel
 from benchmarks.train_bare import Net
 from benchmarks.vision_speed import make_images
 from headstart import (
@@ -62,7 +63,7 @@ from headstart import (
 from headstart.core.batch import Batch
 from headstart.core.torchvision import import_torchvision
 from headstart.text import TransformerLearner
-from headstart.text.transformer_learner import read_tokenizer
+from headstart.text.transformer_tokens import TransformerTokenizer
 from headstart.training.progress import Progress
 
 __all__ = ["main"]
@@ -186,26 +187,6 @@ def of_bare(
 # ---- language model
 
 
-class PlainLanguageModel(nn.Module):
-    """LSTM layers between an embedding and a linear layer that share their weights, without dropout."""
-
-    def __init__(self, words: int, width: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(words, width)
-        widths = [width, *[hidden] * (layers - 1), width]
-        self.layers = nn.ModuleList(
-            nn.LSTM(widths[number], widths[number + 1], batch_first=True) for number in range(layers)
-        )
-        self.bias = nn.Parameter(torch.zeros(words))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits ``(batch, time, words)``."""
-        values = self.embedding(tokens)
-        for layer in self.layers:
-            values, _ = layer(values)
-        return F.linear(values, self.embedding.weight, self.bias)
-
-
 def language_model(setting: Setting) -> dict[str, Callable[[], float]]:
     """Return both sides."""
     words, streams, time_steps = setting.pick(30_000, 200), setting.pick(128, 4), setting.pick(70, 12)
@@ -322,25 +303,14 @@ def images(setting: Setting) -> dict[str, Callable[[], float]]:
 # ---- smoke
 
 
-def make_transformer(folder: Path, words: Sequence[str]) -> None:
-    """Write a transformer of two layers with random weights, in the layout of the `transformers` library."""
-    import_torchvision()  # before transformers, which imports it too
-    import transformers
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+def tokenizer_of(words: Sequence[str]) -> TransformerTokenizer:
+    """Return a transformer's tokenizer that knows some words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
-    folder.mkdir()
-    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]", "unk_token": "[UNK]"}))
-    config = transformers.BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64,
-    )  # fmt: skip
-    transformers.BertModel(config).save_pretrained(folder)
+    return TransformerTokenizer(tokenizer.to_str())
 
 
 def smoke_learners(setting: Setting) -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:
@@ -356,8 +326,6 @@ def smoke_learners(setting: Setting) -> dict[str, tuple[Callable[[], Any], Calla
     stars = pl.DataFrame({"user": pairs[:, 0], "item": pairs[:, 1]}).unique(maintain_order=True)
     stars = stars.with_columns(stars=((pl.col("user") + pl.col("item")) % 5 + 1).cast(pl.Float64))
     make_images(setting.folder / "smoke", 32)
-    transformer = setting.folder / "transformer"
-    make_transformer(transformer, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({*good, *bad})])
 
     def of_table(target: str, **more: Any) -> Callable[[], Any]:
         for_data = {name: more.pop(name) for name in ("quantiles", "target_kind") if name in more}
@@ -395,11 +363,15 @@ def smoke_learners(setting: Setting) -> dict[str, tuple[Callable[[], Any], Calla
         )  # fmt: skip
 
     def of_transformer() -> Any:
+        tokenizer = tokenizer_of(sorted({*good, *bad}))
         data = TextData.from_table(
-            reviews, "text", "label", valid=reviews[:50], tokenizer=read_tokenizer(transformer), batch_size=32,
-            engine=engine,
-        )  # fmt: skip
-        return TransformerLearner(data, transformer, **options)
+            reviews, "text", "label", valid=reviews[:50], tokenizer=tokenizer, batch_size=32, engine=engine
+        )
+        config = {
+            "model_type": "bert", "vocab_size": len(tokenizer.transformer_ids), "hidden_size": 32,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64,
+        }  # fmt: skip
+        return TransformerLearner(data, config=config, **options)
 
     def rows(learner: Any) -> Any:
         return learner.predict(frame[:50])

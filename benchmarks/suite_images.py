@@ -14,7 +14,6 @@ The activations are computed once and kept; CPU seconds are those of what comes 
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.suite_kind import Kind, Record, Setting, SuiteModel, SuiteSet, class_figures, cpu_of
+from benchmarks.vision_quality import read_fashion
 from headstart import Engine, ImageData, ImageLearner, datasets
 from headstart.core.errors import ConfigError
 from headstart.frames.splits import Split, Splitter, by_indices, by_random
@@ -56,15 +56,12 @@ def folder_of(name: str) -> Path:
 
 def images_of(name: str, seed: int, setting: Setting) -> Callable[[Splitter | None], ImageData]:
     """Return what makes a set's data by a split of all its images; None: its own, with the test rows validating."""
-    folder, engine, cache = folder_of(name), Engine("cpu"), setting.cache
+    engine, cache = Engine("cpu"), setting.cache
     if name != "fashion-mnist":
+        folder = folder_of(name)
         return lambda split: ImageData.from_folder(folder, split=split, seed=seed, engine=engine, cache=cache)
 
-    def content(file: str, start: int) -> NDArray[np.uint8]:
-        return np.frombuffer(gzip.decompress((folder / file).read_bytes()), dtype=np.uint8, offset=start)
-
-    images = content("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    labels = content("train-labels-idx1-ubyte.gz", 8)
+    images, labels = read_fashion()
     rows = np.random.default_rng(seed).permutation(len(labels))[:3000]
     own = by_indices(np.arange(2000, 3000))
     return lambda split: ImageData.from_arrays(
@@ -119,7 +116,7 @@ IMAGES = Kind(
     title="Images",
     sets={
         "cifar-10-sample": SuiteSet(development=True, splits=1),
-        "dogs-vs-cats": SuiteSet(splits=1),
+        "dogs-vs-cats": SuiteSet(development=True, splits=1),
         "fashion-mnist": SuiteSet(),
     },
     models={"headstart": SuiteModel(headstart), "logistic_regression": SuiteModel(logistic_regression)},

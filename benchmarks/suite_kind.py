@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -124,13 +126,28 @@ def cpu_of(work: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.process_time() - started
 
 
-def run_peer(setting: Setting, script: str, *arguments: object) -> Record:
-    """Run a script of this folder in the peers' environment, and return the JSON of its last line."""
+def run_peer(
+    setting: Setting, script: str, model: str, train: pl.DataFrame, test: pl.DataFrame, *arguments: object
+) -> Record:
+    """Run a script of this folder in the peers' environment, and return the JSON of its last line.
+
+    Args:
+        setting: names the environment.
+        script: file, called as ``python script MODEL TRAIN TEST ...``.
+        model: model of the script.
+        train: training rows, which the script gets as a Parquet file.
+        test: test rows, likewise.
+        arguments: the script's further arguments.
+    """
     if setting.peers is None:
-        raise SystemExit(f"{arguments[0]} runs in the peers' environment: name it by --peers PYTHON")
-    path = Path(__file__).with_name(script)
-    done = subprocess.run([setting.peers, str(path), *map(str, arguments)], capture_output=True, text=True, check=False)
+        raise SystemExit(f"{model} runs in the peers' environment: name it by --peers PYTHON")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{part}.parquet" for part in ("train", "test")]
+        for path, part in zip(paths, (train, test), strict=True):
+            part.write_parquet(path)
+        command = [setting.peers, str(Path(__file__).with_name(script)), model, *map(str, (*paths, *arguments))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{arguments[0]} failed:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{model} failed:\n{done.stderr[-2000:]}")
     record: Record = json.loads(done.stdout.splitlines()[-1])
     return record

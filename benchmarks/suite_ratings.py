@@ -14,9 +14,7 @@ blocks on both sides (a user is also the items rated, an item also its users) or
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,11 +101,7 @@ def ranker(name: str, seed: int, setting: Setting, *, kind: type[EASE] | type[IA
 def peer(name: str, seed: int, setting: Setting, *, model: str) -> Record:
     """Fit a peer in its own environment."""
     train, test = rows_of(name, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{part}.parquet" for part in ("train", "test")]
-        for path, part in zip(paths, (train, test), strict=True):
-            part.write_parquet(path)
-        record = run_peer(setting, "suite_ratings_peers.py", model, *paths, seed)
+    record = run_peer(setting, "suite_ratings_peers.py", model, train, test, seed)
     if name in CHOSEN:
         recommended = dict(record["recommended"])
         return {"cpu": record["cpu"], "ndcg_10": ndcg(recommended, test)}

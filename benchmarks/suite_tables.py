@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +82,13 @@ def headstart(name: str, seed: int, setting: Setting, *, preset: Preset = "defau
     del setting
     target = TARGETS[name]
     train, test = rows_of(name, seed)
-    started = time.process_time()
-    data = TabularData.from_table(train, target, seed=seed)
-    learner = TabularLearner(data, seed=seed, progress="none")
-    learner.fit_preset(preset)
-    cpu = time.process_time() - started
+
+    def fit() -> TabularLearner:
+        learner = TabularLearner(TabularData.from_table(train, target, seed=seed), seed=seed, progress="none")
+        learner.fit_preset(preset)
+        return learner
+
+    learner, cpu = cpu_of(fit)
     predicted, seconds = cpu_of(lambda: learner.predict(test))
     classes = [str(each) for each in learner.codec.target.classes]
     columns = [f"probability_{each}" for each in classes] or ["prediction"]
@@ -100,11 +100,7 @@ def headstart(name: str, seed: int, setting: Setting, *, preset: Preset = "defau
 def peer(name: str, seed: int, setting: Setting, *, model: str) -> Record:
     """Fit a peer in its own environment."""
     train, test = rows_of(name, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{part}.parquet" for part in ("train", "test")]
-        for path, part in zip(paths, (train, test), strict=True):
-            part.write_parquet(path)
-        record = run_peer(setting, "suite_peers.py", model, *paths, TARGETS[name], seed, setting.draws)
+    record = run_peer(setting, "suite_peers.py", model, train, test, TARGETS[name], seed, setting.draws)
     found = figures(record["prediction"], record["classes"], test[TARGETS[name]])
     draws = {"draws": setting.draws} if model == "lightgbm_tuned" else {}
     return {"cpu": record["cpu"], **draws, **found}

@@ -87,11 +87,9 @@ class StepClock(Callback):
         self._last = time.process_time()
 
 
-def measure(
-    task: QualityTask, variant: Variant, seed: int, *, inner: bool = True, epochs: int | None = None
-) -> tuple[float, float]:
+def measure(task: QualityTask, variant: Variant, seed: int, *, epochs: int | None = None) -> tuple[float, float]:
     """Return the metric of the epoch that was kept, and rows per second while training."""
-    data = (task.inner_data if inner else task.outer_data)(seed, batch_size=variant.batch_size)
+    data = task.inner_data(seed, batch_size=variant.batch_size)
     options = cast("TabularOptions", {**variant.options, "seed": seed, "progress": "none"})
     learner = TabularLearner(data, **options)
     plan = learner.plan() if epochs is None else learner.plan().lasting(epochs)
@@ -108,15 +106,11 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="of one cycle; by the number of rows")
-    parser.add_argument("--outer", action="store_true", help="the judges' rows: for the final figures alone")
     asked = parser.parse_args()
     variants = asked.variant or [name for name, variant in VARIANTS.items() if "precision" not in variant.options]
     for name in asked.task or TASKS:
         for variant in variants:
-            runs = [
-                measure(TASKS[name], VARIANTS[variant], seed, inner=not asked.outer, epochs=asked.epochs)
-                for seed in range(asked.seeds)
-            ]
+            runs = [measure(TASKS[name], VARIANTS[variant], seed, epochs=asked.epochs) for seed in range(asked.seeds)]
             figures, speeds = zip(*runs, strict=True)
             spread = statistics.stdev(figures) if len(figures) > 1 else float("nan")
             told = (

@@ -3,8 +3,8 @@
     python -m scripts.make_language_model --out START                # some ten minutes of one thread, once
     python -m benchmarks.text_quality --start START [--backward-start START] [--only snippets|clothing] [--splits 5]
 
-The networks alone, without the linear path (`benchmarks.text_default` measures the default). Protocols, one thread,
-bf16 where the processor has it, the same settings for every split:
+The networks alone, without the linear path (`benchmarks.suite` measures the default). Protocols, one thread, bf16
+where the processor has it, the same settings for every split:
 
 snippets   movie-snippets without the sentences of score 0. Split s: numpy's RandomState(s).permutation, the first 20 %
            are tested, nothing of them is seen before. The language model starts from the one given, which has read

@@ -88,18 +88,18 @@ for line in sys.stdin:
 """
 
 
-class Plain(nn.Module):
-    """What a good user of torch would write, without any dropout."""
+class PlainLanguageModel(nn.Module):
+    """What a good user of torch would write: an embedding, LSTM layers without dropout, and a tied linear layer."""
 
-    def __init__(self, width: int, hidden: int, layers: int) -> None:
+    def __init__(self, words: int, width: int, hidden: int, layers: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(WORDS, width)
+        self.embedding = nn.Embedding(words, width)
         widths = [width, *[hidden] * (layers - 1), width]
         self.layers = nn.ModuleList(
             nn.LSTM(a, b, batch_first=True)
             for a, b in zip(widths, widths[1:], strict=False)  # noqa: RUF007
         )
-        self.decoder = nn.Linear(width, WORDS)
+        self.decoder = nn.Linear(width, words)
         self.decoder.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -138,7 +138,8 @@ def our_step(width: int, hidden: int, layers: int) -> Callable[[], float]:
 
 
 def plain_step(width: int, hidden: int, layers: int) -> Callable[[], float]:
-    model, tokens = Plain(width, hidden, layers).train(), torch.randint(0, WORDS, (BATCH, TIME))
+    model = PlainLanguageModel(WORDS, width, hidden, layers).train()
+    tokens = torch.randint(0, WORDS, (BATCH, TIME))
     return timed_step(model, lambda: F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()))
 
 

@@ -1,7 +1,6 @@
 """Quality on images: Fashion-MNIST and dogs-vs-cats, the head alone and fine-tuned.
 
-    python -m benchmarks.vision_quality [--only fashion|dogs|fine-tune|defaults]... [--draws 5] [--first 0] [--size 224]
-                                       [--bf16]
+    python -m benchmarks.vision_quality [--only fashion|dogs|fine-tune]... [--draws 5] [--first 0] [--size 224] [--bf16]
 
 Protocols. The backbone is EfficientNet-Lite0 with its ImageNet weights; activations, of its last three stages as is the
 learner's default, are computed once and kept: a run that was stopped goes on where it was. That three stages are better
@@ -45,7 +44,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import statistics
 import sys
 import time
@@ -57,7 +55,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -76,6 +73,7 @@ GOALS = {"fashion": 0.885}
 
 
 def read_fashion() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the training images, ``(60000, 28, 28)``, and their classes, ``(60000,)``."""
     folder = datasets.get("fashion-mnist")
 
     def content(name: str, start: int) -> NDArray[np.uint8]:
@@ -130,7 +128,7 @@ def averaged_heads(
     return share_right(torch.stack(predictions).mean(0), target), singles, learner
 
 
-def fashion_data(draw: int, size: int, augment: Augment | None) -> ImageData:
+def fashion_data(draw: int, size: int, augment: Augment) -> ImageData:
     images, labels = read_fashion()
     rows = np.random.default_rng(draw).permutation(len(labels))[:3000]
     train, valid = rows[:2000], rows[2000:]
@@ -202,38 +200,10 @@ def measure_fine_tuning(asked: argparse.Namespace, precision: Precision) -> Figu
     return {"head": heads, "fine_tuned": tuned, "precision": precision}
 
 
-def measure_defaults(asked: argparse.Namespace, precision: Precision) -> Figures:
-    root = Path(os.environ.get("HEADSTART_DATA", "."))
-    sets: dict[str, Callable[[], ImageData]] = {
-        "cifar": lambda: ImageData.from_folder(root / "cifar-10-sample", engine=Engine("cpu")),
-        "fashion": lambda: fashion_data(0, asked.size, None),
-        "dogs": lambda: ImageData.from_folder(datasets.get("dogs-vs-cats"), engine=Engine("cpu")),
-    }
-    found: Figures = {"precision": precision}
-    for name, make in sets.items():
-        if name == "cifar" and not (root / "cifar-10-sample").is_dir():
-            print("defaults: no folder cifar-10-sample in HEADSTART_DATA: left out", flush=True)
-            continue
-        learner = ImageLearner(
-            make(), precompute=1, precision=precision, progress="none", metrics=["accuracy", "log_loss"]
-        )
-        learner.fit_plan()
-        found[name] = {key: learner.figures[key] for key in ("accuracy", "log_loss")}
-        train, valid, known, true = plain_activations(learner)
-        for strength in (*GRID, 0.03):
-            model = LogisticRegression(C=strength, max_iter=300).fit(train, known)
-            peer = {"accuracy": float(model.score(valid, true)), "log_loss": log_loss(true, model.predict_proba(valid))}
-            found[f"{name}, logistic regression, C {strength:g}"] = peer
-        for side in [key for key in found if key.startswith(name)]:
-            print(f"{side}: accuracy {found[side]['accuracy']:.4f}, log loss {found[side]['log_loss']:.4f}", flush=True)
-    return found
-
-
 MEASURES: dict[str, Callable[[argparse.Namespace, Precision], Figures]] = {
     "fashion": measure_fashion,
     "dogs": measure_dogs,
     "fine-tune": measure_fine_tuning,
-    "defaults": measure_defaults,
 }
 
 

@@ -111,7 +111,7 @@ MUTANTS = (
     ),
     Mutant(
         "figures stay after a stop inside an epoch", "training/learner.py",
-        "if epochs and (progress.kept is not None or progress.step == 0):", "if epochs:", LEARNERS,
+        "if progress.kept is not None or progress.step == 0:", "if True:", LEARNERS,
     ),
     Mutant("tables: AdamW's eps is fastai's", "tabular/design.py", "AdamW(eps=1e-8)", "AdamW(eps=1e-5)", LAWS),
     Mutant(
@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant("ratings: no dropout", "collab/design.py", "dropout=(0.5 if implicit else 0.0)", "dropout=(0.0 if implicit else 0.0)", LAWS),
     Mutant(
         "numbers: the truth is clamped to the range of predictions", "targets/numbers.py",
-        "def original(self, encoded: Tensor) -> Tensor:", "def original(self, encoded: Tensor) -> Tensor:\n        return self.prediction(encoded)\n\n    def honest(self, encoded: Tensor) -> Tensor:",
+        "def original(self, encoded: Tensor) -> Tensor:\n", "def original(self, encoded: Tensor) -> Tensor:\n        return self.prediction(encoded)\n\n    def honest(self, encoded: Tensor) -> Tensor:\n",
         ("tests/targets",),
     ),
     Mutant(

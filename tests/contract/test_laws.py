@@ -248,30 +248,29 @@ def test_its_values_survive_json(name: str) -> None:
         assert headstart.core.values.from_json(kind, json.loads(text), tensors) == value
 
 
+def answer_of(solved: Any) -> Any:
+    """What something that is solved predicts or recommends."""
+    return (
+        solved.recommend("u01") if hasattr(solved, "recommend") else solved.predict(zoo.sentences()["text"].to_list())
+    )
+
+
 @pytest.mark.parametrize("name", SOLVED)
-def test_what_is_solved_is_saved_and_loaded_alike(name: str, tmp_path: Path) -> None:
+def test_what_is_solved_is_saved_and_loaded_and_sent_to_another_process_alike(name: str, tmp_path: Path) -> None:
     solved = SOLVED[name]()
     solved.save(tmp_path / "model")
-    again = headstart.load(tmp_path / "model", device="cpu")
-    assert type(again) is type(solved)
-    if name == "text-ensemble":
-        assert again.predict(zoo.sentences()["text"].to_list()).equals(
-            solved.predict(zoo.sentences()["text"].to_list())
-        )
-    else:
-        assert again.recommend("u01").equals(solved.recommend("u01"))
+    for again in (headstart.load(tmp_path / "model", device="cpu"), pickle.loads(pickle.dumps(solved))):
+        assert type(again) is type(solved)
+        assert answer_of(again).equals(answer_of(solved))
 
 
-@pytest.mark.parametrize("name", [*ZOO, *SOLVED])
+@EACH
 def test_it_goes_to_another_process_as_it_is_and_without_its_data(name: str) -> None:
     """By pickle, as joblib and multiprocessing send it: its values and weights, as in a saved folder."""
-    learner: Any = SOLVED[name]() if name in SOLVED else learner_of(name)
-    if name in ZOO:
-        learner.fit_one_cycle(ZOO[name].rate, 1)
+    learner = learner_of(name)
+    learner.fit_one_cycle(ZOO[name].rate, 1)
     sent = pickle.loads(pickle.dumps(learner))
     assert type(sent) is type(learner)
-    if name in SOLVED:
-        return
     assert same_weights(learner, sent) and sent.data is None and sent.history == learner.history
     assert {k: to_json(v, {}) for k, v in sent.values().items()} == {
         k: to_json(v, {}) for k, v in learner.values().items()
@@ -448,3 +447,22 @@ def test_a_field_of_the_training_is_not_set_on_the_learner_in_silence() -> None:
         ConfigError, match=r"clip is a field of learner\.training.*\.replace\(learner\.training, clip=\.\.\.\)"
     ):
         learner.clip = 1.0
+
+
+def test_a_precision_that_the_device_lacks_warns_at_the_user_s_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, other = learner_of("tabular", precision="bf16"), learner_of("tabular")
+    learner.fit_one_cycle(0.02, 1)
+    learner.save(tmp_path / "model")
+
+    def check_engine(training: Any, engine: Any) -> None:
+        if training.precision == "bf16":
+            raise ConfigError("this device has no bf16")
+
+    monkeypatch.setattr(type(learner), "check_engine", staticmethod(check_engine))
+    with pytest.warns(HeadstartWarning, match="was trained in bf16 but runs in fp32 here") as warned:
+        again = headstart.load(tmp_path / "model", device="cpu")
+        other.load(tmp_path / "model")
+    assert [warning.filename for warning in warned] == [__file__] * 2
+    assert again.training.precision == other.training.precision == "fp32"

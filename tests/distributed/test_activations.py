@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import headstart
+from processes import run_script
 
 WORKER = Path(__file__).with_name("activations_worker.py")
 
 
 def run(out: Path, caches: str, processes: int) -> list[np.ndarray]:
     out.mkdir()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(headstart.__file__).parents[1]), str(WORKER.parents[1])]),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    done = subprocess.run([*command, str(WORKER), str(out), caches], env=environment, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_script(WORKER, out, caches, processes=processes)
     return [np.load(out / f"{rank}.npy") for rank in range(processes)]
 
 

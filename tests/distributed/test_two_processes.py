@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,19 +10,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import headstart
+from processes import run_script
 
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run(out: Path, *command: str) -> dict[str, Tensor]:
+def run(out: Path, processes: int = 0) -> dict[str, Tensor]:
     out.mkdir()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(headstart.__file__).parents[1]), str(WORKER.parents[1])]),
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run([sys.executable, *command, str(WORKER), str(out)], env=environment, capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_script(WORKER, out, processes=processes)
     return load_file(out / "results.safetensors")
 
 
@@ -33,8 +25,7 @@ def run(out: Path, *command: str) -> dict[str, Tensor]:
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor], Path]:
     """Some 15 seconds, most of them three starts of torch: one run of each kind serves all tests here."""
     folder = tmp_path_factory.mktemp("runs")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return run(folder / "one"), run(folder / "two", *launcher), folder / "two"
+    return run(folder / "one"), run(folder / "two", processes=2), folder / "two"
 
 
 @pytest.mark.parametrize("name", ["stream", "tagging", "pairs", "photos", "linear", "ratings", "implicit ratings"])

@@ -102,3 +102,16 @@ def test_classes_are_compared_by_log_loss_unless_metrics_are_given() -> None:
     data = TabularData.from_table(table, "y")
     assert TabularLearner(data).first_figure() == "log_loss"
     assert TabularLearner(data, metrics=["accuracy"]).first_figure() == "accuracy"
+
+
+def test_a_loaded_classifier_is_compared_by_its_own_metrics(tmp_path: Path) -> None:
+    table = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 10, "y": ["a", "b"] * 20})
+    learner = TabularLearner(TabularData.from_table(table, "y"), metrics=["accuracy"], progress="none")
+    learner.fit_one_cycle(0.01, 1)
+    again = load(learner.save(tmp_path / "model"))
+    again.data = learner.data
+    again.progress = "none"
+    assert again.first_figure() == "accuracy"
+    assert again.fit_one_cycle(0.01, 2, keep="best").kept() in (1, 2)
+    again.metrics = TabularLearner(learner.codec).metrics
+    assert again.first_figure() == "log_loss"

@@ -14,6 +14,7 @@ from headstart import Callback, Engine, Learner
 from headstart.core.batch import Batch
 from headstart.core.errors import ConfigError
 from headstart.training.averaging import AverageWeights
+from headstart.training.callbacks import KeepBest
 from headstart.training.loaders import Data, tensor_data
 from headstart.training.progress import Progress
 from headstart.training.settings import Plan
@@ -71,6 +72,18 @@ def test_an_interrupted_epoch_leaves_the_mean() -> None:
     learner.fit(0.1, 3, callbacks=[weights, AverageWeights(decay=0.0), Stop()])
     assert len(weights.seen) == 4
     assert torch.allclose(next(learner.model.parameters()), torch.stack(weights.seen).mean(0), atol=1e-6)
+
+
+def test_an_interrupted_epoch_leaves_the_best_epoch_where_that_is_kept() -> None:
+    class Stop(Callback):
+        def on_step_end(self, progress: Progress) -> None:
+            progress.stop = progress.epoch == 2
+
+    learner = learner_of(data_of())
+    history = learner.fit(0.1, 3, callbacks=[KeepBest(), AverageWeights(), Stop()])
+    kept = history.kept()
+    assert kept is not None
+    assert learner.validate()["valid_loss"] == history[kept - 1]["valid_loss"] == learner.figures["valid_loss"]
 
 
 def test_a_resumed_fit_equals_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class CollabLearner(ApplicationLearner, Recommender):
             member = type(self)(
                 data, design=replace(self.design, ensemble=1),
                 training=replace(self.training, seed=self.training.seed + 1_000_003 * number), loss=self.loss,
-                metrics=self._metrics_given, callbacks=self.callbacks, progress=self.progress, engine=self.engine,
+                metrics=self.metrics, callbacks=self.callbacks, progress=self.progress, engine=self.engine,
             )  # fmt: skip
             history = member.fit_plan(plan, callbacks=[] if deadline is None else [deadline])
             if deadline is not None and deadline.reached and models:

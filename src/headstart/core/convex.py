@@ -35,8 +35,6 @@ def minimise(
     Returns:
         That tensor at the minimum.
     """
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
     optimizer = torch.optim.LBFGS(
         list(parameters), max_iter=iterations, history_size=history, tolerance_grad=smallest_gradient,
         tolerance_change=smallest_change, line_search_fn="strong_wolfe",

@@ -367,7 +367,7 @@ class TabularLearner(ApplicationLearner):
         return type(self)(
             data, design=dataclasses.replace(self.design, ensemble=ensemble or self.design.ensemble),
             training=dataclasses.replace(self.training, seed=self.training.seed + 1_000_003 * number),
-            network=self._network, loss=self.loss, metrics=self._metrics_given, callbacks=self.callbacks,
+            network=self._network, loss=self.loss, metrics=self.metrics, callbacks=self.callbacks,
             progress=self.progress, engine=self.engine,
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ SPREAD = 0.5
 """Standard deviation that the logarithm of the temperature has before any row is seen, with mean 0."""
 
 STEPS = 25
-"""Steps of the search, each of which shortens the range by the golden ratio: to 3e-5 of its length."""
+"""Steps of the search, each of which shortens the range by the golden ratio: to 3e-5."""
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
@@ -38,19 +38,20 @@ def fitted_temperature(loss: Callable[[float], Tensor], rows: int) -> float:
         rows: number of rows, at least 1.
     """
 
-    def regretted(log: float) -> float:
+    def penalised(log: float) -> float:
+        """Return the mean loss plus the penalty of the prior, which counts once beside all rows."""
         return float(loss(math.exp(log))) + (log / SPREAD) ** 2 / (2 * rows)
 
     low, high = LOWEST, HIGHEST
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = regretted(left), regretted(right)
+    at_left, at_right = penalised(left), penalised(right)
     for _ in range(STEPS):
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - GOLDEN * (high - low)
-            at_left = regretted(left)
+            at_left = penalised(left)
         else:
             low, left, at_left = left, right, at_right
             right = low + GOLDEN * (high - low)
-            at_right = regretted(right)
+            at_right = penalised(right)
     return math.exp((low + high) / 2)

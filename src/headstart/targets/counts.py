@@ -87,10 +87,6 @@ class Count(Numeric):
         """Return expected counts, float32 ``(rows,)``."""
         return outputs.float().squeeze(1).exp() * self.mean
 
-    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
-        """Return 1: numbers have no probabilities that could be calibrated."""
-        return 1.0
-
     def original(self, encoded: Tensor) -> Tensor:
         """Return counts, float32 ``(rows,)``."""
         return encoded.squeeze(1) * self.mean

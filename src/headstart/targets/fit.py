@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, TypedDict, get_args
 
 import polars as pl
@@ -87,7 +87,7 @@ class TargetOptions(TypedDict, total=False):
     quantiles: Sequence[float] | None
 
 
-OF_THE_TARGET = ("target_kind", "log_target", "y_range", "quantiles")
+OF_THE_TARGET = tuple(field.name for field in fields(TargetSettings))
 """Fields of `TargetSettings`, which a codec has decided."""
 
 

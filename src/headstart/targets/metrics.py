@@ -402,15 +402,15 @@ def as_metric(function: MetricFunction) -> Metric:
         parameters = list(inspect.signature(plain).parameters)
     except (TypeError, ValueError):  # a function without a signature, such as numpy's
         parameters = []
-    known = (getattr(plain, "__module__", None) or "").split(".")[0] == "sklearn"
-    if not known and parameters[:1] != ["y_true"]:
+    is_sklearn = (getattr(plain, "__module__", None) or "").split(".")[0] == "sklearn"
+    if not is_sklearn and parameters[:1] != ["y_true"]:
         return Metric(_name_of(function), function)
     name = _name_of(function)
-    chances = name == "log_loss" or bool(set(parameters[:2]) & {"y_score", "y_proba", "y_prob"})
+    takes_probabilities = name == "log_loss" or bool(set(parameters[:2]) & {"y_score", "y_proba", "y_prob"})
     better: Better | None = None
-    if known and name.endswith(("_score", "_error", "_loss")):
+    if is_sklearn and name.endswith(("_score", "_error", "_loss")):
         better = "higher" if name.endswith("_score") else "lower"
-    return from_sklearn(function, better=better, needs="probability" if chances else "prediction")
+    return from_sklearn(function, better=better, needs="probability" if takes_probabilities else "prediction")
 
 
 def from_sklearn(

@@ -52,6 +52,10 @@ class Numeric:
         """Return no metrics beyond the general ones."""
         return ()
 
+    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
+        """Return 1: numbers have no probabilities that could be calibrated."""
+        return 1.0
+
     def text_of(self: _Decoded, encoded: Tensor) -> str:
         """Return one row's numbers as text, of its encoded target."""
         values = self.original(encoded[None]).flatten().tolist()
@@ -191,10 +195,6 @@ class Number(Numeric):
         values = self._in_unit(outputs)
         values = values if self.range is None else values.clamp(*self.range)  # the last bit of rounding
         return values.squeeze(1) if self.outputs == 1 else values
-
-    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
-        """Return 1: numbers have no probabilities that could be calibrated."""
-        return 1.0
 
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, of the shape of `prediction`.

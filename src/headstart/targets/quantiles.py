@@ -89,10 +89,6 @@ class Quantiles(Numeric):
         """Return values in the column's unit, float32 ``(rows, quantiles)``, ascending."""
         return self.number.prediction(outputs.reshape(-1, 1)).reshape(-1, self.outputs).sort(1).values
 
-    def temperature(self, outputs: Tensor, encoded: Tensor) -> float:
-        """Return 1: numbers have no probabilities that could be calibrated."""
-        return 1.0
-
     def original(self, encoded: Tensor) -> Tensor:
         """Return encoded targets in their unit, float32 ``(rows,)``; see `Number.original`."""
         return self.number.original(encoded)

@@ -66,8 +66,8 @@ class AverageWeights(Callback):
             _assign(progress.model, self._mean)
 
     def on_fit_end(self, progress: Progress) -> None:
-        """Give the model the mean, if the fit was interrupted within an epoch."""
-        if self._mean and not self._weights:
+        """Give the model the mean, if the fit was interrupted within an epoch, and no epoch before it is kept."""
+        if self._mean and not self._weights and progress.kept is None:
             _assign(progress.model, self._mean)
 
     def state(self) -> dict[str, Any]:

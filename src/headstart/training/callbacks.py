@@ -130,7 +130,8 @@ class EarlyStopping(_Watch):
     """Stop the fit when a figure has stopped improving.
 
     Args:
-        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: the first metric.
+        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: that of
+            `Learner.first_figure`.
         patience: number of epochs without improvement after which the fit stops, at least 1.
         least: minimum change of the figure that counts as an improvement.
         better: whether ``"lower"`` or ``"higher"`` figures are better; None: as the metric defines.
@@ -227,7 +228,8 @@ class KeepBest(_Watch):
     equal, and later epochs have trained longer.
 
     Args:
-        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: the first metric.
+        monitor: name of a figure in the history, such as ``"valid_loss"`` or a metric; None: that of
+            `Learner.first_figure`.
         better: whether ``"lower"`` or ``"higher"`` figures are better; None: as the metric defines.
     """
 

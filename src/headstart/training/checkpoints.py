@@ -147,7 +147,8 @@ def optimizer_setting(optimizer: torch.optim.Optimizer) -> Json:
 def schedule_setting(schedule: Schedule) -> Json:
     """Return what a schedule does: its class, epochs, cycles, and its factor and momentum along the fit.
 
-    ``quarters`` has both after each quarter of an epoch, rounded, to be compared with a schedule of other length.
+    ``quarters`` has both at the start of each quarter of an epoch, rounded, to be compared with a schedule of other
+    length.
     """
     fractions = [number / 16 for number in range(17)]
     quarters = [number / QUARTERS / schedule.epochs for number in range(schedule.epochs * QUARTERS)]

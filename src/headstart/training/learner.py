@@ -53,8 +53,8 @@ class FitOptions(TypedDict, total=False):
 
     Attributes:
         callbacks: callbacks for this fit, such as `EarlyStopping` or `TensorBoard`.
-        keep: which weights the model has after the fit: those of the ``"best"`` epoch, by the first metric of the
-            validation rows, or of the ``"last"``.
+        keep: which weights the model has after the fit: those of the ``"best"`` epoch, by the figure of the validation
+            rows that `Learner.first_figure` names, or of the ``"last"``.
         snapshot: name under which the weights are saved at the end of each cycle, for `load_cycle`; None: not saved.
         checkpoint: folder of a checkpoint, written after each epoch, from which the fit can be resumed; None: none.
         resume: whether to resume the fit from the checkpoint, if there is one.
@@ -436,9 +436,7 @@ class Learner:
             NotFittedError: the learner has no data.
         """
         loader = self._valid() if loader is None else loader
-        return evaluate(
-            self.model, loader, self.engine, self._loss(), self.target, self.metrics, self.temperature
-        )  # fmt: skip
+        return self._evaluate(loader, self.temperature)
 
     def measure(self) -> None:
         """Fit the temperature on the validation rows, for weights that another fit has made, and note the figures.
@@ -469,8 +467,8 @@ class Learner:
     def first_figure(self, *, validated: bool | None = None) -> str:
         """Return the name of the figure by which the best epoch is chosen.
 
-        It is the first of the metrics that were given. By default classifiers are compared by their log loss, which is
-        less noisy than the accuracy and sees rare classes, and others by their first metric, or else by a loss.
+        It is the first metric, or else a loss. Classifiers with the default metrics are compared by their log loss,
+        which is less noisy than the accuracy and sees rare classes.
 
         Args:
             validated: whether there are validation rows; None: as the learner's data have them.
@@ -479,8 +477,9 @@ class Learner:
             validated = self.data is not None and self.data.valid is not None
         if not validated:
             return "train_loss"
-        by_default = self._metrics_given is None and self.target is not None and bool(self.target.classes)
-        return log_loss.name if by_default else next(iter(self.better()))
+        if self.target is not None and self.target.classes and self.metrics == self.target.default_metrics():
+            return log_loss.name
+        return next(iter(self.better()))
 
     def predict_with_targets(self, *, snapshot: str | None = None) -> tuple[Tensor, Tensor]:
         """Return the predictions for the validation rows and their targets, in row order.
@@ -613,9 +612,11 @@ class Learner:
         """Return the figures of an epoch; those of a classifier are measured after fitting its temperature."""
         if self.target is None or not self.target.classes:
             return self.validate()
-        return evaluate(
-            self.model, self._valid(), self.engine, self._loss(), self.target, self.metrics, temperature=None
-        )  # fmt: skip
+        return self._evaluate(self._valid(), None)
+
+    def _evaluate(self, loader: Loader, temperature: float | None) -> dict[str, float]:
+        """Return the figures of a loader at a temperature; None: at one that is fitted on its rows."""
+        return evaluate(self.model, loader, self.engine, self._loss(), self.target, self.metrics, temperature)
 
     def _begin(self, lr: Rates, schedule: Schedule) -> Progress:
         prepared = self.engine.prepare(self.model)  # before the groups: it may replace batch norms
@@ -639,9 +640,10 @@ class Learner:
         self.history[:] = [*earlier, *epochs]
         self.fits = progress.fit + 1
         self.figures = {}
-        self.temperature = epochs[(progress.kept or len(epochs)) - 1].get("temperature", 1.0) if epochs else 1.0
-        if epochs and (progress.kept is not None or progress.step == 0):  # else the last epoch is unfinished
-            self.figures = _evaluated(epochs[(progress.kept or len(epochs)) - 1])
+        of_weights: dict[str, float] = epochs[(progress.kept or len(epochs)) - 1] if epochs else {}
+        self.temperature = of_weights.get("temperature", 1.0)
+        if progress.kept is not None or progress.step == 0:  # else the last epoch is unfinished
+            self.figures = _evaluated(of_weights)
         if epochs and not math.isfinite(epochs[-1]["train_loss"]):
             warnings.warn(
                 "the training loss is not finite: lower lr (find_lr suggests a value), set clip, or check the data",

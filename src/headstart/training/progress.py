@@ -42,7 +42,7 @@ class Progress:
         history: one dictionary per epoch: ``epoch``, ``train_loss``, the figures of evaluation and ``seconds``.
         kept: epoch, counted from 1, whose weights the model has after the fit; None: the last.
         stop: callbacks set it to True to stop the fit after the current step.
-        first: the figure by which epochs are compared: the first metric, or else ``valid_loss`` or ``train_loss``.
+        first: the figure by which epochs are compared; see `Learner.first_figure`.
         better: whether ``"lower"`` or ``"higher"`` is better, for each figure of which this is known.
         first_epoch: number of epochs in the learner's earlier fits.
     """

@@ -174,13 +174,13 @@ def load_into(learner: Saved, folder: Path) -> Training:
                 f" {where} is {_short(before)} there and {_short(after)} here. headstart.load({str(folder)!r}) returns"
                 " the learner as it was saved"
             )
-    training = read_training(type(learner), record, learner.engine, folder)
+    training = read_training(type(learner), record, learner.engine, folder, stacklevel=4)
     load_weights(learner.model, own_tensors(tensors), folder)
     _take_state(learner, record, folder)
     return training
 
 
-def read_training(kind: type[Saved], record: Json, engine: Engine, folder: Path) -> Training:
+def read_training(kind: type[Saved], record: Json, engine: Engine, folder: Path, *, stacklevel: int = 5) -> Training:
     """Return the saved training at a precision that the engine supports, with a warning if it is another one.
 
     Args:
@@ -188,6 +188,7 @@ def read_training(kind: type[Saved], record: Json, engine: Engine, folder: Path)
         record: contents of ``learner.json``.
         engine: device and processes.
         folder: the artefact, named in messages.
+        stacklevel: of the warning, which is to name the user's line; by default that of `headstart.load`.
 
     Raises:
         ArtifactError: the record has no training of this kind of learner.
@@ -201,7 +202,7 @@ def read_training(kind: type[Saved], record: Json, engine: Engine, folder: Path)
         warnings.warn(
             f"{folder} was trained in {training.precision} but runs in fp32 here: {error}",
             HeadstartWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
         return replace(training, precision="fp32")
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Keep: TypeAlias = Literal["best", "last"]
-"""Which weights the model has after a fit: those of the best epoch, by the first metric, or of the last."""
+"""Which weights the model has after a fit: those of the best epoch, by `Learner.first_figure`, or of the last."""
 
 ScheduleName: TypeAlias = Literal["one_cycle", "constant"]
 """The schedules that a plan can have."""
