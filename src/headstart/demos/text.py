@@ -22,8 +22,8 @@ SENTENCES = [
 ]
 
 BENCHMARK = (
-    "This language model has read the demo's few sentences alone. The benchmark in docs/text.md starts from a larger\n"
-    "one, trained on 18,000 unlabelled reviews, which the demo does not use: its classifiers reach .811, and\n"
+    "This language model has read the demo's few sentences alone. The benchmark in docs/text.md starts from a larger "
+    "one, trained on 18,000 unlabelled reviews, which the demo does not use: its classifiers reach .811, and "
     "those from scratch .788, the means of five splits; both are networks alone, without a linear path."
 )
 """What the demo says of the benchmark's figures, which are not its own."""
